@@ -1,0 +1,1 @@
+"""Device backends: the GPUs of one node behind one port."""

@@ -1,0 +1,68 @@
+"""Errors that say what to do next.
+
+PartitaError
+├── Retryable          try again after delay_seconds; nothing is lost
+├── Permanent          trying again will not help; advice says what will
+│   ├── InvalidInput   a person wrote something we cannot take
+│   └── ValidationFailed   a device gave a wrong answer
+└── BackendError       what the hardware answered, by NVML's own code
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class PartitaError(Exception):
+    """Any error of Partita: `str()` is one line for an event, `advice` the next action for a person."""
+
+    def __init__(self, message: str, *, advice: str = "") -> None:
+        super().__init__(f"{message}; {advice}" if advice else message)
+        self.advice = advice
+
+
+class Retryable(PartitaError):
+    """The same call may succeed after `delay_seconds`."""
+
+    def __init__(self, message: str, *, delay_seconds: float = 1.0, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.delay_seconds = delay_seconds
+
+
+class Permanent(PartitaError):
+    """The same call will fail again until somebody follows the advice."""
+
+
+class InvalidInput(Permanent):
+    """A claim, a setting or a request that cannot be taken as written."""
+
+
+class ValidationFailed(Permanent):
+    """A device computed, remembered or measured something wrong: it must not be handed out."""
+
+
+class NvmlCode(IntEnum):
+    """Return codes of nvml.h that a backend answers with."""
+
+    UNINITIALIZED = 1
+    INVALID_ARGUMENT = 2
+    NOT_SUPPORTED = 3
+    NO_PERMISSION = 4
+    NOT_FOUND = 6
+    INSUFFICIENT_POWER = 8
+    TIMEOUT = 10
+    GPU_IS_LOST = 15
+    RESET_REQUIRED = 16
+    IN_USE = 19
+    INSUFFICIENT_RESOURCES = 23
+    NOT_READY = 27
+    INVALID_STATE = 29
+    UNKNOWN = 999
+
+
+class BackendError(PartitaError):
+    """The device backend refused or failed a call: `code` is NVML's."""
+
+    def __init__(self, code: NvmlCode, message: str, *, advice: str = "") -> None:
+        super().__init__(f"{message} ({code.name})", advice=advice)
+        self.code = code

@@ -1,0 +1,258 @@
+"""Requests to the API server: values in, values out, errors by what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode
+
+import msgspec
+import urllib3
+from kubernetes import client, config
+
+from partita_plugins.errors import PartitaError, Permanent, Retryable
+from partita_plugins.kube.resources import Resource
+
+T = TypeVar("T")
+
+REQUEST_SECONDS = 10.0
+"""Deadline of one request. The kubelet gives a whole Prepare 45 s."""
+
+LIST_PAGE = 500
+MAX_LINE_BYTES = 16 * 2**20
+"""A watch event larger than this is not from an API server (etcd's limit is 1.5 MiB)."""
+
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+
+class ApiError(PartitaError):
+    """The API server said no: `status` is the HTTP code, `reason` its word for it ("NotFound", "Conflict")."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"the API server answered {status} {reason}: {message}")
+        self.status = status
+        self.reason = reason
+
+
+class NotFound(ApiError):
+    """The object is not there."""
+
+
+class Conflict(ApiError):
+    """Somebody else wrote first (409): read again and decide again."""
+
+
+class Gone(ApiError):
+    """The resource version is too old (410): list again."""
+
+
+class Refused(ApiError, Permanent):
+    """The request is wrong or not allowed (other 4xx): asking again will not help."""
+
+
+class Unavailable(Retryable):
+    """No answer, or one that says later (429, 5xx)."""
+
+
+_BY_STATUS: Mapping[int, type[ApiError]] = {404: NotFound, 409: Conflict, 410: Gone}
+
+
+class _Status(msgspec.Struct):
+    reason: str = ""
+    message: str = ""
+    code: int = 0
+
+
+class ListMeta(msgspec.Struct, rename="camel"):
+    resource_version: str = msgspec.field(default="", name="resourceVersion")
+    continue_: str = msgspec.field(default="", name="continue")
+
+
+class _Listing(msgspec.Struct, Generic[T]):
+    items: list[T] | None = None
+    metadata: ListMeta = msgspec.field(default_factory=ListMeta)
+
+
+class WatchLine(msgspec.Struct):
+    """One line of a watch, its object still undecoded."""
+
+    type: str
+    object: msgspec.Raw
+
+
+class KubeApi:
+    """A connection pool to one API server. Thread-safe; every call has a deadline."""
+
+    def __init__(self, configuration: client.Configuration, *, user_agent: str = "partita") -> None:
+        self._client = client.ApiClient(configuration)
+        self._host = configuration.host.rstrip("/")
+        self._user_agent = user_agent
+        self._pool = self._client.rest_client.pool_manager
+
+    @classmethod
+    def connect(cls, kubeconfig: str | None = None, *, user_agent: str = "partita", pool_size: int = 16) -> KubeApi:
+        """From a kubeconfig file if named, else from the pod's own service account, else from ~/.kube/config."""
+        configuration = client.Configuration()
+        configuration.connection_pool_maxsize = pool_size
+        configuration.retries = False
+        try:
+            if kubeconfig:
+                config.load_kube_config(kubeconfig, client_configuration=configuration)
+            else:
+                try:
+                    config.load_incluster_config(client_configuration=configuration)
+                except config.ConfigException:
+                    config.load_kube_config(client_configuration=configuration)
+        except (config.ConfigException, OSError) as error:
+            raise Permanent(
+                f"no way to the API server: {error}", advice="give --kubeconfig FILE or run with a service account"
+            ) from error
+        return cls(configuration, user_agent=user_agent)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        content_type: str = "application/json",
+        timeout_seconds: float = REQUEST_SECONDS,
+    ) -> bytes:
+        """The body of the answer. Raises ApiError by status, or Unavailable."""
+        response = self._open(
+            method, path, query, body=body, content_type=content_type, timeout_seconds=timeout_seconds, stream=False
+        )
+        return bytes(response.data)
+
+    def get(self, resource: Resource, name: str, namespace: str = "", *, as_: type[T]) -> T:
+        return msgspec.json.decode(self.request("GET", resource.path(name, namespace)), type=as_)
+
+    def list(self, resource: Resource, namespace: str = "", *, as_: type[T], **query: str) -> tuple[list[T], str]:
+        """All objects, page by page, with the resource version to watch from."""
+        items: list[T] = []
+        page: dict[str, Any] = {**query, "limit": LIST_PAGE}
+        while True:
+            raw = self.request("GET", resource.path(namespace=namespace), query=page, timeout_seconds=60)
+            listing = msgspec.json.decode(raw, type=_Listing[as_])  # type: ignore[valid-type]
+            items += listing.items or []
+            if not listing.metadata.continue_:
+                return items, listing.metadata.resource_version
+            page["continue"] = listing.metadata.continue_
+
+    def create(self, resource: Resource, obj: Any, namespace: str = "") -> bytes:
+        return self.request("POST", resource.path(namespace=namespace), body=obj)
+
+    def replace(self, resource: Resource, name: str, obj: Any, namespace: str = "", subresource: str = "") -> bytes:
+        return self.request("PUT", resource.path(name, namespace, subresource), body=obj)
+
+    def patch(
+        self,
+        resource: Resource,
+        name: str,
+        patch: Any,
+        namespace: str = "",
+        subresource: str = "",
+        *,
+        content_type: str = MERGE_PATCH,
+    ) -> bytes:
+        path = resource.path(name, namespace, subresource)
+        return self.request("PATCH", path, body=patch, content_type=content_type)
+
+    def delete(self, resource: Resource, name: str, namespace: str = "", *, options: Any = None) -> None:
+        """Delete one object; one that is not there is a success."""
+        try:
+            self.request("DELETE", resource.path(name, namespace), body=options)
+        except NotFound:
+            return
+
+    def watch(
+        self,
+        resource: Resource,
+        resource_version: str,
+        *,
+        timeout_seconds: int = 300,
+        query: Mapping[str, str] | None = None,
+    ) -> Iterator[WatchLine]:
+        """Changes since a resource version until the server ends the watch. Raises Gone when it is too old."""
+        options = {
+            **(query or {}),
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": timeout_seconds,
+        }
+        response = self._open(
+            "GET",
+            resource.path(),
+            options,
+            body=None,
+            content_type="",
+            timeout_seconds=timeout_seconds + 15.0,
+            stream=True,
+        )
+        try:
+            for line in _lines(response):
+                event = msgspec.json.decode(line, type=WatchLine)
+                if event.type == "ERROR":
+                    status = msgspec.json.decode(event.object, type=_Status)
+                    raise _error(status.code, status.reason, status.message)
+                yield event
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unavailable(f"the watch on {resource.plural} broke: {error}") from error
+        finally:
+            response.close()
+
+    def _open(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, Any] | None,
+        *,
+        body: Any,
+        content_type: str,
+        timeout_seconds: float,
+        stream: bool,
+    ) -> urllib3.BaseHTTPResponse:
+        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
+        self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
+        if body is not None:
+            headers["Content-Type"] = content_type
+        url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")
+        data = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
+        timeout = urllib3.Timeout(connect=min(5.0, timeout_seconds), read=timeout_seconds)
+        try:
+            response = self._pool.request(
+                method, url, body=data, headers=headers, timeout=timeout, preload_content=not stream, retries=False
+            )
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unavailable(f"no answer from the API server to {method} {path}: {error}") from error
+        if response.status >= 400:
+            raise _answer_error(response)
+        return response
+
+
+def _answer_error(response: urllib3.BaseHTTPResponse) -> PartitaError:
+    raw = response.data[:4096]
+    try:
+        status = msgspec.json.decode(response.data, type=_Status)
+    except msgspec.DecodeError:
+        status = _Status(message=raw.decode("utf-8", "replace"))
+    return _error(response.status, status.reason, status.message)
+
+
+def _error(code: int, reason: str, message: str) -> PartitaError:
+    if code == 429 or code >= 500:
+        return Unavailable(f"the API server answered {code} {reason}: {message}", delay_seconds=1.0)
+    return _BY_STATUS.get(code, Refused)(code, reason, message)
+
+
+def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    pending = b""
+    for chunk in response.stream(amt=None, decode_content=True):
+        pending += chunk
+        *complete, pending = pending.split(b"\n")
+        if len(pending) > MAX_LINE_BYTES:
+            raise Unavailable("a watch event is larger than any API object")
+        yield from (line for line in complete if line)

@@ -1,0 +1,144 @@
+"""A cache of one kind of object, kept by a list and a watch."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+import structlog
+
+from partita_plugins.errors import PartitaError, Retryable
+from partita_plugins.kube.api import Gone, KubeApi
+from partita_plugins.kube.resources import Resource
+from partita_plugins.wire.resource import ObjectMeta
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = (0.2, 30.0)
+"""First and longest pause after a failure; doubled in between."""
+
+
+class HasMetadata(Protocol):
+    """Any API object."""
+
+    @property
+    def metadata(self) -> ObjectMeta: ...
+
+
+T = TypeVar("T", bound=HasMetadata)
+Key = tuple[str, str]
+"""(namespace, name)."""
+
+Listener = Callable[[T | None, T | None], None]
+"""Called with (old, new): new None for a deletion, old None for an addition. In the watch's thread; must not block."""
+
+
+class _Bookmark(msgspec.Struct):
+    metadata: ObjectMeta
+
+
+class Reflector(Generic[T]):
+    """Keeps `objects` equal to the API server's, in a daemon thread of its own after start()."""
+
+    def __init__(
+        self, api: KubeApi, resource: Resource, as_: type[T], listener: Listener[T] | None = None, **query: str
+    ) -> None:
+        self._api, self.resource, self._type, self._query = api, resource, as_, query
+        self._listener: Listener[T] = listener or _ignore
+        self._objects: dict[Key, T] = {}
+        self._lock = threading.Lock()
+        self._stopping = threading.Event()
+        self._synced = threading.Event()
+        self._last_contact = -float("inf")
+        self._thread = threading.Thread(target=self._run, name=f"watch-{resource.plural}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Ask the thread to end; it does so at the watch's next line or time-out."""
+        self._stopping.set()
+
+    def wait_synced(self, timeout_seconds: float) -> bool:
+        """True once the first list has been taken in."""
+        return self._synced.wait(timeout_seconds)
+
+    @property
+    def synced(self) -> bool:
+        return self._synced.is_set()
+
+    @property
+    def age_seconds(self) -> float:
+        """Seconds since the API server last said anything on this watch (bookmarks come about every minute)."""
+        return time.monotonic() - self._last_contact
+
+    def snapshot(self) -> Mapping[Key, T]:
+        """A copy that nobody changes."""
+        with self._lock:
+            return dict(self._objects)
+
+    def get(self, name: str, namespace: str = "") -> T | None:
+        with self._lock:
+            return self._objects.get((namespace, name))
+
+    def _run(self) -> None:
+        pause = RETRY_SECONDS[0]
+        version = ""
+        while not self._stopping.is_set():
+            try:
+                if not version:
+                    version = self._relist()
+                version = self._follow(version)
+                pause = RETRY_SECONDS[0]
+            except Gone:
+                version = ""
+            except (PartitaError, msgspec.DecodeError) as error:
+                log.warning("watch failed", resource=self.resource.plural, error=str(error), retry_seconds=pause)
+                if not isinstance(error, Retryable):
+                    version = ""
+                self._stopping.wait(pause)
+                pause = min(pause * 2, RETRY_SECONDS[1])
+
+    def _relist(self) -> str:
+        items, version = self._api.list(self.resource, as_=self._type, **self._query)
+        fresh = {_key(item): item for item in items}
+        with self._lock:
+            stale, self._objects = self._objects, fresh
+        self._last_contact = time.monotonic()
+        for key in stale.keys() - fresh.keys():
+            self._listener(stale[key], None)
+        for key, item in fresh.items():
+            self._listener(stale.get(key), item)
+        self._synced.set()
+        return version
+
+    def _follow(self, version: str) -> str:
+        for line in self._api.watch(self.resource, version, query=self._query):
+            self._last_contact = time.monotonic()
+            if self._stopping.is_set():
+                break
+            if line.type == "BOOKMARK":
+                version = msgspec.json.decode(line.object, type=_Bookmark).metadata.resource_version
+                continue
+            item = msgspec.json.decode(line.object, type=self._type)
+            version = item.metadata.resource_version
+            self._apply(item, deleted=line.type == "DELETED")
+        return version
+
+    def _apply(self, item: T, *, deleted: bool) -> None:
+        with self._lock:
+            old = self._objects.pop(_key(item), None)
+            if not deleted:
+                self._objects[_key(item)] = item
+        self._listener(old, None if deleted else item)
+
+
+def _ignore(_old: object, _new: object) -> None:
+    """Nobody listens."""
+
+
+def _key(item: HasMetadata) -> Key:
+    return item.metadata.namespace, item.metadata.name

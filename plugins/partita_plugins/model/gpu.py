@@ -1,0 +1,161 @@
+"""GPUs as discovery finds them, and everything on a node that belongs to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from partita_plugins.model.mig import MigGeometry, MigProfile, Placement
+
+
+class Architecture(StrEnum):
+    """GPU generations, oldest first, by NVML's names."""
+
+    VOLTA = "Volta"
+    TURING = "Turing"
+    AMPERE = "Ampere"
+    ADA = "Ada"
+    HOPPER = "Hopper"
+    BLACKWELL = "Blackwell"
+
+
+class PcieLevel(StrEnum):
+    """What two GPUs have in common on PCIe, in nvidia-smi's words, nearest first. One letter each on the wire."""
+
+    SINGLE_SWITCH = "PIX"
+    MULTIPLE_SWITCHES = "PXB"
+    HOST_BRIDGE = "PHB"
+    NUMA_NODE = "NODE"
+    SYSTEM = "SYS"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MigSupport:
+    """What MIG can do on one GPU, as its driver says."""
+
+    profiles: tuple[MigProfile, ...]
+    enabled: bool
+    """Current mode."""
+
+    pending: bool
+    """Mode after the next reset; differs from `enabled` only on GPUs that need one."""
+
+    mode_needs_reset: bool
+    """Ampere: switching the mode takes a reset without clients. Hopper and later: only no clients."""
+
+    @property
+    def geometry(self) -> MigGeometry:
+        return MigGeometry.of(self.profiles)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gpu:
+    """One physical GPU."""
+
+    uuid: str
+    pci_bus_id: str
+    """Lower case, four-digit domain: "0000:07:00.0"."""
+
+    minor: int
+    """N of /dev/nvidiaN. Not stable: a MIG mode switch or a reboot may change it."""
+
+    product: str
+    architecture: Architecture
+    compute_capability: str
+    memory_mib: int
+    multiprocessors: int
+    numa_node: int | None
+    pcie_root: str
+    """Kubernetes' spelling: "pci0000:07"."""
+
+    mig: MigSupport | None = None
+    """None where the GPU cannot do MIG."""
+
+    @property
+    def pci_label(self) -> str:
+        """The PCI address as part of a DNS label: "0000-07-00-0"."""
+        return self.pci_bus_id.lower().replace(":", "-").replace(".", "-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuLink:
+    """How two GPUs of one node reach each other, in either direction."""
+
+    a: int
+    """Index into NodeHardware.gpus."""
+
+    b: int
+    nvlinks: int
+    """Bonded NVLinks between the two (through a switch: the width each side has). 0: none."""
+
+    pcie: PcieLevel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeHardware:
+    """All GPUs of one node in NVML's order, with every pair's link."""
+
+    driver_version: str
+    cuda_version: str
+    gpus: tuple[Gpu, ...]
+    links: tuple[GpuLink, ...]
+    """One entry for each pair with a < b."""
+
+    nvlink_gbps: int = 0
+    """Unidirectional gigabytes per second of one NVLink."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComputeInstance:
+    """A compute instance: with its GPU instance it is a MIG device that CUDA can open."""
+
+    compute_instance_id: int
+    mig_uuid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuInstance:
+    """A GPU instance that exists now. Without a compute instance nothing can run on it."""
+
+    gpu_uuid: str
+    gpu_instance_id: int
+    profile_id: int
+    placement: Placement
+    compute_instances: tuple[ComputeInstance, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceNode:
+    """A character device a container needs."""
+
+    path: str
+    """Path inside the container."""
+
+    host_path: str
+    """Path on the node; equal to `path` where the driver's own device files are used."""
+
+    major: int
+    minor: int
+    mode: int = 0o666
+
+
+class HealthState(StrEnum):
+    """What the driver thinks of a GPU."""
+
+    HEALTHY = "Healthy"
+    UNHEALTHY = "Unhealthy"
+    UNKNOWN = "Unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthEvent:
+    """Something a GPU reported by itself (NVML event)."""
+
+    gpu_uuid: str
+    kind: str
+    """"xid", "gpu-lost", "ecc"."""
+
+    xid: int | None = None
+    message: str = ""
+    placements: tuple[Placement, ...] = field(default=())
+    """The part of the GPU it concerns; empty: all of it."""

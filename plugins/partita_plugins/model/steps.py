@@ -1,0 +1,53 @@
+"""Steps that change the hardware, as values: what is journalled before it is done, and undone from the journal alone.
+
+A step names its target by GPU UUID, profile and placement, never by an id that the hardware gives out: a step whose
+result was lost in a crash can still be found and undone.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from partita_plugins.model.mig import Placement
+
+
+class EnableMig(msgspec.Struct, frozen=True, tag="enable-mig"):
+    """Switch a GPU to MIG mode. Undo: switch it off, unless instances remain."""
+
+    gpu_uuid: str
+
+
+class CreateGpuInstance(msgspec.Struct, frozen=True, tag="create-gpu-instance"):
+    """Make a GPU instance at a placement. Undo: destroy the one found there."""
+
+    gpu_uuid: str
+    profile_id: int
+    start: int
+    size: int
+
+    @property
+    def placement(self) -> Placement:
+        return Placement(self.start, self.size)
+
+
+class CreateComputeInstance(msgspec.Struct, frozen=True, tag="create-compute-instance"):
+    """Make the one compute instance that fills a GPU instance. Undo: destroy it."""
+
+    gpu_uuid: str
+    profile_id: int
+    start: int
+    size: int
+
+    @property
+    def placement(self) -> Placement:
+        return Placement(self.start, self.size)
+
+
+class SetTimeSlice(msgspec.Struct, frozen=True, tag="set-time-slice"):
+    """Set how long a client of a shared GPU computes before the next. Undo: the driver's default."""
+
+    gpu_uuid: str
+    interval: str
+
+
+Step = EnableMig | CreateGpuInstance | CreateComputeInstance | SetTimeSlice

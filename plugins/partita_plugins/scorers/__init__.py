@@ -1,0 +1,1 @@
+"""Scorers: one judgement of a node each."""

@@ -1,0 +1,1 @@
+"""Sharing strategies: a granted device as hardware steps."""

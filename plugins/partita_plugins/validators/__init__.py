@@ -1,0 +1,1 @@
+"""Validators: known answers computed on the device that a pod will get."""

@@ -1,0 +1,13 @@
+"""Model values to and from the JSON that the API server and users see: the driver writes, the scheduler reads."""
+
+DRIVER_NAME = "gpu.partita.dev"
+"""Driver name, attribute domain, and prefix of every label, annotation and taint key."""
+
+
+def pool_name(node_name: str) -> str:
+    """Name of a node's pool. Never the bare node name: drivers sharing it share counters (kubernetes#140434)."""
+    return f"{DRIVER_NAME}/{node_name}"
+
+
+FAULT_TAINT_KEY = f"{DRIVER_NAME}/fault"
+"""Taint on every device that overlaps hardware which failed. Its value is a short machine-readable reason."""

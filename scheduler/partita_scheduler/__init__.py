@@ -1,0 +1,1 @@
+"""The scheduler extender: what it sees, how it decides, how it explains."""

@@ -1,0 +1,100 @@
+"""What a cluster changes on the machine itself, and how it is put back: cgroups, kernel settings, folders."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import time
+from pathlib import Path
+
+from realcluster.errors import ClusterError
+
+# The kubelet and the CNI plugin set these for the whole machine.
+_SETTINGS = (
+    "kernel/keys/root_maxbytes",
+    "kernel/keys/root_maxkeys",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "net/ipv4/ip_forward",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+)
+_SETTINGS_FOLDER = Path("/proc/sys")
+_CGROUP_TRIES = 50
+_CGROUP_PAUSE = 0.1
+
+
+def read_settings() -> dict[str, str]:
+    """Return the kernel settings that the cluster is going to change."""
+    readable = (name for name in _SETTINGS if (_SETTINGS_FOLDER / name).exists())
+    return {name: (_SETTINGS_FOLDER / name).read_text().strip() for name in readable}
+
+
+def restore_settings(before: dict[str, str]) -> None:
+    """Put kernel settings back that differ from what they were."""
+    for name, value in before.items():
+        path = _SETTINGS_FOLDER / name
+        if path.read_text().strip() != value:
+            path.write_text(value)
+
+
+def make_folders(folders: tuple[str, ...]) -> None:
+    """Create folders to mount on, outermost first."""
+    for folder in folders:
+        Path(folder).mkdir(exist_ok=True)
+
+
+def remove_folders(folders: tuple[str, ...]) -> None:
+    """Remove the folders that were created, unless somebody else has begun to use them."""
+    for folder in reversed(folders):
+        with contextlib.suppress(OSError):
+            Path(folder).rmdir()
+
+
+def remove_cgroups(name: str) -> None:
+    """Remove the cluster's cgroup from every hierarchy, whether version 1 or 2."""
+    for mount in _cgroup_mounts(Path("/proc/self/mounts").read_text()):
+        _remove_cgroup(mount / name)
+
+
+def _cgroup_mounts(table: str) -> tuple[Path, ...]:
+    rows = (line.split() for line in table.splitlines())
+    return tuple(Path(row[1]) for row in rows if row[2] in ("cgroup", "cgroup2"))
+
+
+def _remove_cgroup(top: Path) -> None:
+    if not top.is_dir():
+        return
+    # A cgroup stays busy for a moment after its last process has ended.
+    for _ in range(_CGROUP_TRIES):
+        for folder, _, _ in os.walk(top, topdown=False):
+            with contextlib.suppress(OSError):
+                Path(folder).rmdir()
+        if not top.exists():
+            return
+        time.sleep(_CGROUP_PAUSE)
+    msg = f"The cgroup {top} is still in use: its cgroup.procs names the processes; end them, then run down again."
+    raise ClusterError(msg)
+
+
+def require_free_ports(ports: tuple[int, ...]) -> None:
+    """Refuse to start when something else listens on one of the ports."""
+    for port in ports:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                msg = f"Port {port} of 127.0.0.1 is taken: choose other ports with --base-port."
+                raise ClusterError(msg) from error
+
+
+def require_device_nodes(folder: Path) -> None:
+    """Refuse a folder whose file system does not let device nodes be opened."""
+    if os.statvfs(folder).f_flag & os.ST_NODEV:
+        msg = (
+            f"{folder} is mounted with nodev, so no driver could make device nodes in it: "
+            "set PARTITA_CLUSTER_DIR to a folder elsewhere."
+        )
+        raise ClusterError(msg)

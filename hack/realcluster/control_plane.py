@@ -84,6 +84,9 @@ class ControlPlane:
             *self._kubeconfig("kube-controller-manager"),
             "--use-service-account-credentials",
             "--leader-elect=false",
+            # It makes a client for each controller first; at the default rate that alone takes 5 s.
+            "--kube-api-qps=500",
+            "--kube-api-burst=500",
             f"--root-ca-file={pki}/ca.crt",
             f"--service-account-private-key-file={pki}/sa.key",
             *self.gates,

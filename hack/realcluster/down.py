@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from realcluster import machine, namespace, state
+from realcluster import cgroups, machine, namespace, state
 from realcluster.errors import ClusterError
 from realcluster.layout import Layout
 
@@ -13,12 +13,12 @@ from realcluster.layout import Layout
 def down(layout: Layout) -> bool:
     """Leave no process, mount, interface, cgroup or file of the cluster; say whether there was anything."""
     found = namespace.kill(layout)
-    machine.remove_cgroups(layout.cgroup)
     if not layout.root.is_dir() or not any(layout.root.iterdir()):
         return found
     if not layout.marker.exists():
         msg = f"{layout.root} holds files but no cluster's, so nothing was removed. Is PARTITA_CLUSTER_DIR right?"
         raise ClusterError(msg)
+    cgroups.remove(cgroups.container_names(layout.nodes))
     remembered = state.load(layout)
     if remembered:
         machine.restore_settings(remembered.settings_before)

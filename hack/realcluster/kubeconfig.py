@@ -60,12 +60,13 @@ class Api:
         except (OSError, http.client.HTTPException):
             return False
 
-    def patch(self, path: str, change: dict[str, Any]) -> None:
-        """Merge a change into an object."""
+    def patch(self, path: str, change: dict[str, Any]) -> bool:
+        """Merge a change into an object; say no when it names an older version of the object."""
         status, body = self._request("PATCH", path, json.dumps(change).encode())
-        if status != http.client.OK:
+        if status not in (http.client.OK, http.client.CONFLICT):
             msg = f"The API refused to change {path}: {body[:300].decode(errors='replace')}"
             raise ClusterError(msg)
+        return status == http.client.OK
 
     def _request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         context = ssl.create_default_context(cafile=str(self.pki / "ca.crt"))

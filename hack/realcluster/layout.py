@@ -122,14 +122,19 @@ class Layout:
         """Return the log file of a component."""
         return self.logs / f"{component}.log"
 
+    @property
+    def nodes(self) -> Path:
+        """One folder for each node."""
+        return self.root / "nodes"
+
     def node(self, name: str) -> Path:
         """Return the folder that holds what a node sees below its standard paths."""
-        return self.root / "nodes" / name
+        return self.nodes / name
 
     @property
-    def cgroup(self) -> str:
-        """The name of the cgroup that holds every container of this cluster."""
-        return "partita-" + hashlib.sha256(str(self.root).encode()).hexdigest()[:8]
+    def name(self) -> str:
+        """A short name for this cluster among those of this machine."""
+        return "cluster-" + hashlib.sha256(str(self.root).encode()).hexdigest()[:8]
 
 
 def node_names(count: int) -> tuple[str, ...]:

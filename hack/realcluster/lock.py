@@ -16,7 +16,7 @@ def changing(layout: Layout) -> Iterator[None]:
     folder = cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     # Not in the cluster's own folder, which `down` removes.
-    with (folder / f".{layout.cgroup}.lock").open("w") as handle:
+    with (folder / f".{layout.name}.lock").open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -1,11 +1,10 @@
-"""What a cluster changes on the machine itself, and how it is put back: cgroups, kernel settings, folders."""
+"""What a cluster changes on the machine itself, and how it is put back: kernel settings, folders."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import socket
-import time
 from pathlib import Path
 
 from realcluster.errors import ClusterError
@@ -21,8 +20,6 @@ _SETTINGS = (
     "vm/panic_on_oom",
 )
 _SETTINGS_FOLDER = Path("/proc/sys")
-_CGROUP_TRIES = 50
-_CGROUP_PAUSE = 0.1
 
 
 def read_settings() -> dict[str, str]:
@@ -50,32 +47,6 @@ def remove_folders(folders: tuple[str, ...]) -> None:
     for folder in reversed(folders):
         with contextlib.suppress(OSError):
             Path(folder).rmdir()
-
-
-def remove_cgroups(name: str) -> None:
-    """Remove the cluster's cgroup from every hierarchy, whether version 1 or 2."""
-    for mount in _cgroup_mounts(Path("/proc/self/mounts").read_text()):
-        _remove_cgroup(mount / name)
-
-
-def _cgroup_mounts(table: str) -> tuple[Path, ...]:
-    rows = (line.split() for line in table.splitlines())
-    return tuple(Path(row[1]) for row in rows if row[2] in ("cgroup", "cgroup2"))
-
-
-def _remove_cgroup(top: Path) -> None:
-    if not top.is_dir():
-        return
-    # A cgroup stays busy for a moment after its last process has ended.
-    for _ in range(_CGROUP_TRIES):
-        for folder, _, _ in os.walk(top, topdown=False):
-            with contextlib.suppress(OSError):
-                Path(folder).rmdir()
-        if not top.exists():
-            return
-        time.sleep(_CGROUP_PAUSE)
-    msg = f"The cgroup {top} is still in use: its cgroup.procs names the processes; end them, then run down again."
-    raise ClusterError(msg)
 
 
 def require_free_ports(ports: tuple[int, ...]) -> None:

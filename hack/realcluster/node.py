@@ -73,7 +73,6 @@ def kubelet_config(layout: Layout, name: str, ports: NodePorts) -> str:
         "tlsPrivateKeyFile": f"{pki}/kubelet-{name}.key",
         "containerRuntimeEndpoint": f"unix://{CONTAINERD_SOCKET}",
         "cgroupDriver": "cgroupfs",
-        "cgroupRoot": f"/{layout.cgroup}",
         # Limits for all pods together would be set on the machine's own cgroups.
         "cgroupsPerQOS": False,
         "enforceNodeAllocatable": [],

@@ -75,12 +75,20 @@ class Readiness:
         wait_until(f"{node.name} is registered", lambda: self.api.answers(path), self.layout, component=component)
         addresses = [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": node.name}]
         self.api.patch(f"{path}/status", {"status": {"addresses": addresses}})
-        taints = self.api.get(path).get("spec", {}).get("taints", [])
-        kept = [taint for taint in taints if taint["key"] != _UNINITIALIZED]
-        self.api.patch(path, {"spec": {"taints": kept}})
+        wait_until(
+            f"{node.name} is initialized", lambda: self._initialize(path), self.layout, component=component
+        )
         wait_until(
             f"{node.name} is Ready", lambda: is_ready(self.api.get(path)), self.layout, component=component
         )
+
+    def _initialize(self, path: str) -> bool:
+        """Take the cloud provider's taint off a node; say no when the node changed in the meantime."""
+        node = self.api.get(path)
+        kept = [taint for taint in node["spec"].get("taints", []) if taint["key"] != _UNINITIALIZED]
+        # Without the version, a taint that a controller takes off at this moment would come back.
+        version = {"resourceVersion": node["metadata"]["resourceVersion"]}
+        return self.api.patch(path, {"metadata": version, "spec": {"taints": kept}})
 
     def default_service_account(self) -> None:
         """Wait until pods can be made in the default namespace: they need its account and its authority."""

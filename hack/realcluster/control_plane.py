@@ -87,6 +87,8 @@ class ControlPlane:
             # It makes a client for each controller first; at the default rate that alone takes 5 s.
             "--kube-api-qps=500",
             "--kube-api-burst=500",
+            # Every 5 s by default, and a new node may keep its first taint until the next time.
+            "--node-monitor-period=500ms",
             f"--root-ca-file={pki}/ca.crt",
             f"--service-account-private-key-file={pki}/sa.key",
             *self.gates,

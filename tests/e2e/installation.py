@@ -1,0 +1,110 @@
+"""Partita installed on the real cluster from its image and manifests, and the levers that scenarios pull."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.lab import CLUSTER, run, until
+
+SYSTEM = "partita-system"
+MACHINE_LABEL = "gpu.partita.dev/simulated-machine"
+OFFER_LABEL = "gpu.partita.dev/offer"
+STATE = "/var/lib/partita/simulated"
+EXTENDER = "https://127.0.0.1:8888"
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """The DaemonSet, the Deployment, and the kube-scheduler stanza between them."""
+
+    certificates: Path
+    stanza: Path
+
+    def kubectl(self, *arguments: str, check: bool = True, stdin: str | None = None) -> str:
+        return run(CLUSTER, "kubectl", *arguments, check=check, stdin=stdin)
+
+    def driver_pod(self, node: str) -> str:
+        """The running driver pod of a node."""
+
+        def find() -> str | None:
+            text = self.kubectl(
+                "get", "pods", "-n", SYSTEM, "-l", "app.kubernetes.io/name=partita-driver",
+                "--field-selector", f"spec.nodeName={node},status.phase=Running", "-o", "json",
+            )  # fmt: skip
+            pods = [p for p in json.loads(text)["items"] if not p["metadata"].get("deletionTimestamp")]
+            ready = [p for p in pods if _is_ready(p)]
+            return str(ready[0]["metadata"]["name"]) if ready else None
+
+        return until(f"a ready driver pod on {node}", find, 90)
+
+    def restart_driver(self, node: str) -> None:
+        """Kill the node's driver pod at once and wait for its successor."""
+        old = self.driver_pod(node)
+        self.kubectl("delete", "pod", "-n", SYSTEM, old, "--grace-period=0", "--force")
+        until(f"another driver pod on {node}", lambda: self.driver_pod(node) != old, 90)
+
+    def become(self, machines: dict[str, str]) -> None:
+        """Turn nodes into other machines: new label, wiped simulated hardware, restarted driver."""
+        for node, machine in machines.items():
+            self.kubectl("label", "node", node, f"{MACHINE_LABEL}={machine}", "--overwrite")
+            pod = self.driver_pod(node)
+            # The folder is a mount point of the pod: what is in it goes, it stays.
+            self.kubectl("exec", "-n", SYSTEM, pod, "--", "find", "/var/lib/partita", "-mindepth", "1", "-delete")
+            self.restart_driver(node)
+
+    def offer(self, node: str, kind: str) -> None:
+        """Choose what a node offers, by the label that the settings select on."""
+        self.kubectl("label", "node", node, f"{OFFER_LABEL}={kind}", "--overwrite")
+
+    def simulated(self, node: str, *arguments: str) -> str:
+        """The simulated backend's own tool, inside the node's driver pod."""
+        tool = ("python3", "-m", "partita_plugins.backends.simulated", arguments[0], "--state", STATE, *arguments[1:])
+        return self.kubectl("exec", "-n", SYSTEM, self.driver_pod(node), "--", *tool)
+
+    def use_extender(self, *, on: bool) -> None:
+        """kube-scheduler with or without our stanza."""
+        run(CLUSTER, "scheduler-config", *([self.stanza] if on else ["--default"]))
+
+    def scale_extender(self, replicas: int) -> None:
+        self.kubectl("scale", "-n", SYSTEM, "deployment/partita-scheduler", f"--replicas={replicas}")
+        if replicas:
+            until("the extender is ready", self.extender_ready, 90)
+        else:
+            until("the extender is gone", lambda: not self.extender_ready(), 90)
+
+    def extender_ready(self) -> bool:
+        try:
+            return self._open("/readyz").status == 200
+        except OSError:
+            return False
+
+    def get(self, path: str) -> Any:
+        """JSON of an endpoint of the extender."""
+        return json.loads(self._open(path).read())
+
+    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """Status and body of a POST, whatever the status."""
+        request = urllib.request.Request(EXTENDER + path, data=body, headers={"Content-Type": "application/json"})
+        try:
+            answer = urllib.request.urlopen(request, timeout=10, context=self._tls())
+        except urllib.error.HTTPError as error:
+            return error.code, error.read()
+        return answer.status, answer.read()
+
+    def _open(self, path: str) -> Any:
+        return urllib.request.urlopen(EXTENDER + path, timeout=5, context=self._tls())
+
+    def _tls(self) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=str(self.certificates / "ca.crt"))
+        context.load_cert_chain(self.certificates / "client.crt", self.certificates / "client.key")
+        return context
+
+
+def _is_ready(pod: dict[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)

@@ -77,9 +77,14 @@ class Installation:
         else:
             until("the extender is gone", lambda: not self.extender_ready(), 90)
 
+    def figure(self, name: str, **values: object) -> None:
+        """Keep a measured figure; the run prints them at its end."""
+        with (self.stanza.parent / "figures.jsonl").open("a") as lines:
+            lines.write(json.dumps({"figure": name, **values}) + "\n")
+
     def extender_ready(self) -> bool:
         try:
-            return self._open("/readyz").status == 200
+            return bool(self._open("/readyz").status == 200)
         except OSError:
             return False
 

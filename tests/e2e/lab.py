@@ -140,9 +140,13 @@ class Lab:
 
     def running(self, *names: str, seconds: float = DEADLINE_SECONDS) -> list[Json]:
         """The pods, once all of them run."""
-        return [
-            until(f"pod {name} runs; {self.tell(name)}", lambda n=name: self._running(n), seconds) for name in names
-        ]
+        return [self._await_running(name, seconds) for name in names]
+
+    def _await_running(self, name: str, seconds: float) -> Json:
+        try:
+            return until(f"pod {name} runs", lambda: self._running(name), seconds)
+        except TimedOutError as error:
+            raise TimedOutError(f"{error}; its events: {self.tell(name)}") from None
 
     def _running(self, name: str) -> Json | None:
         pod = self.read_pod(name)
@@ -159,8 +163,8 @@ class Lab:
     def delete_pod(self, *names: str, wait: bool = True) -> None:
         for name in names:
             self.api.delete(PODS, name, self.namespace, options={"gracePeriodSeconds": 0})
-        for name in names if wait else ():
-            until(f"pod {name} is gone", lambda n=name: self.read_pod(n) is None)
+        if wait:
+            until(f"pods {names} are gone", lambda: all(self.read_pod(name) is None for name in names))
 
     def delete_claim(self, *names: str) -> None:
         for name in names:

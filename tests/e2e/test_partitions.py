@@ -37,15 +37,13 @@ def test_deleting_a_pod_frees_its_partition_for_another_profile(lab: Lab) -> Non
     lab.pod("first", claim="first", node="node-a")
     lab.running("first")
     [held] = lab.allocated("first")
-    slot = _slot(lab, held.device)
+    on_same_gpu = f"device.attributes['gpu.partita.dev'].slot == {_slot(lab, held.device)}"
     lab.delete_pod("first")
     lab.delete_claim("first")
     lab.claim(
         "second",
-        request(
-            device_class="mig-4g.gpu.partita.dev", selectors=[f"device.attributes['gpu.partita.dev'].slot == {slot}"]
-        ),
-        request("rest", "mig-3g.gpu.partita.dev", selectors=[f"device.attributes['gpu.partita.dev'].slot == {slot}"]),
+        request(device_class="mig-4g.gpu.partita.dev", selectors=[on_same_gpu]),
+        request("rest", "mig-3g.gpu.partita.dev", selectors=[on_same_gpu]),
     )
     lab.pod("second", claim="second", node="node-a")
     lab.running("second")

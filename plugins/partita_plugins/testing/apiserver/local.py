@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from partita_plugins.testing.apiserver.errors import Json
 from partita_plugins.testing.apiserver.events import shown_bytes
-from partita_plugins.testing.apiserver.operations import MERGE_PATCH, Operations
+from partita_plugins.testing.apiserver.operations import Operations
 from partita_plugins.testing.apiserver.options import DeleteOptions, ListOptions
+from partita_plugins.testing.apiserver.patches import MERGE_PATCH
 from partita_plugins.testing.apiserver.podverbs import bind
 from partita_plugins.testing.apiserver.resources import BY_KIND, RESOURCES, Resource, find
 from partita_plugins.testing.apiserver.store import Store, Stored, decode

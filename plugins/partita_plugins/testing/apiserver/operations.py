@@ -18,23 +18,17 @@ from partita_plugins.testing.apiserver.metadata import (
 )
 from partita_plugins.testing.apiserver.options import DeleteOptions, ListOptions
 from partita_plugins.testing.apiserver.paging import Page, Pages
-from partita_plugins.testing.apiserver.patches import json_patch, merge, strategic
+from partita_plugins.testing.apiserver.patches import APPLY_PATCH, merge, patched
 from partita_plugins.testing.apiserver.resources import Resource
 from partita_plugins.testing.apiserver.rules.names import Problems
 from partita_plugins.testing.apiserver.rules.pods import GRACE_SECONDS
 from partita_plugins.testing.apiserver.rules.table import rules_for
-from partita_plugins.testing.apiserver.store import Store, Stored, encode, stored
+from partita_plugins.testing.apiserver.store import Store, Stored, stored
 
 OBJECTS_MAX = 50_000
 """Objects kept per resource."""
 
 GENERATED_NAME_TRIES = 8
-
-JSON_PATCH = "application/json-patch+json"
-MERGE_PATCH = "application/merge-patch+json"
-STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-APPLY_PATCH = "application/apply-patch+yaml"
-PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
 
 
 class Operations:
@@ -106,7 +100,7 @@ class Operations:
                 return self.create(resource, namespace, named, dry_run=dry_run)
             old = self.get(resource, namespace, name)
             shown = to_shown(resource, old.copy())
-            body = _patched(shown, patch, kind)
+            body = patched(shown, patch, kind)
             return self._update(resource, old, to_stored(resource, body), subresource, dry_run=dry_run)
 
     def delete(self, resource: Resource, namespace: str, name: str, options: DeleteOptions) -> tuple[Stored, bool]:
@@ -227,21 +221,6 @@ def _check_kind(resource: Resource, body: Json) -> None:
         raise errors.bad_request(
             f"the object provided is unrecognized: {found[0]}, Kind={found[1]}, expected {expected}"
         )
-
-
-def _patched(target: Json, patch: object, kind: str) -> Json:
-    match kind:
-        case "application/json-patch+json":
-            changed: object = json_patch(target, patch)
-        case "application/merge-patch+json":
-            changed = merge(target, patch)
-        case "application/strategic-merge-patch+json" | "application/apply-patch+yaml":
-            changed = strategic(target, patch)
-        case _:
-            raise errors.unsupported_media(kind, PATCH_TYPES)
-    if not isinstance(changed, dict) or not isinstance(changed.get("metadata"), dict):
-        raise errors.bad_request(f"the patch leaves no object: {encode(changed)[:200]!r}")
-    return changed
 
 
 def _grace_seconds(resource: Resource, obj: Json, options: DeleteOptions) -> int:

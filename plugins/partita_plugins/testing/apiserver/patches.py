@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from partita_plugins.testing.apiserver.errors import ApiError, Json, bad_request
+from partita_plugins.testing.apiserver.errors import ApiError, Json, bad_request, unsupported_media
 
 MERGE_KEYS: Mapping[str, str] = MappingProxyType(
     {
@@ -37,6 +37,25 @@ _SET_LISTS = frozenset({"finalizers"})
 """Lists of plain values that a strategic merge unites."""
 
 _OPERATIONS_MAX = 1000
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
+
+
+def patched(target: Json, patch: object, media: str) -> Json:
+    """An object after a patch of this media type. Server-side apply is taken as a merge: nothing has an owner."""
+    if media not in PATCH_TYPES:
+        raise unsupported_media(media, PATCH_TYPES)
+    if media == JSON_PATCH:
+        changed: object = json_patch(target, patch)
+    else:
+        changed = merge(target, patch) if media == MERGE_PATCH else strategic(target, patch)
+    if not isinstance(changed, dict) or not isinstance(changed.get("metadata"), dict):
+        raise bad_request("the patch leaves no object with metadata")
+    return changed
 
 
 def merge(target: Any, patch: Any) -> Any:

@@ -36,7 +36,7 @@ class Resource:
     subresources: tuple[str, ...] = ()
     """Parts that have a URL of their own."""
 
-    fields: FieldPaths = field(default=_NO_FIELDS)
+    fields: FieldPaths = field(default_factory=dict)
     """Field selectors beside metadata.name and metadata.namespace, and where each is found."""
 
     @property

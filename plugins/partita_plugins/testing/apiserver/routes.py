@@ -11,9 +11,10 @@ import msgspec
 from partita_plugins.testing.apiserver import discovery, errors
 from partita_plugins.testing.apiserver.errors import Json
 from partita_plugins.testing.apiserver.events import shown_bytes
-from partita_plugins.testing.apiserver.operations import APPLY_PATCH, PATCH_TYPES, Operations
+from partita_plugins.testing.apiserver.operations import Operations
 from partita_plugins.testing.apiserver.options import DeleteOptions, ListOptions, is_dry_run
 from partita_plugins.testing.apiserver.paging import Page
+from partita_plugins.testing.apiserver.patches import APPLY_PATCH, PATCH_TYPES
 from partita_plugins.testing.apiserver.podverbs import POD_VERBS
 from partita_plugins.testing.apiserver.resources import BY_PATH, Resource
 from partita_plugins.testing.apiserver.store import Stored, encode

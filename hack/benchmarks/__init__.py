@@ -1,0 +1,1 @@
+"""Benchmarks: each prints a table, or with --json one object a line."""

@@ -1,0 +1,17 @@
+"""The command line of hack/bench."""
+
+from __future__ import annotations
+
+import click
+from hack.benchmarks.start import start
+
+
+@click.group(help="Measure Partita. Every figure is a ratio against a baseline taken in the same run.")
+def main() -> None:
+    """Choose a benchmark."""
+
+
+main.add_command(start)
+
+if __name__ == "__main__":
+    main(prog_name="hack/bench")

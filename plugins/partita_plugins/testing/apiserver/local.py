@@ -80,6 +80,10 @@ class LocalApi:
         del field_selector
         return self.store.wait(find(kind).storage, resource_version, timeout)
 
+    def peek(self, kind: str, namespace: str = "") -> Objects:
+        """The stored objects themselves, for readers that change nothing and cannot wait for copies."""
+        return [item.object for item in self.store.select(find(kind).storage, namespace)]
+
     def dump(self) -> dict[str, Objects]:
         """All objects by resource, as `pods` or `resourceslices.resource.k8s.io`; empty ones are left out."""
         found = {row.storage: [item.copy() for item in self.store.select(row.storage)] for row in RESOURCES}

@@ -62,10 +62,8 @@ def _compile(module: Module, output: Path) -> None:
     environment = {"CGO_ENABLED": "0", **os.environ}
     progress = BuildProgress(module.name, _package_count(module, environment))
     other: list[str] = []
-    with subprocess.Popen(
-        command, cwd=module.folder, env=environment, text=True, stderr=subprocess.PIPE
-    ) as process:
-        assert process.stderr is not None  # noqa: S101 - it was asked for one line above
+    with subprocess.Popen(command, cwd=module.folder, env=environment, text=True, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
         for raw in process.stderr:
             line = raw.rstrip()
             if not progress.saw(line):
@@ -86,9 +84,7 @@ def _package_count(module: Module, environment: dict[str, str]) -> int | None:
         msg = "Go is needed to build the programs: hack/cluster prerequisites says which one."
         raise ClusterError(msg)
     command = ["go", "list", "-deps", "-f", "{{.ImportPath}}", *module.packages]
-    listed = subprocess.run(
-        command, cwd=module.folder, env=environment, capture_output=True, text=True, check=False
-    )
+    listed = subprocess.run(command, cwd=module.folder, env=environment, capture_output=True, text=True, check=False)
     return len(listed.stdout.splitlines()) if listed.returncode == 0 else None
 
 

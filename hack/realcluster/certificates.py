@@ -51,7 +51,15 @@ def create(pki: Path, nodes: tuple[str, ...]) -> None:
     pki.mkdir(parents=True, exist_ok=True, mode=0o700)
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", _DAYS)
     authority = ("-keyout", str(pki / "ca.key"), "-out", str(pki / "ca.crt"))
-    _openssl("req", "-x509", *new_key, "-subj", "/CN=partita-cluster", *authority, *_extension("keyUsage", "critical,keyCertSign"))
+    _openssl(
+        "req",
+        "-x509",
+        *new_key,
+        "-subj",
+        "/CN=partita-cluster",
+        *authority,
+        *_extension("keyUsage", "critical,keyCertSign"),
+    )
     signer = ("-CA", str(pki / "ca.crt"), "-CAkey", str(pki / "ca.key"))
     for identity in identities(nodes):
         files = ("-keyout", str(pki / f"{identity.name}.key"), "-out", str(pki / f"{identity.name}.crt"))

@@ -64,6 +64,12 @@ class ControlPlane:
             f"--kubelet-client-certificate={pki}/kubelet-client.crt",
             f"--kubelet-client-key={pki}/kubelet-client.key",
             "--kubelet-preferred-address-types=InternalIP",
+            # Kubernetes' own parts look for this authority and complain in their logs without it.
+            f"--requestheader-client-ca-file={pki}/ca.crt",
+            "--requestheader-allowed-names=front-proxy-client",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
             f"--service-account-key-file={pki}/sa.pub",
             f"--service-account-signing-key-file={pki}/sa.key",
@@ -87,8 +93,6 @@ class ControlPlane:
             # It makes a client for each controller first; at the default rate that alone takes 5 s.
             "--kube-api-qps=500",
             "--kube-api-burst=500",
-            # Every 5 s by default, and a new node may keep its first taint until the next time.
-            "--node-monitor-period=500ms",
             f"--root-ca-file={pki}/ca.crt",
             f"--service-account-private-key-file={pki}/sa.key",
             *self.gates,

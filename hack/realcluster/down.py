@@ -21,7 +21,6 @@ def down(layout: Layout) -> bool:
     cgroups.remove(cgroups.container_names(layout.nodes))
     remembered = state.load(layout)
     if remembered:
-        machine.restore_settings(remembered.settings_before)
         machine.remove_folders(remembered.made_folders)
     _refuse_mounts(layout.root)
     shutil.rmtree(layout.root)

@@ -10,6 +10,7 @@ from pathlib import Path
 DEFAULT_BASE_PORT = 16440
 DEFAULT_NODES = 2
 MAX_NODES = 26
+PORTS_PER_CLUSTER = 64
 MARKER = ".partita-cluster"
 
 _NODE_PORTS_FROM = 10
@@ -59,6 +60,11 @@ class Ports:
         """Return the ports of the node with this index, counted from 0."""
         first = self.base + _NODE_PORTS_FROM + _PORTS_PER_NODE * index
         return NodePorts(kubelet=first, health=first + 1)
+
+    @property
+    def pod_network(self) -> str:
+        """The first two numbers of the pods' addresses; clusters whose bases are 64 apart differ in them."""
+        return f"10.{192 + self.base // PORTS_PER_CLUSTER % 64}"
 
     def all(self, nodes: int) -> tuple[int, ...]:
         """Return every port that a cluster of so many nodes listens on."""

@@ -1,4 +1,4 @@
-"""What a cluster changes on the machine itself, and how it is put back: kernel settings, folders."""
+"""What a cluster needs of the machine itself: folders to mount on, free ports, device nodes that open."""
 
 from __future__ import annotations
 
@@ -8,32 +8,6 @@ import socket
 from pathlib import Path
 
 from realcluster.errors import ClusterError
-
-# The kubelet and the CNI plugin set these for the whole machine.
-_SETTINGS = (
-    "kernel/keys/root_maxbytes",
-    "kernel/keys/root_maxkeys",
-    "kernel/panic",
-    "kernel/panic_on_oops",
-    "net/ipv4/ip_forward",
-    "vm/overcommit_memory",
-    "vm/panic_on_oom",
-)
-_SETTINGS_FOLDER = Path("/proc/sys")
-
-
-def read_settings() -> dict[str, str]:
-    """Return the kernel settings that the cluster is going to change."""
-    readable = (name for name in _SETTINGS if (_SETTINGS_FOLDER / name).exists())
-    return {name: (_SETTINGS_FOLDER / name).read_text().strip() for name in readable}
-
-
-def restore_settings(before: dict[str, str]) -> None:
-    """Put kernel settings back that differ from what they were."""
-    for name, value in before.items():
-        path = _SETTINGS_FOLDER / name
-        if path.read_text().strip() != value:
-            path.write_text(value)
 
 
 def make_folders(folders: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ HOLD = "_hold"
 PROGRAM = Path(__file__).resolve().parent.parent / "cluster"
 
 _END_MILLISECONDS = 30_000
+_COLLECT_SECONDS = 3.0
 
 
 def start(layout: Layout, path: str) -> None:
@@ -47,11 +49,11 @@ def holder_command(node_folder: Path, extra: tuple[str, ...]) -> tuple[str, ...]
 def hold(paths: tuple[NodePath, ...], ready: Path) -> None:
     """Mount a node's folders over the standard paths, say so, and stay for others to enter."""
     for path in paths:
-        subprocess.run(["mount", "--bind", str(path.folder), path.inside], check=True)
+        subprocess.run(["mount", "--bind", str(path.source), path.inside], check=True)
     # Volumes with mount propagation need shared mounts, as on a machine of its own.
     subprocess.run(["mount", "--make-rshared", "/"], check=True)
     ready.touch()
-    os.execvp("sleep", ["sleep", "infinity"])
+    os.execvp("sleep", ["sleep", "infinity"])  # noqa: S606 - this becomes it
 
 
 def find(layout: Layout) -> int | None:
@@ -64,13 +66,17 @@ def find(layout: Layout) -> int | None:
 
 def kill(layout: Layout) -> bool:
     """End every process of the cluster; say whether there was one."""
-    found = False
-    # Twice over the list, for an `unshare` that was killed before it started the supervisor or after.
+    ended: list[int] = []
+    # Over the list again, for an `unshare` that started the supervisor just before it was killed.
     while pids := list(_processes(layout)):
-        found = True
         for pid in pids:
             _kill(pid)
-    return found
+        ended += pids
+    # The machine's process 1 may take its time to collect them.
+    deadline = time.monotonic() + _COLLECT_SECONDS
+    while any(Path(f"/proc/{pid}").exists() for pid in ended) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return bool(ended)
 
 
 def enter(init: int, holder: int) -> tuple[str, ...]:

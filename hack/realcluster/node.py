@@ -23,6 +23,7 @@ class Node:
     name: str
     index: int
     ports: NodePorts
+    pod_network: str
     layout: Layout
     gates: tuple[str, ...] = ()
 
@@ -54,7 +55,7 @@ class Node:
         return {
             _CONTAINERD_CONFIG: containerd_config(runc, cni_folder),
             _KUBELET_CONFIG: kubelet_config(self.layout, self.name, self.ports),
-            _CNI_CONFIG: cni_config(self.index),
+            _CNI_CONFIG: cni_config(self.pod_network, self.index),
         }
 
 
@@ -122,9 +123,9 @@ disabled_plugins = ["io.containerd.nri.v1.nri"]
 """
 
 
-def cni_config(index: int) -> str:
+def cni_config(pod_network: str, index: int) -> str:
     """Return the pod network of a node: a subnet of its own, and nothing that needs iptables."""
-    ranges = [[{"subnet": f"10.244.{index}.0/24"}]]
+    ranges = [[{"subnet": f"{pod_network}.{index}.0/24"}]]
     ipam = {"type": "host-local", "ranges": ranges, "routes": [{"dst": "0.0.0.0/0"}]}
     document = {
         "cniVersion": "1.0.0",

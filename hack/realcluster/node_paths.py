@@ -26,9 +26,9 @@ STANDARD_PATHS = (
 
 @dataclass(frozen=True, slots=True)
 class NodePath:
-    """One folder of a node and the standard path it appears at inside the node."""
+    """A folder or file of a node and the standard path it appears at inside the node."""
 
-    folder: Path
+    source: Path
     inside: str
 
 

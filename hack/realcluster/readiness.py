@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import ssl
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +37,11 @@ class Readiness:
 
     def supervisor(self) -> None:
         """Wait until the supervisor can be asked for something."""
-        import time
-
         deadline = time.monotonic() + _SUPERVISOR_SECONDS
         while not (self.layout.control_socket.exists() and namespace.find(self.layout)):
             if time.monotonic() > deadline:
-                raise ClusterError(f"The supervisor did not start.\n{advice(self.layout, 'supervisor')}")
+                msg = f"The supervisor did not start.\n{advice(self.layout, 'supervisor')}"
+                raise ClusterError(msg)
             time.sleep(0.01)
 
     def node_namespace(self, node: Node) -> None:
@@ -58,35 +58,51 @@ class Readiness:
     def api_server(self) -> None:
         """Wait until the API is ready."""
         wait_until(
-            "kube-apiserver is ready", lambda: self.api.answers("/readyz"), self.layout, component="kube-apiserver"
+            "kube-apiserver is ready",
+            lambda: self.api.answers("/readyz"),
+            self.layout,
+            component="kube-apiserver",
         )
 
     def scheduler(self) -> None:
         """Wait until kube-scheduler has synchronised and schedules."""
         port = self.state.ports.scheduler
         wait_until(
-            "kube-scheduler is ready", lambda: _healthy(port, "/readyz"), self.layout, component="kube-scheduler"
+            "kube-scheduler is ready",
+            lambda: _healthy(port, "/readyz"),
+            self.layout,
+            component="kube-scheduler",
         )
 
-    def node(self, node: Node) -> None:
-        """Wait until a kubelet has registered, give its node an address, and wait until it is Ready."""
-        path = f"/api/v1/nodes/{node.name}"
-        component = node.kubelet().name
-        wait_until(f"{node.name} is registered", lambda: self.api.answers(path), self.layout, component=component)
-        addresses = [{"type": "InternalIP", "address": "127.0.0.1"}, {"type": "Hostname", "address": node.name}]
+    def kubelet(self, node: Node) -> None:
+        """Wait until a kubelet says that its node is ready, and be the node's cloud provider meanwhile."""
+        path, component = _path(node), node.kubelet().name
+        what = f"{node.name} is registered"
+        wait_until(what, lambda: self.api.answers(path), self.layout, component=component)
+        addresses = [
+            {"type": "InternalIP", "address": "127.0.0.1"},
+            {"type": "Hostname", "address": node.name},
+        ]
         self.api.patch(f"{path}/status", {"status": {"addresses": addresses}})
+        what = f"{node.name} is initialized"
+        wait_until(what, lambda: self._initialize(path), self.layout, component=component)
+        what = f"{node.name} is ready"
+        wait_until(what, lambda: says_ready(self.api.get(path)), self.layout, component=component)
+
+    def node(self, node: Node) -> None:
+        """Wait until a node takes pods."""
         wait_until(
-            f"{node.name} is initialized", lambda: self._initialize(path), self.layout, component=component
-        )
-        wait_until(
-            f"{node.name} is Ready", lambda: is_ready(self.api.get(path)), self.layout, component=component
+            f"{node.name} takes pods",
+            lambda: takes_pods(self.api.get(_path(node))),
+            self.layout,
+            component="kube-controller-manager",
         )
 
     def _initialize(self, path: str) -> bool:
         """Take the cloud provider's taint off a node; say no when the node changed in the meantime."""
         node = self.api.get(path)
         kept = [taint for taint in node["spec"].get("taints", []) if taint["key"] != _UNINITIALIZED]
-        # Without the version, a taint that a controller takes off at this moment would come back.
+        # Without the version, a taint that somebody else takes off at this moment would come back.
         version = {"resourceVersion": node["metadata"]["resourceVersion"]}
         return self.api.patch(path, {"metadata": version, "spec": {"taints": kept}})
 
@@ -102,12 +118,20 @@ class Readiness:
             )
 
 
-def is_ready(node: dict[str, Any]) -> bool:
-    """Say whether a node is Ready and takes pods."""
+def says_ready(node: dict[str, Any]) -> bool:
+    """Say whether the kubelet calls its node ready."""
     conditions = node.get("status", {}).get("conditions", [])
-    ready = any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+    return any(item["type"] == "Ready" and item["status"] == "True" for item in conditions)
+
+
+def takes_pods(node: dict[str, Any]) -> bool:
+    """Say whether a node is ready and no taint keeps pods away from it."""
     blocked = any(item["effect"] != "PreferNoSchedule" for item in node.get("spec", {}).get("taints", []))
-    return ready and not blocked
+    return says_ready(node) and not blocked
+
+
+def _path(node: Node) -> str:
+    return f"/api/v1/nodes/{node.name}"
 
 
 def _healthy(port: int, path: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 
 from realcluster.layout import Layout, Ports, node_names
 
@@ -13,7 +13,7 @@ READY = "ready"
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """One cluster as it was asked for, how far it came, and what has to be put back after it."""
+    """One cluster as it was asked for, how far it came, and what was made for it outside its folder."""
 
     version: str
     node_count: int
@@ -22,7 +22,6 @@ class State:
     extra_paths: tuple[str, ...] = ()
     phase: str = STARTING
     made_folders: tuple[str, ...] = ()
-    settings_before: dict[str, str] = field(default_factory=dict)
 
     @property
     def nodes(self) -> tuple[str, ...]:
@@ -40,8 +39,7 @@ class State:
 
     def asked_as(self, other: State) -> bool:
         """Say whether both were asked for alike, however far each came."""
-        blank = {"phase": "", "made_folders": (), "settings_before": {}}
-        return replace(self, **blank) == replace(other, **blank)  # type: ignore[arg-type]
+        return replace(self, phase="", made_folders=()) == replace(other, phase="", made_folders=())
 
 
 def save(layout: Layout, state: State) -> None:

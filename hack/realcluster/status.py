@@ -10,7 +10,7 @@ from realcluster.images import IMAGES
 from realcluster.kubeconfig import Api
 from realcluster.layout import Layout
 from realcluster.node_paths import node_paths
-from realcluster.readiness import is_ready
+from realcluster.readiness import takes_pods
 from realcluster.state import State
 
 NOT_RUNNING = "not running"
@@ -74,8 +74,8 @@ def _node(layout: Layout, known: State, index: int) -> dict[str, Any]:
     answer = Api(layout.pki, known.ports.api_server).get(f"/api/v1/nodes/{name}")
     return {
         "name": name,
-        "ready": is_ready(answer),
+        "ready": takes_pods(answer),
         "kubelet_port": ports.kubelet,
         "folder": str(folder),
-        "paths": {path.inside: str(path.folder) for path in node_paths(folder, known.extra_paths)},
+        "paths": {path.inside: str(path.source) for path in node_paths(folder, known.extra_paths)},
     }

@@ -11,6 +11,7 @@ from realcluster import (
     binaries,
     certificates,
     images,
+    kernel_settings,
     kubeconfig,
     machine,
     modules,
@@ -48,8 +49,10 @@ class Start:
     def nodes(self) -> tuple[Node, ...]:
         """The nodes to start."""
         gates, ports = self.control_plane.gates, self.state.ports
-        names = enumerate(self.state.nodes)
-        return tuple(Node(name, index, ports.node(index), self.layout, gates) for index, name in names)
+        return tuple(
+            Node(name, index, ports.node(index), ports.pod_network, self.layout, gates)
+            for index, name in enumerate(self.state.nodes)
+        )
 
     def run(self) -> None:
         """Start the cluster and return when a pod could be made."""
@@ -82,7 +85,6 @@ class Start:
             extra_gates=self.state.extra_gates,
             extra_paths=self.state.extra_paths,
             made_folders=missing_mount_points((*STANDARD_PATHS, *self.state.extra_paths)),
-            settings_before=machine.read_settings(),
         )
         state.save(self.layout, started)
         return started
@@ -107,7 +109,8 @@ class Start:
     def _write_node(self, node: Node) -> None:
         folder = self.layout.node(node.name)
         for path in node_paths(folder, self.state.extra_paths):
-            path.folder.mkdir(parents=True)
+            path.source.mkdir(parents=True)
+        kernel_settings.write_copies(folder)
         runc, cni = shutil.which("runc"), prerequisites.cni_folder()
         if runc is None or cni is None:
             msg = "runc or the CNI plugins went away: hack/cluster prerequisites says what is missing."
@@ -130,10 +133,13 @@ class Start:
             readiness.containerd(node)
             load_image(self.layout, node.name, Path(self.layout.root / "images.tar"))
         readiness.api_server()
-        control.start(self.control_plane.controller_manager())
-        control.start(self.control_plane.scheduler())
         for node in self.nodes:
             control.start(node.kubelet())
+        control.start(self.control_plane.scheduler())
+        for node in self.nodes:
+            readiness.kubelet(node)
+        # Had it seen a node that is not ready yet, it would taint the node and look again 5 s later.
+        control.start(self.control_plane.controller_manager())
         for node in self.nodes:
             readiness.node(node)
         readiness.scheduler()

@@ -1,0 +1,1 @@
+"""What each subcommand does, once its arguments are read."""

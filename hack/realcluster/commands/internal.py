@@ -1,0 +1,24 @@
+"""The processes that a cluster starts of this program itself."""
+
+from __future__ import annotations
+
+import argparse
+
+from realcluster import kernel_settings, namespace
+from realcluster.layout import Layout
+from realcluster.node_paths import node_paths
+from realcluster.readiness import READY_MARK
+from realcluster.supervisor import Supervisor
+
+
+def run_supervise(_: Layout, arguments: argparse.Namespace) -> int:
+    """Be process 1 of the cluster."""
+    Supervisor(Layout(arguments.root)).run()
+    return 0
+
+
+def run_hold(_: Layout, arguments: argparse.Namespace) -> int:
+    """Be the process that keeps a node's mounts."""
+    paths = node_paths(arguments.folder, tuple(arguments.paths)) + kernel_settings.copies(arguments.folder)
+    namespace.hold(paths, arguments.folder / READY_MARK)
+    return 0

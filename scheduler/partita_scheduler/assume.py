@@ -1,0 +1,230 @@
+"""Choices we made and have not yet seen in the API, and whether the predictions behind them came true.
+
+kube-scheduler never tells an extender which node it took, and its own allocation appears in the API only after it has
+bound the pod's claims. Until then the first node we named is assumed, so that the next pod does not get its devices.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+
+from partita_plugins.wire.resource import Allocation, ResourceClaim
+from partita_scheduler.metrics import Metrics
+from partita_scheduler.policy import Decision
+from partita_scheduler.view import EXTENDED_CLAIM_NAME, AssumedAllocation, ClusterView, Pod, assumed_key
+
+log = structlog.get_logger(__name__)
+
+ASSUME_SECONDS = 30.0
+"""Longer than any binding without binding conditions; an assumption that outlives its pod blocks devices for no one."""
+
+GONE_POD_SECONDS = 2.0
+"""A bound pod leaves the watch on unbound pods as a deleted one does: its allocation may arrive that much later."""
+
+MAX_PENDING = 1_000
+MAX_OPTIONS = 64
+"""Nodes, best first, whose prediction is kept in case kube-scheduler takes another one than ours."""
+
+MAX_REMEMBERED = 500
+EXTENDED_CLAIM_ANNOTATION = "resource.kubernetes.io/extended-resource-claim"
+
+
+class Prediction(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What was foretold for one claim, and what came: devices are "pool/device", sorted."""
+
+    pod_uid: str
+    pod: str
+    claim: str
+    node: str
+    predicted: tuple[str, ...]
+    actual_node: str = ""
+    actual: tuple[str, ...] | None = None
+    """None until the allocation is seen."""
+
+    result: str = "pending"
+    """pending, match, mismatch, unpredicted (a node that we have no prediction for) or forgotten."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Pending:
+    pod_uid: str
+    pod: str
+    namespace: str
+    node: str
+    deadline: float
+    options: Mapping[str, Mapping[str, Allocation]]
+    """Node to claim name to allocation."""
+
+    claims: dict[str, str] = field(default_factory=dict)
+    """Key in ClusterView.assumed to claim name, of the claims still without an allocation."""
+
+
+class Assumptions:
+    """At most one choice per pod UID. Thread-safe; nothing here waits for anything."""
+
+    def __init__(
+        self, metrics: Metrics, *, seconds: float = ASSUME_SECONDS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._metrics, self._seconds, self._clock = metrics, seconds, clock
+        self._pending: OrderedDict[str, _Pending] = OrderedDict()
+        self._remembered: deque[Prediction] = deque(maxlen=MAX_REMEMBERED)
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(len(pending.claims) for pending in self._pending.values())
+
+    def assume(self, view: ClusterView, pod: Pod, node: str, decision: Decision) -> None:
+        """Take the node as this pod's, instead of any that was taken before."""
+        uid, namespace = pod.metadata.uid, pod.metadata.namespace
+        ordered = [node, *(name for name in decision.order if name != node)][:MAX_OPTIONS]
+        options = {name: decision.verdicts[name].allocations or {} for name in ordered if name in decision.verdicts}
+        nothing = ResourceClaim()
+        pending = _Pending(
+            pod_uid=uid,
+            pod=pod.key,
+            namespace=namespace,
+            node=node,
+            deadline=self._clock() + self._seconds,
+            options=options,
+            claims={
+                assumed_key(uid, view.claims.get((namespace, name), nothing)): name for name in options.get(node, {})
+            },
+        )
+        with self._lock:
+            self._pending.pop(uid, None)
+            if pending.claims:
+                self._pending[uid] = pending
+            while len(self._pending) > MAX_PENDING:
+                self._forget(self._pending.popitem(last=False)[1])
+
+    def forget(self, pod_uid: str) -> None:
+        """The pod is being asked about again: what was assumed for it did not happen."""
+        with self._lock:
+            self._pending.pop(pod_uid, None)
+
+    def active(self, *, excluding: str = "") -> dict[str, AssumedAllocation]:
+        """What to put into a view for a decision about the pod with the excluded UID."""
+        with self._lock:
+            self._expire()
+            return {
+                key: AssumedAllocation(
+                    pod_uid=pending.pod_uid,
+                    node=pending.node,
+                    claim=(pending.namespace, name),
+                    allocation=pending.options[pending.node][name],
+                )
+                for pending in self._pending.values()
+                if pending.pod_uid != excluding
+                for key, name in pending.claims.items()
+            }
+
+    def predictions(self) -> list[Prediction]:
+        """The last ones that were settled or forgotten, oldest first, then those still open."""
+        with self._lock:
+            self._expire()
+            waiting = [
+                self._prediction(pending, name)
+                for pending in self._pending.values()
+                for name in pending.claims.values()
+            ]
+            return [*self._remembered, *waiting]
+
+    def claim_changed(self, _old: ResourceClaim | None, new: ResourceClaim | None) -> None:
+        """Listener of the watch on claims: an allocation settles what was foretold."""
+        if new is None or new.status.allocation is None:
+            return
+        with self._lock:
+            for key in (new.metadata.uid, *_extended_keys(new)):
+                for pending in [p for p in self._pending.values() if key in p.claims]:
+                    self._settle(pending, key, new, new.status.allocation)
+
+    def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        """Listener of the watch on unbound pods: one that left is bound or gone, and the allocation says which."""
+        if new is not None or old is None:
+            return
+        with self._lock:
+            if pending := self._pending.get(old.metadata.uid):
+                pending.deadline = min(pending.deadline, self._clock() + GONE_POD_SECONDS)
+
+    def _settle(self, pending: _Pending, key: str, claim: ResourceClaim, allocation: Allocation) -> None:
+        name = pending.claims.pop(key)
+        if not pending.claims:
+            del self._pending[pending.pod_uid]
+        node = node_of(allocation) or pending.node
+        foretold = pending.options.get(node, {}).get(name)
+        actual = devices_of(allocation)
+        predicted = devices_of(foretold) if foretold else ()
+        result = "unpredicted" if foretold is None else "match" if predicted == actual else "mismatch"
+        self._metrics.prediction.labels(result).inc()
+        self._metrics.choice.labels("first" if node == pending.node else "other").inc()
+        report = log.warning if result == "mismatch" else log.info
+        report(
+            "allocation seen",
+            result=result,
+            pod=pending.pod,
+            claim=claim.metadata.name,
+            chosen_node=pending.node,
+            node=node,
+            predicted=predicted,
+            actual=actual,
+        )
+        self._remembered.append(
+            Prediction(
+                pod_uid=pending.pod_uid,
+                pod=pending.pod,
+                claim=claim.metadata.name,
+                node=pending.node,
+                predicted=predicted,
+                actual_node=node,
+                actual=actual,
+                result=result,
+            )
+        )
+
+    def _expire(self) -> None:
+        now = self._clock()
+        for uid in [uid for uid, pending in self._pending.items() if pending.deadline <= now]:
+            self._forget(self._pending.pop(uid))
+
+    def _forget(self, pending: _Pending) -> None:
+        for name in pending.claims.values():
+            self._remembered.append(msgspec.structs.replace(self._prediction(pending, name), result="forgotten"))
+
+    def _prediction(self, pending: _Pending, name: str) -> Prediction:
+        allocation = pending.options[pending.node][name]
+        return Prediction(
+            pod_uid=pending.pod_uid, pod=pending.pod, claim=name, node=pending.node, predicted=devices_of(allocation)
+        )
+
+
+def devices_of(allocation: Allocation) -> tuple[str, ...]:
+    """All devices as "pool/device", sorted."""
+    return tuple(sorted(f"{result.pool}/{result.device}" for result in allocation.devices.results))
+
+
+def node_of(allocation: Allocation) -> str:
+    """The one node that an allocation's selector names; empty where it names none or several."""
+    terms = (allocation.node_selector or {}).get("nodeSelectorTerms") or []
+    names = [
+        name
+        for term in terms
+        for rule in term.get("matchFields") or []
+        if rule.get("key") == "metadata.name" and rule.get("operator") == "In"
+        for name in rule.get("values") or []
+    ]
+    return str(names[0]) if len(names) == 1 else ""
+
+
+def _extended_keys(claim: ResourceClaim) -> list[str]:
+    """The keys under which a claim that kube-scheduler made itself was assumed: one for each pod that owns it."""
+    if claim.metadata.annotations.get(EXTENDED_CLAIM_ANNOTATION) != "true":
+        return []
+    return [f"{owner.uid}/{EXTENDED_CLAIM_NAME}" for owner in claim.metadata.owner_references]

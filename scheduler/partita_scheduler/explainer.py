@@ -1,0 +1,149 @@
+"""Tells people why a pod with device claims is pending: one plain event, when no node can take it.
+
+kube-scheduler calls no extender for a pod that no node passes, and its event says only "cannot allocate all claims".
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from partita_plugins.errors import PartitaError, Retryable
+from partita_scheduler.decider import Decider, ViewSource
+from partita_scheduler.metrics import Metrics
+from partita_scheduler.report import judge
+from partita_scheduler.view import Pod
+
+log = structlog.get_logger(__name__)
+
+EVENT_REASON = "GpuPlacement"
+STEP_SECONDS = 2.0
+REPEAT_SECONDS = 300.0
+EVENTS_PER_MINUTE = 30
+PODS_PER_STEP = 20
+MAX_REMEMBERED = 2_000
+
+
+class Recorder(Protocol):
+    """Where events go (kube.events.EventRecorder)."""
+
+    def record(self, regarding: dict[str, Any], kind: str, reason: str, message: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    text: str
+    at: float
+
+
+class Explainer:
+    """`step()` looks at the pending pods once; `run()` does it until stopped."""
+
+    def __init__(
+        self,
+        source: ViewSource,
+        decider: Decider,
+        recorder: Recorder,
+        metrics: Metrics,
+        *,
+        leading: Callable[[], bool] = lambda: True,
+        events_per_minute: int = EVENTS_PER_MINUTE,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._source, self._decider, self._recorder, self._metrics = source, decider, recorder, metrics
+        self._leading, self._per_minute, self._clock = leading, events_per_minute, clock
+        self._told: OrderedDict[str, _Told] = OrderedDict()
+        self._written: deque[float] = deque()
+        self._looked_at: OrderedDict[str, None] = OrderedDict()
+
+    def run(self, stopping: threading.Event) -> None:
+        while not stopping.wait(STEP_SECONDS):
+            self.step()
+
+    def step(self) -> int:
+        """Explain up to PODS_PER_STEP pods, those not looked at for longest first; the number of events written."""
+        if not self._leading() or self._source.doubt():
+            return 0
+        pending = {pod.metadata.uid: pod for pod in self._source.unbound_pods() if unschedulable(pod)}
+        for gone in [uid for uid in self._looked_at if uid not in pending]:
+            del self._looked_at[gone]
+        fresh = [uid for uid in pending if uid not in self._looked_at]
+        turn = [*fresh, *self._looked_at][:PODS_PER_STEP]
+        for uid in turn:
+            self._looked_at[uid] = None
+            self._looked_at.move_to_end(uid)
+        return sum(self._explain(pending[uid]) for uid in turn)
+
+    def _explain(self, pod: Pod) -> bool:
+        try:
+            text = self._text(pod)
+            return bool(text) and self._tell(pod, text)
+        except Retryable as error:
+            log.info("not explained yet", pod=pod.key, error=str(error))
+        except PartitaError as error:
+            self._metrics.explainer_events.labels("failed").inc()
+            log.warning("event not written", pod=pod.key, error=str(error))
+        except Exception:
+            # One odd pod must not keep the others from being explained.
+            self._metrics.explainer_events.labels("failed").inc()
+            log.exception("pod not explained", pod=pod.key)
+        return False
+
+    def _text(self, pod: Pod) -> str:
+        if not self._decider.concerns_us(pod):
+            return ""
+        report = judge(self._source.view(), pod, self._decider.decide_again)
+        if report.fits or not report.summary:
+            return ""
+        return "; ".join([f"No node can take this pod: {report.summary}", *report.notes])
+
+    def _tell(self, pod: Pod, text: str) -> bool:
+        now, uid = self._clock(), pod.metadata.uid
+        told = self._told.get(uid)
+        if told is not None and told.text == text and now - told.at < REPEAT_SECONDS:
+            return False
+        if not self._may_write(now):
+            self._metrics.explainer_events.labels("limited").inc()
+            return False
+        self._recorder.record(_reference(pod), "Warning", EVENT_REASON, text)
+        self._written.append(now)
+        self._told.pop(uid, None)
+        self._told[uid] = _Told(text, now)
+        while len(self._told) > MAX_REMEMBERED:
+            self._told.popitem(last=False)
+        self._metrics.explainer_events.labels("written").inc()
+        log.info("explained", pod=pod.key, text=text)
+        return True
+
+    def _may_write(self, now: float) -> bool:
+        while self._written and now - self._written[0] >= 60.0:
+            self._written.popleft()
+        return len(self._written) < self._per_minute
+
+
+def unschedulable(pod: Pod) -> bool:
+    """kube-scheduler has tried the pod and found no node."""
+    if pod.metadata.deletion_timestamp or pod.status.phase not in ("", "Pending"):
+        return False
+    return any(
+        condition.type == "PodScheduled" and condition.status == "False" and condition.reason == "Unschedulable"
+        for condition in pod.status.conditions
+    )
+
+
+def _reference(pod: Pod) -> dict[str, Any]:
+    metadata = pod.metadata
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "name": metadata.name,
+        "namespace": metadata.namespace,
+        "uid": metadata.uid,
+        "resourceVersion": metadata.resource_version,
+    }

@@ -1,0 +1,152 @@
+"""The HTTP side of the extender: routes, bodies in, answers out. Nothing is decided here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import msgspec
+import structlog
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from partita_plugins.errors import InvalidInput, PartitaError, Retryable
+from partita_scheduler import protocol
+from partita_scheduler.assume import Assumptions
+from partita_scheduler.decider import Decider, ViewSource
+from partita_scheduler.metrics import Metrics
+from partita_scheduler.protocol import SimulationArgs
+from partita_scheduler.report import PodReport, describe, judge
+from partita_scheduler.view import ClusterView, Pod, PodClaimStatus
+
+log = structlog.get_logger(__name__)
+
+MAX_PATH_PART = 253
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the routes speak to."""
+
+    decider: Decider
+    source: ViewSource
+    assumptions: Assumptions
+    metrics: Metrics
+    draining: Callable[[], bool] = lambda: False
+    """True once the process was told to end: not ready, and still answering."""
+
+
+def create_app(parts: Parts, *, max_body_bytes: int = protocol.MAX_BODY_BYTES) -> Flask:
+    """The extender's routes, with health and metrics."""
+    app = create_health_app(parts)
+    app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
+    decider = parts.decider
+
+    def filter_() -> Response:
+        return _json(decider.filter(protocol.parse_args(_body())))
+
+    def prioritize() -> Response:
+        return _json(decider.prioritize(protocol.parse_args(_body())))
+
+    def preempt() -> Response:
+        return _json(protocol.parse_preemption(_body()))
+
+    def simulate() -> Response:
+        return _json(_simulate(parts, protocol.parse_simulation(_body())))
+
+    def predictions() -> Response:
+        return _json(parts.assumptions.predictions())
+
+    def explain(namespace: str, pod: str) -> Response:
+        found = _explain(parts, namespace[:MAX_PATH_PART], pod[:MAX_PATH_PART])
+        if found is None:
+            return _error(404, "no pending pod of that name, and no recent decision about one")
+        return _json(found)
+
+    for verb, view in {"filter": filter_, "prioritize": prioritize, "preempt": preempt, "simulate": simulate}.items():
+        app.add_url_rule(f"/{verb}", verb, view, methods=["POST"])
+    app.add_url_rule("/predictions", "predictions", predictions)
+    app.add_url_rule("/explain/<namespace>/<pod>", "explain", explain)
+    return app
+
+
+def create_health_app(parts: Parts) -> Flask:
+    """Health, readiness and metrics alone: what may be served without client certificates."""
+    app = Flask("partita_scheduler", static_folder=None)
+
+    def healthz() -> Response:
+        return Response("ok\n", mimetype="text/plain")
+
+    def readyz() -> Response:
+        doubt = "draining" if parts.draining() else parts.decider.doubt()
+        return Response(f"{doubt or 'ok'}\n", status=503 if doubt else 200, mimetype="text/plain")
+
+    def metrics() -> Response:
+        return Response(parts.metrics.text(), content_type="text/plain; version=0.0.4; charset=utf-8")
+
+    for name, view in {"healthz": healthz, "readyz": readyz, "metrics": metrics}.items():
+        app.add_url_rule(f"/{name}", name, view)
+    app.register_error_handler(HTTPException, lambda error: _error(error.code or 500, error.description or error.name))
+    app.register_error_handler(InvalidInput, lambda error: _bad_request(parts.metrics, error))
+    app.register_error_handler(Retryable, _busy)
+    return app
+
+
+def _simulate(parts: Parts, args: SimulationArgs) -> PodReport:
+    view = parts.source.view()
+    pod = with_claims(args.pod, args.claims)
+    added = {(claim.metadata.namespace or pod.metadata.namespace, claim.metadata.name): claim for claim in args.claims}
+    imagined: ClusterView = replace(view, claims={**view.claims, **added}) if added else view
+    return judge(imagined, pod, parts.decider.decide_again, args.node_names)
+
+
+def with_claims(pod: Pod, claims: tuple[Any, ...]) -> Pod:
+    """A pod whose template claims are taken to be made: each by the claim that bears the template's name."""
+    names = {claim.metadata.name for claim in claims}
+    known = {status.name for status in pod.status.resource_claim_statuses}
+    made = [
+        PodClaimStatus(name=entry.name, resource_claim_name=entry.resource_claim_template_name)
+        for entry in pod.spec.resource_claims
+        if entry.name not in known and entry.resource_claim_template_name in names
+    ]
+    statuses = [*pod.status.resource_claim_statuses, *made]
+    return msgspec.structs.replace(pod, status=msgspec.structs.replace(pod.status, resource_claim_statuses=statuses))
+
+
+def _explain(parts: Parts, namespace: str, name: str) -> PodReport | None:
+    pod = parts.source.unbound_pod(namespace, name)
+    if pod is not None:
+        return judge(parts.source.view(), pod, parts.decider.decide_again)
+    last = parts.decider.last_decision(f"{namespace}/{name}")
+    return None if last is None else describe(f"{namespace}/{name}", last)
+
+
+def _body() -> bytes:
+    try:
+        return request.get_data(cache=False)
+    except HTTPException:
+        raise
+    except Exception as error:
+        # A broken or overlong chunk surfaces as whatever the server's reader raises.
+        raise InvalidInput("the request's body could not be read to its end") from error
+
+
+def _json(value: Any) -> Response:
+    return Response(msgspec.json.encode(value), mimetype="application/json")
+
+
+def _error(status: int, message: str) -> Response:
+    return Response(msgspec.json.encode({"Error": message}), status=status, mimetype="application/json")
+
+
+def _bad_request(metrics: Metrics, error: PartitaError) -> Response:
+    metrics.request_seconds.labels((request.endpoint or "none")[:20], "bad_request").observe(0)
+    log.warning("bad request", path=request.path[:100], error=str(error)[:500])
+    return _error(400, str(error))
+
+
+def _busy(error: Retryable) -> Response:
+    answer = _error(429, str(error))
+    answer.headers["Retry-After"] = str(max(1, round(error.delay_seconds)))
+    return answer

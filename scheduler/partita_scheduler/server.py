@@ -1,0 +1,146 @@
+"""The listening side: bounded threads, TCP_NODELAY, mutual TLS. Plain HTTP is for loopback alone.
+
+The TLS handshake is done by the worker that serves the connection, not by the thread that accepts: a client that is slow with
+it costs one worker for a few seconds, and keeps nobody else waiting.
+"""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import structlog
+from cheroot.ssl.builtin import BuiltinSSLAdapter
+from cheroot.wsgi import Server as WsgiServer
+
+from partita_plugins.errors import InvalidInput
+
+log = structlog.get_logger(__name__)
+
+THREADS = 8
+BACKLOG = 128
+SOCKET_SECONDS = 10
+"""A client that goes silent in the middle of a request is dropped after this."""
+
+DRAIN_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tls:
+    """PEM files: what we show, and whose client certificates we take."""
+
+    certificate: Path
+    key: Path
+    client_ca: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Address:
+    """Where to listen. Port 0 takes a free one."""
+
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """ "127.0.0.1:8888", "[::1]:8888" or "localhost:8888". Raises InvalidInput."""
+        host, _, port = text.rpartition(":")
+        if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+            raise InvalidInput(f"{text!r} is not an address", advice='write HOST:PORT, for example "127.0.0.1:8888"')
+        return cls(host=host.strip("[]"), port=int(port))
+
+    @property
+    def loopback(self) -> bool:
+        if self.host == "localhost":
+            return True
+        try:
+            return ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+
+class _Adapter(BuiltinSSLAdapter):
+    """TLS 1.2 or newer with a client certificate required; the handshake comes with the first read."""
+
+    def __init__(self, tls: Tls) -> None:
+        super().__init__(str(tls.certificate), str(tls.key))
+        self.context = server_context(tls)
+
+    def wrap(self, sock: Any) -> tuple[Any, dict[str, str]]:
+        wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        return wrapped, {"wsgi.url_scheme": "https", "HTTPS": "on"}
+
+
+def server_context(tls: Tls) -> ssl.SSLContext:
+    """Refuses clients without a certificate of the client CA. Raises InvalidInput that names the file."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_mode = ssl.CERT_REQUIRED
+    try:
+        context.load_cert_chain(tls.certificate, tls.key)
+        context.load_verify_locations(tls.client_ca)
+    except (OSError, ssl.SSLError) as error:
+        raise InvalidInput(
+            f"cannot use {tls.certificate}, {tls.key} and {tls.client_ca}: {error}",
+            advice="make them with: partita-scheduler certificates --out DIR --host NAME",
+        ) from error
+    return context
+
+
+class _Server(WsgiServer):
+    nodelay = True
+    max_request_header_size = 64 * 1024
+
+    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
+        log.log(level, "http", message=str(msg)[:500], exc_info=traceback)
+
+
+class ExtenderServer:
+    """Serves one WSGI application until stopped."""
+
+    def __init__(
+        self, app: Any, address: Address, *, tls: Tls | None, max_body_bytes: int, threads: int = THREADS
+    ) -> None:
+        self._server = _Server(
+            (address.host, address.port),
+            app,
+            numthreads=threads,
+            max=threads,
+            request_queue_size=BACKLOG,
+            timeout=SOCKET_SECONDS,
+            shutdown_timeout=DRAIN_SECONDS,
+            accepted_queue_size=BACKLOG,
+            accepted_queue_timeout=1,
+        )
+        self._server.max_request_body_size = max_body_bytes
+        if tls is not None:
+            self._server.ssl_adapter = _Adapter(tls)
+
+    def bind(self) -> Address:
+        """Begin to listen; the address with the port that was taken. Raises InvalidInput if that is impossible."""
+        try:
+            self._server.prepare()
+        except OSError as error:
+            raise InvalidInput(f"cannot listen: {error}", advice="choose another --listen HOST:PORT") from error
+        host, port = self._server.bind_addr[:2]
+        return Address(host=host, port=port)
+
+    def serve(self) -> None:
+        """Answer until stop() is called from another thread."""
+        self._server.serve()
+
+    def stop(self) -> None:
+        """Take no new connections, let the running requests end (at most DRAIN_SECONDS)."""
+        self._server.stop()
+
+
+def check_exposure(address: Address, tls: Tls | None) -> None:
+    """Raise InvalidInput where anybody on the network could ask: kube-scheduler sends no token, only a certificate."""
+    if tls is None and not address.loopback:
+        raise InvalidInput(
+            f"plain HTTP on {address.host} would answer anybody",
+            advice="give --tls-cert, --tls-key and --client-ca, or listen on 127.0.0.1",
+        )

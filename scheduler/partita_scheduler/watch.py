@@ -1,0 +1,206 @@
+"""The scheduler's view of the cluster, kept by watches: what changed is rebuilt, the rest is handed out again."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, Generic, TypeVar
+
+import msgspec
+import structlog
+
+from partita_plugins.errors import PartitaError
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.reflector import HasMetadata, Key, Listener, Reflector
+from partita_plugins.kube.resources import DEVICE_CLASSES, NODES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES
+from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
+from partita_scheduler.view import ClusterView, Node, Pod
+
+log = structlog.get_logger(__name__)
+
+STALE_SECONDS = 150.0
+"""A quiet watch brings a bookmark about every minute; two missed ones mean that it hangs."""
+
+UNBOUND = "spec.nodeName="
+"""Field selector of the pods still to be placed. One that gets bound leaves the watch as if it were deleted."""
+
+T = TypeVar("T", bound=HasMetadata)
+V = TypeVar("V")
+
+
+class _Version(msgspec.Struct):
+    minor: str = ""
+
+
+class _Piece(Generic[T, V]):
+    """One part of the view: made again by `build` when its watch has said something since it was last made."""
+
+    def __init__(self, build: Callable[[Mapping[Key, T]], V]) -> None:
+        self._build = build
+        self._changed = True
+        self._value: V | None = None
+
+    def changed(self) -> None:
+        self._changed = True
+
+    def value(self, reflector: Reflector[T]) -> V:
+        # The mark is taken off first: a change that comes while we build marks it again.
+        if self._changed or self._value is None:
+            self._changed = False
+            self._value = self._build(reflector.snapshot())
+        return self._value
+
+
+class SliceIndex:
+    """Slices by node, each node's sorted by name. A changed slice makes its own node's tuple anew, no other."""
+
+    def __init__(self) -> None:
+        self._by_node: dict[str, dict[str, ResourceSlice]] = {}
+        self._sorted: dict[str, tuple[ResourceSlice, ...]] = {}
+        self._changed: set[str] = set()
+        self._lock = threading.Lock()
+        self._value: Mapping[str, tuple[ResourceSlice, ...]] = {}
+
+    def change(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
+        """Listener of the watch on slices."""
+        with self._lock:
+            if old is not None:
+                self._by_node.get(_node(old), {}).pop(old.metadata.name, None)
+                self._changed.add(_node(old))
+            if new is not None:
+                self._by_node.setdefault(_node(new), {})[new.metadata.name] = new
+                self._changed.add(_node(new))
+
+    def value(self) -> Mapping[str, tuple[ResourceSlice, ...]]:
+        with self._lock:
+            if self._changed:
+                for node in self._changed:
+                    self._resort(node)
+                self._changed.clear()
+                self._value = dict(self._sorted)
+            return self._value
+
+    def _resort(self, node: str) -> None:
+        slices = self._by_node.get(node)
+        if slices:
+            self._sorted[node] = tuple(slices[name] for name in sorted(slices))
+        else:
+            self._by_node.pop(node, None)
+            self._sorted.pop(node, None)
+
+
+def _node(found: ResourceSlice) -> str:
+    return found.spec.node_name or ""
+
+
+class ClusterWatch:
+    """Watches on nodes, slices, classes, claims and unbound pods; `view()` costs nothing while nothing changes."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        *,
+        stale_seconds: float = STALE_SECONDS,
+        claim_listener: Listener[ResourceClaim] | None = None,
+        pod_listener: Listener[Pod] | None = None,
+    ) -> None:
+        self._api, self._stale_seconds = api, stale_seconds
+        self._node_piece: _Piece[Node, dict[str, Node]] = _Piece(_by_name)
+        self._class_piece: _Piece[DeviceClass, dict[str, DeviceClass]] = _Piece(_by_name)
+        self._claim_piece: _Piece[ResourceClaim, Mapping[Key, ResourceClaim]] = _Piece(lambda claims: claims)
+        self._slices = SliceIndex()
+        self._nodes = Reflector(api, NODES, Node, _marking(self._node_piece))
+        self._classes = Reflector(api, DEVICE_CLASSES, DeviceClass, _marking(self._class_piece))
+        # The piece is marked before anybody drops an assumption, so that no view misses both.
+        self._claims = Reflector(api, RESOURCE_CLAIMS, ResourceClaim, _marking(self._claim_piece, claim_listener))
+        self._slice_watch = Reflector(api, RESOURCE_SLICES, ResourceSlice, self._slices.change)
+        self._pods = Reflector(api, PODS, Pod, pod_listener, fieldSelector=UNBOUND)
+        self._watches: tuple[Reflector[Any], ...] = (
+            self._nodes,
+            self._classes,
+            self._claims,
+            self._slice_watch,
+            self._pods,
+        )
+        self._server_minor = 0
+        self._lock = threading.Lock()
+        self._view = ClusterView()
+
+    def start(self) -> None:
+        for watch in self._watches:
+            watch.start()
+
+    def stop(self) -> None:
+        for watch in self._watches:
+            watch.stop()
+
+    def refresh_version(self) -> bool:
+        """Ask the API server for its version, whose minor decides the allocator's rules. False: no answer yet."""
+        try:
+            minor = parse_minor(self._api.request("GET", "/version"))
+        except (PartitaError, msgspec.DecodeError) as error:
+            log.warning("no version from the API server", error=str(error))
+            return False
+        if minor != self._server_minor:
+            log.info("API server", minor=minor)
+        self._server_minor = minor
+        return True
+
+    @property
+    def age_seconds(self) -> float:
+        """Of the oldest watch; infinite before the first contact."""
+        return max(watch.age_seconds for watch in self._watches)
+
+    def doubt(self) -> str:
+        """Why the view must not be used: "not_synced", "stale", or empty."""
+        if not self._server_minor or not all(watch.synced for watch in self._watches):
+            return "not_synced"
+        return "stale" if self.age_seconds > self._stale_seconds else ""
+
+    def view(self) -> ClusterView:
+        """The cluster now, without assumptions. The same object, and the same parts, until something changes."""
+        with self._lock:
+            parts = (
+                self._node_piece.value(self._nodes),
+                self._slices.value(),
+                self._class_piece.value(self._classes),
+                self._claim_piece.value(self._claims),
+            )
+            old = self._view
+            before = (old.nodes, old.slices, old.classes, old.claims)
+            same = all(new is known for new, known in zip(parts, before, strict=True))
+            if not same or old.server_minor != self._server_minor:
+                nodes, slices, classes, claims = parts
+                self._view = ClusterView(
+                    nodes=nodes, slices=slices, classes=classes, claims=claims, server_minor=self._server_minor
+                )
+            return self._view
+
+    def unbound_pods(self) -> list[Pod]:
+        """Pods without a node, oldest first."""
+        return sorted(self._pods.snapshot().values(), key=lambda pod: pod.metadata.creation_timestamp or "")
+
+    def unbound_pod(self, namespace: str, name: str) -> Pod | None:
+        return self._pods.get(name, namespace)
+
+
+def parse_minor(raw: bytes) -> int:
+    """37 of {"minor": "37+"}. Raises msgspec.ValidationError for an answer without one."""
+    digits = re.match(r"\d{1,4}", msgspec.json.decode(raw, type=_Version).minor)
+    if digits is None:
+        raise msgspec.ValidationError("the answer to /version has no minor version")
+    return int(digits[0])
+
+
+def _by_name(objects: Mapping[Key, T]) -> dict[str, T]:
+    return {name: found for (_, name), found in objects.items()}
+
+
+def _marking(piece: _Piece[T, V], then: Listener[T] | None = None) -> Listener[T]:
+    def listen(old: T | None, new: T | None) -> None:
+        piece.changed()
+        if then is not None:
+            then(old, new)
+
+    return listen

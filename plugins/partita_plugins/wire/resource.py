@@ -90,11 +90,14 @@ class CounterSet(Struct, frozen=True, kw_only=True):
     counters: dict[str, CounterValue]
 
 
-class Taint(Struct, frozen=True, kw_only=True):
+class Taint(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """Written whole: the API server wants the effect named."""
+
     key: str
     value: str = ""
     effect: str = "NoSchedule"
-    time_added: str | None = None
+    time_added: str | msgspec.UnsetType | None = msgspec.UNSET
+    """Left to the API server where unset."""
 
 
 class Toleration(Struct, frozen=True, kw_only=True):
@@ -120,7 +123,9 @@ class Device(Struct, frozen=True, kw_only=True):
     all_nodes: bool | None = None
 
 
-class Pool(Struct, frozen=True, kw_only=True):
+class Pool(Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """All three are required by the API server, so a count of 1 is written too."""
+
     name: str
     generation: int = 1
     resource_slice_count: int = 1
@@ -137,7 +142,7 @@ class ResourceSliceSpec(Struct, frozen=True, kw_only=True):
     shared_counters: list[CounterSet] = []
 
 
-class ResourceSlice(Struct, frozen=True, kw_only=True):
+class ResourceSlice(Struct, frozen=True, kw_only=True, omit_defaults=False):
     api_version: str = "resource.k8s.io/v1"
     kind: str = "ResourceSlice"
     metadata: ObjectMeta = ObjectMeta()

@@ -1,0 +1,117 @@
+"""Both gRPC servers of the driver: the plugin's socket first, then the one that tells the kubelet about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from partita_driver.kubelet.dra_service import ClaimHandler, DraService
+from partita_driver.kubelet.health_service import MAX_STREAMS, HealthService
+from partita_driver.kubelet.registration import Registrar, RegistrationState
+from partita_driver.kubelet.sockets import SocketPaths, remove_socket
+from partita_plugins.errors import Permanent
+
+log = structlog.get_logger(__name__)
+
+CALL_WORKERS = 32
+"""Calls at work at the same time; each waits for its claims, which have workers of their own."""
+
+MAX_CALLS = 128
+"""Calls at work or waiting; more are refused, and the kubelet asks again."""
+
+MAX_MESSAGE_BYTES = 4 * 2**20
+STOP_SECONDS = 20.0
+
+
+class KubeletServer:
+    """Serves the kubelet until stopped. Registration begins when start() returns."""
+
+    def __init__(
+        self,
+        *,
+        driver: str,
+        sockets: SocketPaths,
+        claims: ClaimHandler,
+        on_registered: Callable[[], None],
+        health_address: str = "",
+    ) -> None:
+        self.health = HealthService()
+        self._sockets = sockets
+        self._dra = DraService(claims)
+        self._registrar = Registrar(driver, str(sockets.plugin), on_registered)
+        self._probe = health.HealthServicer()
+        self._plugin_server = _server(CALL_WORKERS + MAX_STREAMS, [*self._dra.handlers(), *self.health.handlers()])
+        self._registrar_server = _server(2, [self._registrar.handler()])
+        health_pb2_grpc.add_HealthServicer_to_server(self._probe, self._plugin_server)
+        self._health_address = health_address
+        self.set_serving(serving=False)
+
+    @property
+    def registration(self) -> RegistrationState:
+        return self._registrar.state
+
+    def set_serving(self, *, serving: bool) -> None:
+        """What the standard gRPC health service answers."""
+        status = health_pb2.HealthCheckResponse
+        self._probe.set("", status.SERVING if serving else status.NOT_SERVING)
+
+    def start(self) -> None:
+        """Listen. Raises Permanent where a socket cannot be made."""
+        _bind(self._plugin_server, self._sockets.plugin)
+        if self._health_address and not _add_port(self._plugin_server, self._health_address):
+            raise Permanent(f"cannot listen on {self._health_address}", advice="choose another --health-address")
+        self._plugin_server.start()
+        # The kubelet connects to the plugin's socket as soon as it sees the registrar's.
+        _bind(self._registrar_server, self._sockets.registrar)
+        self._registrar_server.start()
+        log.info("serving the kubelet", plugin=str(self._sockets.plugin), registrar=str(self._sockets.registrar))
+
+    def stop(self, timeout_seconds: float = STOP_SECONDS) -> None:
+        """Take no more calls, let those at work finish for a while, and remove the sockets. Idempotent."""
+        self._probe.enter_graceful_shutdown()
+        self.health.stop()
+        plugin_stopped = self._plugin_server.stop(grace=timeout_seconds)
+        if not plugin_stopped.wait(timeout_seconds + 1.0):
+            log.warning("calls were still at work when the driver stopped")
+        self._dra.close(timeout_seconds=1.0)
+        self._registrar_server.stop(grace=1.0).wait(2.0)
+        for path in (self._sockets.plugin, self._sockets.registrar):
+            remove_socket(path)
+
+
+def _server(workers: int, handlers: Sequence[Any]) -> Any:
+    return grpc.server(
+        ThreadPoolExecutor(workers, thread_name_prefix="grpc"),
+        handlers=handlers,
+        maximum_concurrent_rpcs=MAX_CALLS,
+        options=[
+            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+            ("grpc.so_reuseport", 0),
+        ],
+    )
+
+
+def _bind(server: Any, path: Path) -> None:
+    try:
+        path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+        remove_socket(path)
+    except OSError as error:
+        raise Permanent(
+            f"cannot make the socket {path}: {error.strerror}", advice="run as root on a node with a kubelet"
+        ) from error
+    if not _add_port(server, f"unix://{path}"):
+        raise Permanent(f"cannot listen on {path}", advice="check that no other instance of the driver runs there")
+
+
+def _add_port(server: Any, address: str) -> bool:
+    try:
+        return bool(server.add_insecure_port(address))
+    except RuntimeError:
+        return False

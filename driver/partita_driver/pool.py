@@ -1,0 +1,175 @@
+"""The pool of one node, as a pure function: hardware, settings and faults in, contents of slices out.
+
+A device leaves in three steps: it is tainted so that no new claim takes it, it stays while a claim holds it, it goes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import msgspec
+
+from partita_driver.faults import Fault
+from partita_driver.pool_slices import ALL_FEATURES, Features, SliceContent, pack
+from partita_plugins.errors import InvalidInput
+from partita_plugins.model.gpu import Gpu
+from partita_plugins.model.mig import Placement
+from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware, offered_devices
+from partita_plugins.wire import DRIVER_NAME, FAULT_TAINT_KEY
+from partita_plugins.wire.device_names import format_name, parse_name
+from partita_plugins.wire.offer import encode_counter_sets, encode_device
+from partita_plugins.wire.resource import CounterSet, Device, Taint
+
+WITHDRAWN_TAINT_KEY = f"{DRIVER_NAME}/withdrawn"
+"""NoSchedule on a device that the node no longer offers: it goes away once no claim holds it."""
+
+WITHDRAWN = Taint(key=WITHDRAWN_TAINT_KEY, effect="NoSchedule")
+
+EVERYTHING = Offer(
+    whole=True,
+    mig_shapes=frozenset({"1g", "1g-double", "2g", "3g", "4g", "7g"}),
+    shared=True,
+    group_sizes=frozenset({2, 4, 8}),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolInputs:
+    """All that a node's pool follows from."""
+
+    node_name: str
+    node: SlottedHardware
+    offer: Offer
+    faults: tuple[Fault, ...] = ()
+    foreign: frozenset[tuple[int, Placement]] = frozenset()
+    """GPU instances that somebody else made, by slot."""
+
+    allocated: frozenset[str] = frozenset()
+    """Devices that claims are known to hold: published whatever the offer says (kubernetes#140802)."""
+
+    features: Features = ALL_FEATURES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What the API server has of the pool now."""
+
+    devices: Mapping[str, Device] = field(default_factory=dict)
+    counters: tuple[CounterSet, ...] = ()
+
+
+def desired_pool(inputs: PoolInputs, published: Published, held: frozenset[str]) -> tuple[SliceContent, ...]:
+    """The slices as they should be: the offer, then what is `held` though no longer offered, all with their taints.
+
+    What an allocated device consumes never changes, so a held device stays exactly as it was published.
+    """
+    offered = {format_name(device, inputs.node.gpus): device for device in devices_to_offer(inputs)}
+    encoded = _encoded(tuple(offered.values()), inputs.node)
+    kept = _kept_devices(inputs, published, sorted(held - offered.keys()))
+    spans = {**_all_devices(inputs.node), **offered} if kept and inputs.faults else offered
+    devices = [
+        *(_tainted(device, fault_taints(device.name, inputs, spans)) for device in encoded),
+        *(_tainted(device, [*fault_taints(device.name, inputs, spans), WITHDRAWN]) for device in kept),
+    ]
+    return pack(inputs.node_name, encode_counter_sets(inputs.node), published.counters, devices, inputs.features)
+
+
+def devices_to_offer(inputs: PoolInputs) -> tuple[OfferedDevice, ...]:
+    """The offer without what the hardware or the API server rules out now."""
+    features, gpus = inputs.features, inputs.node.gpus
+    devices = [
+        device
+        for device in offered_devices(inputs.node, inputs.offer)
+        if not any(_covers(device, slot, placement) for slot, placement in inputs.foreign)
+        and (features.shares or device.kind is not DeviceKind.SHARED)
+        and (features.taints or not any(_is_hit(device, fault, gpus) for fault in inputs.faults))
+    ]
+    return tuple(devices) if features.counters else _disjoint(devices)
+
+
+def fault_taints(name: str, inputs: PoolInputs, spans: Mapping[str, OfferedDevice]) -> list[Taint]:
+    """One taint for each effect of the faults that touch a device: the oldest fault's reason stands."""
+    taints = {
+        fault.effect: Taint(key=FAULT_TAINT_KEY, value=fault.reason, effect=fault.effect)
+        for fault in sorted(faults_of(name, inputs, spans), key=lambda fault: -fault.since)
+    }
+    return [taints[effect] for effect in sorted(taints)]
+
+
+def faults_of(name: str, inputs: PoolInputs, spans: Mapping[str, OfferedDevice]) -> list[Fault]:
+    """The faults of hardware that a published device contains.
+
+    A device that the hardware cannot have now lives on a GPU that is lost: faults of GPUs that do not answer are its.
+    """
+    gpus = inputs.node.gpus
+    if device := spans.get(name):
+        return [fault for fault in inputs.faults if _is_hit(device, fault, gpus)]
+    answering = {gpu.uuid for gpu in gpus.values()}
+    members = {gpus[slot].uuid for slot in _slots_in(name) if slot in gpus}
+    return [fault for fault in inputs.faults if fault.gpu_uuid not in answering or fault.gpu_uuid in members]
+
+
+def removable(offered: Iterable[str], published: Mapping[str, Device], features: Features) -> frozenset[str]:
+    """Devices that are neither offered nor open to new claims: tainted as withdrawn, or never taintable."""
+    return frozenset(
+        name
+        for name, device in published.items()
+        if name not in set(offered)
+        and (not features.taints or any(taint.key == WITHDRAWN_TAINT_KEY for taint in device.taints))
+    )
+
+
+def _disjoint(devices: Iterable[OfferedDevice]) -> tuple[OfferedDevice, ...]:
+    """Without counters only devices that share no hardware may be published: the first of each in order."""
+    taken: list[OfferedDevice] = []
+    for device in devices:
+        if not any(_covers(other, slot, device.placement) for other in taken for slot in device.slots):
+            taken.append(device)
+    return tuple(taken)
+
+
+@lru_cache(maxsize=4)
+def _encoded(devices: tuple[OfferedDevice, ...], node: SlottedHardware) -> tuple[Device, ...]:
+    """Settings and hardware change rarely, faults and claims often: the costly part is kept."""
+    return tuple(encode_device(device, node) for device in devices)
+
+
+@lru_cache(maxsize=2)
+def _all_devices(node: SlottedHardware) -> Mapping[str, OfferedDevice]:
+    return {format_name(device, node.gpus): device for device in offered_devices(node, EVERYTHING)}
+
+
+def _kept_devices(inputs: PoolInputs, published: Published, names: Sequence[str]) -> list[Device]:
+    """As published; where the slices were wiped meanwhile, as the hardware says; neither: nothing can be said of it."""
+    possible = _all_devices(inputs.node) if names else {}
+    kept = []
+    for name in names:
+        if name in published.devices:
+            kept.append(published.devices[name])
+        elif name in possible:
+            kept.append(encode_device(possible[name], inputs.node))
+    return kept
+
+
+def _tainted(device: Device, taints: list[Taint]) -> Device:
+    return msgspec.structs.replace(device, taints=taints) if taints or device.taints else device
+
+
+def _is_hit(device: OfferedDevice, fault: Fault, gpus: Mapping[int, Gpu]) -> bool:
+    return any(fault.overlaps(gpus[slot].uuid, device.placement) for slot in device.slots)
+
+
+def _covers(device: OfferedDevice, slot: int, placement: Placement | None) -> bool:
+    """Does a device contain a part of a GPU? None stands for all of the GPU."""
+    if slot not in device.slots:
+        return False
+    return placement is None or device.placement is None or device.placement.overlaps(placement)
+
+
+def _slots_in(name: str) -> tuple[int, ...]:
+    try:
+        return parse_name(name).slots
+    except InvalidInput:
+        return ()

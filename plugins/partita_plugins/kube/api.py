@@ -18,6 +18,9 @@ T = TypeVar("T")
 REQUEST_SECONDS = 10.0
 """Deadline of one request. The kubelet gives a whole Prepare 45 s."""
 
+SILENCE_SECONDS = 90.0
+"""A watch that says nothing for so long is taken for broken: bookmarks come about every minute."""
+
 LIST_PAGE = 500
 MAX_LINE_BYTES = 16 * 2**20
 """A watch event larger than this is not from an API server (etcd's limit is 1.5 MiB)."""
@@ -189,7 +192,7 @@ class KubeApi:
             options,
             body=None,
             content_type="",
-            timeout_seconds=timeout_seconds + 15.0,
+            timeout_seconds=min(timeout_seconds + 15.0, SILENCE_SECONDS),
             stream=True,
         )
         try:

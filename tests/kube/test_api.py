@@ -1,0 +1,102 @@
+"""Requests: values in and out, errors by what to do next."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from partita_plugins.errors import Permanent, Retryable
+from partita_plugins.kube import api as kube
+from partita_plugins.kube.events import EventRecorder
+from partita_plugins.kube.resources import CONFIG_MAPS, EVENTS, NODES, RESOURCE_CLAIMS
+from partita_plugins.testing.apiserver.faults import Fault
+from partita_plugins.testing.apiserver.server import ApiServer
+from partita_plugins.wire.resource import ResourceClaim
+
+
+def config_map(name: str, **data: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
+
+
+def test_paths_are_those_of_the_api() -> None:
+    assert NODES.path("n") == "/api/v1/nodes/n"
+    assert RESOURCE_CLAIMS.path("c", "ns", "status") == "/apis/resource.k8s.io/v1/namespaces/ns/resourceclaims/c/status"
+    assert RESOURCE_CLAIMS.path() == "/apis/resource.k8s.io/v1/resourceclaims"
+
+
+def test_an_object_comes_back_as_a_value(api: kube.KubeApi) -> None:
+    claim = {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceClaim",
+        "metadata": {"name": "c"},
+        "spec": {"devices": {"requests": [{"name": "gpu", "exactly": {"deviceClassName": "gpu.partita.dev"}}]}},
+    }
+    api.create(RESOURCE_CLAIMS, claim, "default")
+    found = api.get(RESOURCE_CLAIMS, "c", "default", as_=ResourceClaim)
+    exactly = found.spec.devices.requests[0].exactly
+    assert exactly is not None
+    assert exactly.device_class_name == "gpu.partita.dev"
+    assert found.status.allocation is None
+
+
+def test_a_list_reads_all_pages(api: kube.KubeApi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube, "LIST_PAGE", 2)
+    for number in range(5):
+        api.create(CONFIG_MAPS, config_map(f"m{number}"), "default")
+    items, version = api.list(CONFIG_MAPS, "default", as_=dict[str, Any])
+    assert [item["metadata"]["name"] for item in items if item["metadata"]["name"][0] == "m"] == [
+        f"m{number}" for number in range(5)
+    ]
+    assert version
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"), [(409, kube.Conflict), (404, kube.NotFound), (410, kube.Gone), (403, Permanent), (503, Retryable)]
+)
+def test_an_error_says_what_to_do_next(api: kube.KubeApi, server: ApiServer, code: int, kind: type[Exception]) -> None:
+    server.faults.plant(Fault(method="GET", path="nodes", code=code))
+    with pytest.raises(kind):
+        api.list(NODES, as_=dict[str, Any])
+
+
+def test_no_server_is_worth_another_try(api: kube.KubeApi, server: ApiServer) -> None:
+    server.stop()
+    with pytest.raises(kube.Unavailable) as caught:
+        api.list(NODES, as_=dict[str, Any])
+    assert caught.value.delay_seconds > 0
+
+
+def test_deleting_what_is_gone_is_a_success(api: kube.KubeApi) -> None:
+    api.delete(CONFIG_MAPS, "never", "default")
+
+
+def test_a_watch_tells_of_changes_since_the_list(api: kube.KubeApi) -> None:
+    _, version = api.list(CONFIG_MAPS, as_=dict[str, Any])
+    api.create(CONFIG_MAPS, config_map("seen", a="1"), "default")
+    api.patch(CONFIG_MAPS, "seen", {"data": {"a": "2"}}, "default")
+    lines = api.watch(CONFIG_MAPS, version, timeout_seconds=5)
+    assert [next(lines).type for _ in range(2)] == ["ADDED", "MODIFIED"]
+
+
+def test_a_missing_kubeconfig_says_what_to_give() -> None:
+    with pytest.raises(Permanent, match="--kubeconfig"):
+        kube.KubeApi.connect("/nowhere/kubeconfig")
+
+
+def test_an_event_repeated_is_counted(api: kube.KubeApi) -> None:
+    recorder = EventRecorder(api, "partita-test", "node-a")
+    regarding = {"apiVersion": "v1", "kind": "Pod", "name": "p", "namespace": "default", "uid": "u"}
+    for _ in range(3):
+        recorder.record(regarding, "Warning", "GpuPlacement", "no 3g free")
+    events, _ = api.list(EVENTS, "default", as_=dict[str, Any])
+    assert [(event["reason"], event["count"]) for event in events] == [("GpuPlacement", 3)]
+
+
+def test_a_slow_server_does_not_hold_a_caller_longer_than_its_deadline(api: kube.KubeApi, server: ApiServer) -> None:
+    server.faults.plant(Fault(path="nodes", delay_seconds=3))
+    begun = time.monotonic()
+    with pytest.raises(kube.Unavailable):
+        api.request("GET", NODES.path(), timeout_seconds=0.3)
+    assert time.monotonic() - begun < 2

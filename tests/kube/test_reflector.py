@@ -1,0 +1,80 @@
+"""A cache follows the API server through changes, broken watches and forgotten history."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.reflector import Reflector
+from partita_plugins.kube.resources import CONFIG_MAPS
+from partita_plugins.testing.apiserver.faults import Fault
+from partita_plugins.testing.apiserver.server import ApiServer
+from partita_plugins.wire.resource import DeviceClass
+
+Seen = list[tuple[str | None, str | None]]
+
+
+def make(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}}
+
+
+def soon(probe: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 10
+    while not probe():
+        assert time.monotonic() < deadline, "did not happen within 10 s"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def seen() -> Seen:
+    return []
+
+
+@pytest.fixture
+def cache(api: KubeApi, seen: Seen) -> Iterator[Reflector[DeviceClass]]:
+    def listen(old: DeviceClass | None, new: DeviceClass | None) -> None:
+        seen.append((old.metadata.name if old else None, new.metadata.name if new else None))
+
+    # Any kind will do: only the metadata is looked at.
+    cache = Reflector(api, CONFIG_MAPS, DeviceClass, listen)
+    yield cache
+    cache.stop()
+
+
+def names(cache: Reflector[DeviceClass]) -> set[str]:
+    return {name for _, name in cache.snapshot()}
+
+
+def test_it_holds_what_there_was_and_what_comes(server: ApiServer, cache: Reflector[DeviceClass], seen: Seen) -> None:
+    server.create(make("before"))
+    cache.start()
+    assert cache.wait_synced(10)
+    assert "before" in names(cache)
+    server.create(make("after"))
+    soon(lambda: "after" in names(cache))
+    server.delete("ConfigMap", "before", "default")
+    soon(lambda: "before" not in names(cache))
+    assert ("before", None) in seen
+    assert (None, "after") in seen
+    assert cache.age_seconds < 10
+
+
+def test_a_broken_watch_goes_on_where_it_stopped(server: ApiServer, cache: Reflector[DeviceClass]) -> None:
+    server.faults.plant(Fault(path="configmaps.*watch=true", drop=True, times=2))
+    cache.start()
+    server.create(make("through"))
+    soon(lambda: "through" in names(cache))
+
+
+def test_a_forgotten_history_is_a_new_list(server: ApiServer, cache: Reflector[DeviceClass], seen: Seen) -> None:
+    server.create(make("old"))
+    server.faults.plant(Fault(path="configmaps.*watch=true", code=410, reason="Expired"))
+    cache.start()
+    soon(lambda: "old" in names(cache))
+    server.create(make("new"))
+    soon(lambda: "new" in names(cache))
+    assert (None, "new") in seen

@@ -1,0 +1,178 @@
+"""A node's slices as pools, in the order in which the allocator tries them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from operator import attrgetter
+
+import msgspec
+
+from partita_plugins.wire.resource import Device, ResourceSlice
+from partita_scheduler.allocator.capacity import parsed
+from partita_scheduler.allocator.counters import Consumption, CounterKey
+from partita_scheduler.allocator.in_use import PoolId
+from partita_scheduler.allocator.node_match import node_matches
+from partita_scheduler.allocator.plan import RequestPlan
+from partita_scheduler.view import Node
+
+IDENTITY_ATTRIBUTES = frozenset({"uuid", "gpu.partita.dev/uuid"})
+"""What tells equal machines apart, and nothing else."""
+
+
+@dataclass(slots=True, eq=False)
+class InputDevice:
+    """One published device."""
+
+    raw: Device
+    slice_: ResourceSlice
+    reachable: bool
+    """False where the device's own node selection leaves this node out."""
+
+    consumption: Consumption
+    shared: bool
+    matches: dict[object, bool] = field(default_factory=dict)
+    """Selectors to whether they all match, as far as they were asked."""
+
+    @property
+    def name(self) -> str:
+        return self.raw.name
+
+    def selected_by(self, request: RequestPlan) -> bool:
+        """Whether class and request select it. Raises CelError or CelUnsupported."""
+        found = self.matches.get(request.selectors)
+        if found is None:
+            driver = self.slice_.spec.driver
+            found = all(one.matches(driver, self.raw) for one in request.selectors) and self.reachable
+            self.matches[request.selectors] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class InputPool:
+    """One pool as this node sees it."""
+
+    id: PoolId
+    incomplete: bool = False
+    """Some of its slices are missing: the driver is changing it."""
+
+    invalid: str = ""
+    """Why nothing can be allocated from it."""
+
+    devices: tuple[InputDevice, ...] = ()
+    """In the order in which they are tried: slices by name, devices as listed."""
+
+    totals: Mapping[CounterKey, Decimal] = field(default_factory=dict)
+    consumers: Mapping[str, Consumption] = field(default_factory=dict)
+    """What each device consumes, also those that other nodes reach."""
+
+    shape: object = None
+    """Equal for pools with equal content, whatever their name."""
+
+    @property
+    def usable(self) -> bool:
+        return not (self.incomplete or self.invalid)
+
+
+SlicesOfPool = Callable[[PoolId], Iterable[ResourceSlice]]
+
+
+def gather_pools(node: Node, slices: Sequence[ResourceSlice], slices_of_pool: SlicesOfPool) -> tuple[InputPool, ...]:
+    """Pools with a slice for this node: first those without binding conditions, each part by driver and name."""
+    found: dict[PoolId, list[ResourceSlice]] = {}
+    for slice_ in slices:
+        if _relevant(slice_, node):
+            _keep_newest(found.setdefault(PoolId(slice_.spec.driver, slice_.spec.pool.name), []), slice_)
+    pools = [pool for key, kept in found.items() if (pool := _pool(key, kept, node, slices_of_pool))]
+    return tuple(sorted(pools, key=lambda pool: (_binds(pool), pool.id)))
+
+
+def _keep_newest(kept: list[ResourceSlice], slice_: ResourceSlice) -> None:
+    generation = kept[0].spec.pool.generation if kept else slice_.spec.pool.generation
+    if slice_.spec.pool.generation > generation:
+        kept.clear()
+    if slice_.spec.pool.generation >= generation:
+        kept.append(slice_)
+
+
+def _relevant(slice_: ResourceSlice, node: Node) -> bool:
+    spec = slice_.spec
+    if spec.node_name or spec.all_nodes or spec.node_selector is not None:
+        return _reaches(spec, node)
+    return bool(spec.per_device_node_selection) and any(_reaches(device, node) for device in spec.devices)
+
+
+def _reaches(owner: Device | object, node: Node) -> bool:
+    name, everywhere, selector = _SELECTION(owner)
+    return node_matches(node, node_name=name, all_nodes=everywhere, node_selector=selector)
+
+
+_SELECTION = attrgetter("node_name", "all_nodes", "node_selector")
+
+
+def _pool(key: PoolId, kept: list[ResourceSlice], node: Node, slices_of_pool: SlicesOfPool) -> InputPool | None:
+    declared = kept[0].spec.pool
+    others: list[ResourceSlice] = []
+    if len(kept) != declared.resource_slice_count:
+        everywhere = list(slices_of_pool(key))
+        if any(one.spec.pool.generation > declared.generation for one in everywhere):
+            return None  # The driver is replacing it with one that has nothing for this node.
+        current = [one for one in everywhere if one.spec.pool.generation == declared.generation]
+        if len(current) != declared.resource_slice_count:
+            return InputPool(id=key, incomplete=True, shape=(key.driver, "incomplete"))
+        names = {one.metadata.name for one in kept}
+        others = [one for one in current if one.metadata.name not in names]
+    return _complete_pool(key, sorted(kept, key=lambda one: one.metadata.name), others, node)
+
+
+def _complete_pool(key: PoolId, kept: list[ResourceSlice], others: list[ResourceSlice], node: Node) -> InputPool:
+    totals: dict[CounterKey, Decimal] = {}
+    problem = ""
+    for one in (*kept, *others):
+        for counter_set in one.spec.shared_counters:
+            if any(name == counter_set.name for name, _ in totals):
+                problem = f"counter set {counter_set.name} is there twice"
+            totals |= {(counter_set.name, name): parsed(c.value) for name, c in counter_set.counters.items()}
+    devices = [_device(device, one, node) for one in kept for device in one.spec.devices]
+    consumers = {device.name: device.consumption for device in devices}
+    if len(consumers) != len(devices):
+        problem = "two devices have one name"
+    for one in others:
+        consumers |= {device.name: _consumption(device) for device in one.spec.devices}
+    missing = next((name for used in consumers.values() for name, _ in used if name not in totals), None)
+    if missing and not problem:
+        problem = f"there is no counter {missing[1]} in a set {missing[0]}"
+    shape: tuple[object, ...] = (
+        key.driver,
+        problem,
+        tuple(totals.items()),
+        tuple(_content(device) for device in devices),
+    )
+    if others:
+        shape = (*shape, tuple(sorted(consumers.items())))
+    if problem:
+        return InputPool(id=key, invalid=problem, shape=shape)
+    return InputPool(id=key, devices=tuple(devices), totals=totals, consumers=consumers, shape=shape)
+
+
+def _device(device: Device, slice_: ResourceSlice, node: Node) -> InputDevice:
+    reachable = not slice_.spec.per_device_node_selection or _reaches(device, node)
+    return InputDevice(device, slice_, reachable, _consumption(device), bool(device.allow_multiple_allocations))
+
+
+def _consumption(device: Device) -> Consumption:
+    return tuple(
+        ((one.counter_set, name), parsed(counter.value))
+        for one in device.consumes_counters
+        for name, counter in one.counters.items()
+    )
+
+
+def _content(device: InputDevice) -> tuple[bytes, bool]:
+    kept = {name: value for name, value in device.raw.attributes.items() if name not in IDENTITY_ATTRIBUTES}
+    return msgspec.json.encode(msgspec.structs.replace(device.raw, attributes=kept)), device.reachable
+
+
+def _binds(pool: InputPool) -> bool:
+    return any(device.raw.binding_conditions for device in pool.devices)

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from realcluster.errors import ClusterError
-from realcluster.layout import cache_folder
-from realcluster.modules import Module
-from realcluster.progress import BuildProgress
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.layout import cache_folder
+from hack.realcluster.modules import Module
+from hack.realcluster.progress import BuildProgress
 
 _KEPT_LINES = 20
 

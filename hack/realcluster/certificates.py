@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from realcluster.errors import ClusterError
+from hack.realcluster.errors import ClusterError
 
 _DAYS = "365"
 _SERVICE_NAMES = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost")

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from realcluster.errors import ClusterError
+from hack.realcluster.errors import ClusterError
 
 # containerd names the parent of its containers' cgroups after its namespace, which is Kubernetes' here. A
 # second cluster on this machine shares it, so containers are removed by name.

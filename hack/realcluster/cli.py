@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from realcluster import namespace
-from realcluster.commands import building, cluster, components, internal, use
-from realcluster.errors import ClusterError
-from realcluster.layout import (
+from hack.realcluster import namespace
+from hack.realcluster.commands import building, cluster, components, internal, use
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.layout import (
     DEFAULT_BASE_PORT,
     DEFAULT_NODES,
     MAX_NODES,
@@ -18,7 +18,7 @@ from realcluster.layout import (
     Layout,
     default_layout,
 )
-from realcluster.modules import DEFAULT_VERSION, VERSIONS
+from hack.realcluster.modules import DEFAULT_VERSION, VERSIONS
 
 _ABOUT = "A real Kubernetes cluster on this machine: real kubelets, containerd and runc, no Docker."
 _EXAMPLES = """\
@@ -36,6 +36,11 @@ examples:
   hack/cluster restart kubelet-node-a          its pods go on
   hack/cluster logs kube-scheduler -f
   hack/cluster down                            nothing stays but the built programs
+
+pods:
+  Images are loaded, never pulled: set imagePullPolicy: Never. Every node has partita.dev/busybox:1.
+  There is no kube-proxy and no DNS. A pod that talks to the API needs hostNetwork: true and the environment
+  KUBERNETES_SERVICE_HOST=127.0.0.1 and KUBERNETES_SERVICE_PORT=16443; status --json has them.
 
 environment:
   PARTITA_CLUSTER_DIR  the cluster's folder, removed by down  (default: PARTITA_CACHE_DIR/cluster)

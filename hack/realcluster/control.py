@@ -8,9 +8,9 @@ import socket
 from dataclasses import dataclass
 from typing import Any
 
-from realcluster.component import Component
-from realcluster.errors import ClusterError
-from realcluster.layout import Layout
+from hack.realcluster.component import Component
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.layout import Layout
 
 # Longer than the supervisor waits before it kills a component that does not end.
 _TIMEOUT_SECONDS = 30.0

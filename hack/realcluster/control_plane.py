@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from realcluster.component import Component
-from realcluster.layout import Layout, Ports
+from hack.realcluster.component import Component
+from hack.realcluster.layout import Layout, Ports
 
 SERVICE_NETWORK = "10.96.0.0/24"
 

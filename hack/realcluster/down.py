@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from realcluster import cgroups, machine, namespace, state
-from realcluster.errors import ClusterError
-from realcluster.layout import Layout
+from hack.realcluster import cgroups, machine, namespace, state
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.layout import Layout
 
 
 def down(layout: Layout) -> bool:

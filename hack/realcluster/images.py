@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from realcluster.errors import ClusterError
+from hack.realcluster.errors import ClusterError
 
 BUSYBOX_IMAGE = "partita.dev/busybox:1"
 PAUSE_IMAGE = "partita.dev/pause:1"

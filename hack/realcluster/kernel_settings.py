@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from realcluster.node_paths import NodePath, outside
+from hack.realcluster.node_paths import NodePath, outside
 
 _SETTINGS = (
     "/proc/sys/kernel/keys/root_maxbytes",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from realcluster.errors import ClusterError
+from hack.realcluster.errors import ClusterError
 
 
 def render(pki: Path, identity: str, port: int) -> str:

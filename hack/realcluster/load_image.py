@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
-from realcluster import binaries, modules, namespace
-from realcluster.control import Control
-from realcluster.errors import ClusterError
-from realcluster.layout import Layout
-from realcluster.node import CONTAINERD_SOCKET
+from hack.realcluster import binaries, modules, namespace
+from hack.realcluster.control import Control
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.layout import Layout
+from hack.realcluster.node import CONTAINERD_SOCKET
+
+_IMPORTED = re.compile(r"^unpacking (\S+)", re.MULTILINE)
 
 
-def load_image(layout: Layout, node: str, archive: Path) -> str:
-    """Import an OCI or Docker archive into a node and return what ctr says about it."""
+def load_image(layout: Layout, node: str, archive: Path) -> tuple[str, ...]:
+    """Import an OCI or Docker archive into a node and return the names pods can use for what was in it."""
     init = namespace.find(layout)
     if init is None:
         msg = "No cluster runs: hack/cluster up starts one."
@@ -41,4 +44,26 @@ def load_image(layout: Layout, node: str, archive: Path) -> str:
     if done.returncode:
         msg = f"{node} did not take {archive.name}: {done.stderr.strip()}\nIs it an OCI archive in one tar file?"
         raise ClusterError(msg)
-    return done.stdout.strip()
+    return usable(tuple(_IMPORTED.findall(done.stdout)), archive)
+
+
+def usable(names: tuple[str, ...], archive: Path) -> tuple[str, ...]:
+    """Return the names unless there is none or one that no kubelet would find.
+
+    A kubelet that is asked for an image `app:1` looks for docker.io/library/app:1.
+    """
+    for name in names:
+        registry, slash, _ = name.partition("/")
+        if not slash or not (registry == "localhost" or "." in registry or ":" in registry):
+            msg = (
+                f"{archive.name} calls its image {name}, which pods cannot: give it a name with a registry, "
+                f"for example buildah push IMAGE oci-archive:{archive.name}:partita.dev/{name}"
+            )
+            raise ClusterError(msg)
+    if not names:
+        msg = (
+            f"{archive.name} gives its image no name: write it with one, "
+            f"for example buildah push IMAGE oci-archive:{archive.name}:partita.dev/app:1"
+        )
+        raise ClusterError(msg)
+    return names

@@ -6,8 +6,8 @@ import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from realcluster.errors import ClusterError
-from realcluster.layout import Layout, cache_folder
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.layout import Layout, cache_folder
 
 
 @contextmanager

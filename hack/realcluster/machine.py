@@ -7,7 +7,7 @@ import os
 import socket
 from pathlib import Path
 
-from realcluster.errors import ClusterError
+from hack.realcluster.errors import ClusterError
 
 
 def make_folders(folders: tuple[str, ...]) -> None:

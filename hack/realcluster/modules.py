@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from realcluster.errors import ClusterError
+from hack.realcluster.errors import ClusterError
 
 MODULES = Path(__file__).parent / "modules"
 VERSIONS = ("1.37", "1.36")

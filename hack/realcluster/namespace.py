@@ -11,9 +11,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from realcluster.errors import ClusterError
-from realcluster.layout import Layout
-from realcluster.node_paths import NodePath
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.layout import Layout
+from hack.realcluster.node_paths import NodePath
 
 SUPERVISE = "_supervise"
 HOLD = "_hold"

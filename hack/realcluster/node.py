@@ -6,9 +6,9 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from realcluster.component import Component
-from realcluster.images import PAUSE_IMAGE
-from realcluster.layout import Layout, NodePorts
+from hack.realcluster.component import Component
+from hack.realcluster.images import PAUSE_IMAGE
+from hack.realcluster.layout import Layout, NodePorts
 
 CONTAINERD_SOCKET = "/run/containerd/containerd.sock"
 _CONTAINERD_CONFIG = "/var/lib/containerd/config.toml"

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 
-from realcluster import binaries, modules, namespace, state
-from realcluster.control import Control
-from realcluster.errors import ClusterError
-from realcluster.layout import Layout
+from hack.realcluster import binaries, modules, namespace, state
+from hack.realcluster.control import Control
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.layout import Layout
 
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 # The kernel kills each process of the chain when the one before it ends, however that ended.

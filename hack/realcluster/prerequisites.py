@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from realcluster.errors import ClusterError
+from hack.realcluster.errors import ClusterError
 
 GO_NEEDED = (1, 26)
 CNI_FOLDERS = ("/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni")

@@ -8,14 +8,14 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from realcluster import namespace
-from realcluster.errors import ClusterError
-from realcluster.kubeconfig import Api
-from realcluster.layout import Layout
-from realcluster.node import CONTAINERD_SOCKET, Node
-from realcluster.node_paths import outside
-from realcluster.state import State
-from realcluster.waiting import advice, wait_until
+from hack.realcluster import namespace
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.kubeconfig import Api
+from hack.realcluster.layout import Layout
+from hack.realcluster.node import CONTAINERD_SOCKET, Node
+from hack.realcluster.node_paths import outside
+from hack.realcluster.state import State
+from hack.realcluster.waiting import advice, wait_until
 
 _SUPERVISOR_SECONDS = 10.0
 # What a kubelet with an external cloud provider puts on its node until somebody knows its addresses.

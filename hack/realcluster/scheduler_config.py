@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from realcluster.errors import ClusterError
+from hack.realcluster.errors import ClusterError
 
 API_VERSION = "kubescheduler.config.k8s.io/v1"
 KIND = "KubeSchedulerConfiguration"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass, replace
 
-from realcluster.layout import Layout, Ports, node_names
+from hack.realcluster.layout import Layout, Ports, node_names
 
 STARTING = "starting"
 READY = "ready"

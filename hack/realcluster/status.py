@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from realcluster import namespace, state
-from realcluster.control import Control, Running
-from realcluster.images import IMAGES
-from realcluster.kubeconfig import Api
-from realcluster.layout import Layout
-from realcluster.node_paths import node_paths
-from realcluster.readiness import takes_pods
-from realcluster.state import State
+from hack.realcluster import namespace, state
+from hack.realcluster.control import Control, Running
+from hack.realcluster.images import IMAGES
+from hack.realcluster.kubeconfig import Api
+from hack.realcluster.layout import Layout
+from hack.realcluster.node_paths import node_paths
+from hack.realcluster.readiness import takes_pods
+from hack.realcluster.state import State
 
 NOT_RUNNING = "not running"
 BROKEN = "broken"

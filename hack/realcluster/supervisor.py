@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from realcluster.layout import Layout
+from hack.realcluster.layout import Layout
 
 _STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.02

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from realcluster import (
+from hack.realcluster import (
     binaries,
     certificates,
     images,
@@ -20,16 +20,16 @@ from realcluster import (
     scheduler_config,
     state,
 )
-from realcluster.component import Component
-from realcluster.control import Control
-from realcluster.control_plane import ControlPlane
-from realcluster.errors import ClusterError
-from realcluster.layout import Layout
-from realcluster.load_image import load_image
-from realcluster.node import Node
-from realcluster.node_paths import STANDARD_PATHS, missing_mount_points, node_paths, outside
-from realcluster.readiness import Readiness
-from realcluster.state import State
+from hack.realcluster.component import Component
+from hack.realcluster.control import Control
+from hack.realcluster.control_plane import ControlPlane
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.layout import Layout
+from hack.realcluster.load_image import load_image
+from hack.realcluster.node import Node
+from hack.realcluster.node_paths import STANDARD_PATHS, missing_mount_points, node_paths, outside
+from hack.realcluster.readiness import Readiness
+from hack.realcluster.state import State
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from realcluster.control import Control
-from realcluster.errors import ClusterError
-from realcluster.layout import Layout
+from hack.realcluster.control import Control
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.layout import Layout
 
 _PAUSE_SECONDS = 0.05
 _SHOWN_LINES = 12

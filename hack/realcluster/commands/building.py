@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from realcluster import binaries, modules, prerequisites
-from realcluster.commands.common import require
-from realcluster.layout import Layout
+from hack.realcluster import binaries, modules, prerequisites
+from hack.realcluster.commands.common import require
+from hack.realcluster.layout import Layout
 
 
 def run_build(_: Layout, arguments: argparse.Namespace) -> int:

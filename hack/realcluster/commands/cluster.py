@@ -6,14 +6,14 @@ import argparse
 import json
 import time
 
-from realcluster import binaries, modules, namespace, state, status
-from realcluster.commands.common import read, require, say
-from realcluster.down import down
-from realcluster.errors import ClusterError
-from realcluster.layout import Layout
-from realcluster.lock import changing
-from realcluster.state import State
-from realcluster.up import Start
+from hack.realcluster import binaries, modules, namespace, state, status
+from hack.realcluster.commands.common import read, require, say
+from hack.realcluster.down import down
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.layout import Layout
+from hack.realcluster.lock import changing
+from hack.realcluster.state import State
+from hack.realcluster.up import Start
 
 
 def run_up(layout: Layout, arguments: argparse.Namespace) -> int:

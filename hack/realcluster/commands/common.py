@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from realcluster import namespace, prerequisites, state
-from realcluster.errors import ClusterError
-from realcluster.layout import Layout
-from realcluster.state import State
+from hack.realcluster import namespace, prerequisites, state
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.layout import Layout
+from hack.realcluster.state import State
 
 
 def running(layout: Layout) -> State:

@@ -6,14 +6,14 @@ import argparse
 import os
 import sys
 
-from realcluster.commands.common import read, running
-from realcluster.control import Control
-from realcluster.errors import ClusterError
-from realcluster.layout import Layout
-from realcluster.lock import changing
-from realcluster.readiness import Readiness
-from realcluster.scheduler_config import merge
-from realcluster.state import State
+from hack.realcluster.commands.common import read, running
+from hack.realcluster.control import Control
+from hack.realcluster.errors import ClusterError
+from hack.realcluster.layout import Layout
+from hack.realcluster.lock import changing
+from hack.realcluster.readiness import Readiness
+from hack.realcluster.scheduler_config import merge
+from hack.realcluster.state import State
 
 _SCHEDULER = "kube-scheduler"
 

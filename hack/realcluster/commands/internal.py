@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 
-from realcluster import kernel_settings, namespace
-from realcluster.layout import Layout
-from realcluster.node_paths import node_paths
-from realcluster.readiness import READY_MARK
-from realcluster.supervisor import Supervisor
+from hack.realcluster import kernel_settings, namespace
+from hack.realcluster.layout import Layout
+from hack.realcluster.node_paths import node_paths
+from hack.realcluster.readiness import READY_MARK
+from hack.realcluster.supervisor import Supervisor
 
 
 def run_supervise(_: Layout, arguments: argparse.Namespace) -> int:

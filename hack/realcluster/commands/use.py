@@ -6,9 +6,9 @@ import argparse
 import os
 import sys
 
-from realcluster import binaries, load_image, modules, node_exec
-from realcluster.commands.common import running
-from realcluster.layout import Layout
+from hack.realcluster import binaries, load_image, modules, node_exec
+from hack.realcluster.commands.common import running
+from hack.realcluster.layout import Layout
 
 
 def run_kubectl(layout: Layout, arguments: argparse.Namespace) -> int:
@@ -37,7 +37,7 @@ def run_load_image(layout: Layout, arguments: argparse.Namespace) -> int:
     """Import an archive into one node or all."""
     nodes = running(layout).nodes if arguments.node == "all" else (arguments.node,)
     for node in nodes:
-        print(f"{node}: {load_image.load_image(layout, node, arguments.archive)}")
+        print(f"{node}: {', '.join(load_image.load_image(layout, node, arguments.archive))}")
     return 0
 
 

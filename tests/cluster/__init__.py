@@ -1,0 +1,1 @@
+"""The pure parts of hack/cluster; no root, no build, nothing started."""

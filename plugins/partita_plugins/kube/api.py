@@ -174,6 +174,7 @@ class KubeApi:
         self,
         resource: Resource,
         resource_version: str,
+        namespace: str = "",
         *,
         timeout_seconds: int = 300,
         query: Mapping[str, str] | None = None,
@@ -188,7 +189,7 @@ class KubeApi:
         }
         response = self._open(
             "GET",
-            resource.path(),
+            resource.path(namespace=namespace),
             options,
             body=None,
             content_type="",

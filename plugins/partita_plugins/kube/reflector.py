@@ -44,8 +44,16 @@ class Reflector(Generic[T]):
     """Keeps `objects` equal to the API server's, in a daemon thread of its own after start()."""
 
     def __init__(
-        self, api: KubeApi, resource: Resource, as_: type[T], listener: Listener[T] | None = None, **query: str
+        self,
+        api: KubeApi,
+        resource: Resource,
+        as_: type[T],
+        listener: Listener[T] | None = None,
+        *,
+        namespace: str = "",
+        **query: str,
     ) -> None:
+        self._namespace = namespace
         self._api, self.resource, self._type, self._query = api, resource, as_, query
         self._listener: Listener[T] = listener or _ignore
         self._objects: dict[Key, T] = {}
@@ -103,7 +111,7 @@ class Reflector(Generic[T]):
                 pause = min(pause * 2, RETRY_SECONDS[1])
 
     def _relist(self) -> str:
-        items, version = self._api.list(self.resource, as_=self._type, **self._query)
+        items, version = self._api.list(self.resource, self._namespace, as_=self._type, **self._query)
         fresh = {_key(item): item for item in items}
         with self._lock:
             stale, self._objects = self._objects, fresh
@@ -116,7 +124,7 @@ class Reflector(Generic[T]):
         return version
 
     def _follow(self, version: str) -> str:
-        for line in self._api.watch(self.resource, version, query=self._query):
+        for line in self._api.watch(self.resource, version, self._namespace, query=self._query):
             self._last_contact = time.monotonic()
             if self._stopping.is_set():
                 break

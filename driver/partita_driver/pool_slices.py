@@ -103,7 +103,7 @@ def with_times(content: SliceContent, known: Iterable[Device]) -> list[Device]:
             device,
             taints=[
                 msgspec.structs.replace(
-                    taint, time_added=times.get((device.name, taint.key, taint.value, taint.effect))
+                    taint, time_added=times.get((device.name, taint.key, taint.value, taint.effect), msgspec.UNSET)
                 )
                 for taint in device.taints
             ],

@@ -1,0 +1,221 @@
+"""Keeps the node's ResourceSlices as they should be: level-triggered, one writer, nothing written without need."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from partita_driver.loop import Loop
+from partita_driver.pool import PoolInputs, Published, desired_pool, devices_to_offer, removable
+from partita_driver.pool_plan import Accepted, Owner, Verb, Write, plan_writes
+from partita_driver.pool_slices import ALL_FEATURES, Features, content_of, dropped
+from partita_driver.slice_mirror import SliceMirror, published
+from partita_plugins.errors import Retryable
+from partita_plugins.kube.api import ApiError, Conflict, KubeApi, NotFound
+from partita_plugins.kube.reflector import Reflector
+from partita_plugins.kube.resources import RESOURCE_SLICES
+from partita_plugins.wire import DRIVER_NAME
+from partita_plugins.wire.device_names import format_name
+from partita_plugins.wire.resource import ResourceSlice
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = (0.05, 30.0)
+"""First and longest pause after a write that failed; doubled in between."""
+
+RESYNC_SECONDS = 300.0
+"""The watch tells of every change; this is for what nobody thought of."""
+
+INPUTS_PAUSE_SECONDS = 0.1
+"""While settings or the API server have not been read yet."""
+
+GATHER_SECONDS = 0.1
+"""Slices are deleted one by one: they are put back together."""
+
+WITHDRAW_SECONDS = 30.0
+"""From the taint that keeps new claims away to the device's removal: allocations decided before it are visible then."""
+
+DROPPED_ADVICE = {
+    "counters": "DRAPartitionableDevices is off in the API server: devices that overlap are not published",
+    "taints": "DRADeviceTaints is off in the API server: faulty devices are taken out of the slices instead",
+    "shares": "DRAConsumableCapacity is off in the API server: shared GPUs are not published",
+}
+
+
+class PublishCounter(Protocol):
+    """Who counts rounds of writing, by result."""
+
+    def published(self, result: str) -> None: ...
+
+
+class Publisher:
+    """Publishes one node's pool. `step` may be called alone; start() lets a thread call it."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        node_name: str,
+        *,
+        inputs: Callable[[], PoolInputs | None],
+        owner: Callable[[], Owner | None],
+        allocated: Callable[[], frozenset[str]],
+        counter: PublishCounter,
+        on_pool: Callable[[PoolInputs, Published], None],
+        withdraw_seconds: float = WITHDRAW_SECONDS,
+    ) -> None:
+        """`inputs` and `owner` give None until they are known; `allocated` lists claims, and is asked only to remove.
+
+        `on_pool` hears of every pool that the API server has taken.
+        """
+        self._api, self._inputs, self._owner, self._allocated = api, inputs, owner, allocated
+        self._counter, self._on_pool, self._withdraw_seconds = counter, on_pool, withdraw_seconds
+        self.loop = Loop("publisher", self.step)
+        self._mirror = SliceMirror(lambda: self.loop.wake(GATHER_SECONDS))
+        selector = f"spec.driver={DRIVER_NAME},spec.nodeName={node_name}"
+        self._watch = Reflector(api, RESOURCE_SLICES, ResourceSlice, self._mirror.seen, fieldSelector=selector)
+        self._done = threading.Condition()
+        self._asked = self._answered = 0
+        self._features = ALL_FEATURES
+        self._accepted: dict[str, Accepted] = {}
+        self._generation = 0
+        self._last = Published()
+        self._leaving = False
+        self._closed_since: dict[str, float] = {}
+        self._failures = 0
+        self._in_step = threading.Lock()
+
+    def start(self) -> None:
+        self._watch.start()
+        self.loop.start()
+
+    def stop(self) -> None:
+        """End the loop. The slices stay: the kubelet or the Node's deletion removes them."""
+        self._watch.stop()
+        self.loop.stop()
+
+    @property
+    def ready(self) -> bool:
+        """Has the API server ever had all that it should from this process?"""
+        return self._answered > 0
+
+    @property
+    def features(self) -> Features:
+        """What the API server keeps."""
+        return self._features
+
+    def request(self) -> None:
+        """Something changed: look soon."""
+        self.loop.wake()
+
+    def publish_now(self, deadline_seconds: float) -> bool:
+        """Return when the API server has a pool decided after this call: True; or after the deadline: False."""
+        with self._done:
+            self._asked += 1
+            ticket = self._asked
+        self.loop.wake()
+        with self._done:
+            return self._done.wait_for(lambda: self._answered >= ticket, deadline_seconds)
+
+    def step(self) -> float:
+        """Compare and write. Returns seconds until the next look."""
+        with self._in_step:
+            ticket = self._asked
+            inputs, owner = self._inputs(), self._owner()
+            if inputs is None or owner is None or not self._watch.synced:
+                return INPUTS_PAUSE_SECONDS
+            pause = self._publish(replace(inputs, features=self._features), owner)
+            if pause is not None:
+                return pause
+            self._failures = 0
+            with self._done:
+                self._answered = max(self._answered, ticket, 1)
+                self._done.notify_all()
+            return self._withdraw_seconds / 6 if self._leaving else RESYNC_SECONDS
+
+    def _publish(self, inputs: PoolInputs, owner: Owner) -> float | None:
+        """None when the API server has the pool, else seconds until the next try."""
+        current = self._mirror.snapshot()
+        # After a kubelet restart there are no slices: what they said stands in memory.
+        before = published(current) if current else self._last
+        try:
+            contents = desired_pool(inputs, before, self._held(inputs, before))
+            writes = plan_writes(current, contents, owner, accepted=self._accepted, generation=self._generation)
+            for write in writes:
+                self._write(write)
+        except (Conflict, NotFound, Retryable) as error:
+            return self._failed(error)
+        except ApiError as error:
+            log.error("the API server refuses the slices", error=str(error))  # noqa: TRY400 - the message says it all
+            return self._failed(error)
+        if writes:
+            self._counter.published("ok")
+            log.info("slices published", generation=self._generation, writes=len(writes))
+        self._last = published(self._mirror.snapshot())
+        self._on_pool(inputs, self._last)
+        return None
+
+    def _held(self, inputs: PoolInputs, before: Published) -> frozenset[str]:
+        """Published or allocated devices that stay though the node may no longer offer them."""
+        offered = {format_name(device, inputs.node.gpus) for device in devices_to_offer(inputs)}
+        leaving = before.devices.keys() - offered
+        now = time.monotonic()
+        closed = removable(offered, before.devices, inputs.features)
+        self._closed_since = {name: self._closed_since.get(name, now) for name in closed}
+        self._leaving = bool(leaving)
+        old = {name for name in closed if now - self._closed_since[name] >= self._withdraw_seconds}
+        holders = inputs.allocated | (self._allocated() if old else frozenset())
+        return frozenset((leaving - old) | (holders - offered))
+
+    def _write(self, write: Write) -> None:
+        entry = write.slice
+        name = entry.metadata.name
+        try:
+            if write.verb is Verb.DELETE:
+                self._api.delete(RESOURCE_SLICES, name, options=_preconditions(entry))
+                self._mirror.drop(name)
+                return
+            raw = (
+                self._api.create(RESOURCE_SLICES, entry)
+                if write.verb is Verb.CREATE
+                else self._api.replace(RESOURCE_SLICES, name, entry)
+            )
+        except NotFound:
+            self._mirror.drop(name)
+            raise
+        except Conflict:
+            self._mirror.put(self._api.get(RESOURCE_SLICES, name, as_=ResourceSlice))
+            raise
+        self._wrote(entry, msgspec.json.decode(raw, type=ResourceSlice))
+
+    def _wrote(self, sent: ResourceSlice, stored: ResourceSlice) -> None:
+        name = sent.metadata.name
+        mine, theirs = content_of(name, sent.spec), content_of(name, stored.spec)
+        self._mirror.put(stored)
+        self._accepted[name] = Accepted(sent=mine, stored=theirs)
+        self._generation = max(self._generation, stored.spec.pool.generation)
+        kept = dropped(mine, theirs)
+        for feature, advice in DROPPED_ADVICE.items():
+            if not getattr(kept, feature) and getattr(self._features, feature):
+                log.error("the API server dropped fields of a slice", feature=feature, advice=advice)
+                self._features = replace(self._features, **{feature: False})
+        if kept != ALL_FEATURES:
+            raise Retryable("the API server dropped fields", delay_seconds=0.0)
+
+    def _failed(self, error: Exception) -> float:
+        first, longest = RETRY_SECONDS
+        pause = min(first * 2.0 ** min(self._failures, 16), longest)
+        self._failures += 1
+        self._counter.published("conflict" if isinstance(error, Conflict | NotFound) else "error")
+        log.warning("slices not published yet", error=str(error), retry_seconds=pause)
+        return pause
+
+
+def _preconditions(entry: ResourceSlice) -> dict[str, object]:
+    versions = {"uid": entry.metadata.uid, "resourceVersion": entry.metadata.resource_version}
+    return {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": versions}

@@ -1,0 +1,66 @@
+"""What the API server has of this node's slices, as far as we know: the watch and our own writes, the newer wins."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+from partita_driver.pool import Published
+from partita_plugins.wire.resource import ResourceSlice
+
+
+class SliceMirror:
+    """Slices by name. Thread-safe; a late event about an older version changes nothing."""
+
+    def __init__(self, on_change: Callable[[], None]) -> None:
+        self._on_change = on_change
+        self._lock = threading.Lock()
+        self._slices: dict[str, ResourceSlice] = {}
+
+    def snapshot(self) -> Mapping[str, ResourceSlice]:
+        with self._lock:
+            return dict(self._slices)
+
+    def seen(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
+        """A change as the watch tells it."""
+        changed = self.put(new) if new is not None else old is not None and self._drop_seen(old)
+        if changed:
+            self._on_change()
+
+    def put(self, entry: ResourceSlice) -> bool:
+        """Take in a version; False if a newer one is known."""
+        with self._lock:
+            known = self._slices.get(entry.metadata.name)
+            if known is not None and _version(known) >= _version(entry):
+                return False
+            self._slices[entry.metadata.name] = entry
+            return True
+
+    def drop(self, name: str) -> None:
+        """The API server says that there is none."""
+        with self._lock:
+            self._slices.pop(name, None)
+
+    def _drop_seen(self, gone: ResourceSlice) -> bool:
+        with self._lock:
+            known = self._slices.get(gone.metadata.name)
+            # Put back under the same name meanwhile: the deletion is that of its predecessor.
+            if known is None or known.metadata.uid != gone.metadata.uid:
+                return False
+            del self._slices[gone.metadata.name]
+            return True
+
+
+def published(slices: Mapping[str, ResourceSlice]) -> Published:
+    """Devices and counter sets of all slices, in the order of their names."""
+    ordered = [slices[name] for name in sorted(slices)]
+    return Published(
+        devices={device.name: device for entry in ordered for device in entry.spec.devices},
+        counters=tuple(counters for entry in ordered for counters in entry.spec.shared_counters),
+    )
+
+
+def _version(entry: ResourceSlice) -> int:
+    """Resource versions are numbers that grow (KEP-5504)."""
+    version = entry.metadata.resource_version
+    return int(version) if version.isdecimal() else 0

@@ -1,0 +1,170 @@
+"""What a node publishes, as a function of hardware, settings and faults."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from partita_driver.pool import (
+    WITHDRAWN_TAINT_KEY,
+    PoolInputs,
+    Published,
+    desired_pool,
+    devices_to_offer,
+    faults_of,
+)
+from partita_driver.pool_slices import Features, SliceContent, slice_name
+from partita_plugins.backends.catalog import names
+from partita_plugins.model.mig import Placement
+from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware
+from partita_plugins.wire import FAULT_TAINT_KEY
+from partita_plugins.wire.device_names import format_name
+from partita_plugins.wire.resource import Device
+from tests.driver.edge.worlds import ALL_SHAPES, MIXED, NODE, fault_on, inputs_of, slotted, without_gpu
+
+EVERYTHING = Offer(whole=True, mig_shapes=ALL_SHAPES, shared=True, group_sizes=frozenset({2, 4, 8}))
+H100 = slotted("hgx-h100")
+
+
+def devices_of(contents: tuple[SliceContent, ...]) -> list[Device]:
+    return [device for content in contents for device in content.devices]
+
+
+def pool(inputs: PoolInputs, held: frozenset[str] = frozenset(), published: Published | None = None) -> list[Device]:
+    return devices_of(desired_pool(inputs, published or Published(), held))
+
+
+def published_as(inputs: PoolInputs) -> Published:
+    contents = desired_pool(inputs, Published(), frozenset())
+    counters = tuple(entry for content in contents for entry in content.counters)
+    return Published(devices={device.name: device for device in devices_of(contents)}, counters=counters)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_machine_fits_the_limits_of_slices(name: str) -> None:
+    contents = desired_pool(inputs_of(slotted(name), EVERYTHING), Published(), frozenset())
+    assert [content.name for content in contents] == [slice_name(NODE, index) for index in range(len(contents))]
+    assert sorted(content.name for content in contents) == [content.name for content in contents]
+    for content in contents:
+        assert not (content.counters and content.devices), "the API takes one or the other"
+        assert len(content.devices) <= 64
+        assert len(content.counters) <= 8
+        assert all(len(entry.counters) <= 32 for entry in content.counters)
+    devices = devices_of(contents)
+    assert len({device.name for device in devices}) == len(devices)
+    known = {(entry.name, counter) for content in contents for entry in content.counters for counter in entry.counters}
+    used = {(c.counter_set, name) for device in devices for c in device.consumes_counters for name in c.counters}
+    assert used <= known
+
+
+def test_a_node_without_gpus_still_publishes_one_slice() -> None:
+    empty = SlottedHardware(hardware=replace(H100.hardware, gpus=(), links=()), slots=())
+    contents = desired_pool(inputs_of(empty, MIXED), Published(), frozenset())
+    assert [(len(content.devices), content.counters) for content in contents] == [(0, ())]
+
+
+def overlaps(device: OfferedDevice, slot: int, placement: Placement | None) -> bool:
+    """Hardware overlap, slice by slice."""
+    mine = set(range(device.placement.start, device.placement.end)) if device.placement else set(range(16))
+    faulty = set(range(placement.start, placement.end)) if placement else set(range(16))
+    return slot in device.slots and bool(mine & faulty)
+
+
+placements = st.sampled_from([None, *(Placement(start, size) for size in (1, 2, 4, 8) for start in range(0, 8, size))])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 7), placements, st.sampled_from(["NoExecute", "NoSchedule"])), max_size=4))
+def test_a_fault_taints_every_device_that_overlaps_it_and_no_other(
+    broken: list[tuple[int, Placement | None, str]],
+) -> None:
+    faults = [
+        fault_on(H100, slot, effect=effect, start=place and place.start, size=place and place.size)
+        for slot, place, effect in broken
+    ]
+    inputs = inputs_of(H100, EVERYTHING, *faults)
+    published = {device.name: device for device in pool(inputs)}
+    for device in devices_to_offer(inputs):
+        wanted = {effect for slot, place, effect in broken if overlaps(device, slot, place)}
+        taints = published[format_name(device, H100.gpus)].taints
+        assert {taint.effect for taint in taints} == wanted
+        assert len(taints) == len(wanted)
+        assert {taint.key for taint in taints} <= {FAULT_TAINT_KEY}
+
+
+def test_the_oldest_fault_names_the_taint() -> None:
+    faults = [fault_on(H100, 0, reason="xid-79", since=20.0), fault_on(H100, 0, reason="validation", since=10.0)]
+    [whole] = [device for device in pool(inputs_of(H100, MIXED, *faults)) if device.taints][:1]
+    assert whole.taints[0].value == "validation"
+
+
+def test_a_held_device_stays_as_it_was_published_and_takes_no_new_claim() -> None:
+    before = published_as(inputs_of(H100, MIXED))
+    partition = next(name for name in before.devices if "-mig-" in name)
+    narrow = inputs_of(H100, Offer(whole=True))
+    kept = {device.name: device for device in pool(narrow, frozenset({partition}), before)}
+    assert partition in kept
+    assert [(taint.key, taint.effect) for taint in kept[partition].taints] == [(WITHDRAWN_TAINT_KEY, "NoSchedule")]
+    assert kept[partition].consumes_counters == before.devices[partition].consumes_counters
+    assert len(kept) == 9
+
+
+def test_a_held_device_is_published_again_after_a_wipe() -> None:
+    """A kubelet restart deletes the slices; the device's name is enough to say what it was."""
+    before = published_as(inputs_of(H100, MIXED))
+    partition = next(name for name in before.devices if "-mig-" in name)
+    kept = {device.name: device for device in pool(inputs_of(H100, Offer(whole=True)), frozenset({partition}))}
+    assert kept[partition].consumes_counters == before.devices[partition].consumes_counters
+    assert kept[partition].capacity == before.devices[partition].capacity
+
+
+def test_a_device_of_a_lost_gpu_keeps_its_counters_and_has_the_gpu_s_fault() -> None:
+    before = published_as(inputs_of(H100, MIXED))
+    lost = f"gpu-{H100.gpus[3].pci_label}"
+    inputs = inputs_of(without_gpu(H100, 3), MIXED, fault_on(H100, 3, reason="gpu-lost"))
+    contents = desired_pool(inputs, before, frozenset({lost}))
+    kept = {device.name: device for device in devices_of(contents)}
+    assert {taint.key for taint in kept[lost].taints} == {FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY}
+    assert sum(1 for device in kept.values() if device.taints) == 1
+    assert "g3p0" in contents[0].counters[0].counters
+
+
+def test_a_group_with_a_lost_member_has_the_faults_of_those_that_are_left() -> None:
+    inputs = inputs_of(without_gpu(H100, 1), MIXED, fault_on(H100, 0))
+    assert faults_of("group-2-0-1", inputs, {}) == list(inputs.faults)
+    assert faults_of("group-2-2-3", inputs, {}) == []
+
+
+def test_slices_that_somebody_else_took_are_not_offered() -> None:
+    inputs = replace(inputs_of(H100, EVERYTHING), foreign=frozenset({(2, Placement(0, 4))}))
+    for device in devices_to_offer(inputs):
+        assert not overlaps(device, 2, Placement(0, 4))
+    assert any(device.kind is DeviceKind.MIG and device.slots == (2,) for device in devices_to_offer(inputs))
+
+
+@pytest.mark.parametrize("name", names())
+def test_without_counters_no_two_devices_overlap(name: str) -> None:
+    inputs = replace(inputs_of(slotted(name), EVERYTHING), features=Features(counters=False))
+    devices = devices_to_offer(inputs)
+    for index, device in enumerate(devices):
+        for other in devices[index + 1 :]:
+            assert not any(overlaps(other, slot, device.placement) for slot in device.slots)
+    contents = desired_pool(inputs, Published(), frozenset())
+    assert not any(content.counters for content in contents)
+    assert not any(device.consumes_counters for device in devices_of(contents))
+
+
+def test_without_taints_a_faulty_device_is_not_offered() -> None:
+    inputs = replace(inputs_of(H100, Offer(), fault_on(H100, 5)), features=Features(taints=False))
+    assert {slot for device in devices_to_offer(inputs) for slot in device.slots} == {0, 1, 2, 3, 4, 6, 7}
+
+
+def test_long_node_names_give_distinct_names_in_order() -> None:
+    base = "n" * 246
+    made = [slice_name(f"{base}{end}", index) for end in "ab" for index in range(3)]
+    assert len(set(made)) == 6
+    assert all(len(name) <= 253 for name in made)
+    assert made[:3] == sorted(made[:3])

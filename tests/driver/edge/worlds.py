@@ -1,0 +1,128 @@
+"""What the tests of the driver's edge share: machines with slots, an API server with a node, waiting."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from partita_driver.faults import Fault
+from partita_driver.pool import PoolInputs, Published
+from partita_driver.pool_plan import Owner
+from partita_driver.publisher import Publisher
+from partita_plugins.backends.catalog import machine
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.resources import RESOURCE_SLICES
+from partita_plugins.model.offer import Offer, SlottedHardware
+from partita_plugins.testing.apiserver import ApiServer
+from partita_plugins.wire.resource import Device, ResourceSlice
+
+NODE = "node-a"
+ALL_SHAPES = frozenset({"1g", "1g-double", "2g", "3g", "4g", "7g"})
+MIXED = Offer(whole=True, mig_shapes=frozenset({"1g", "3g"}), shared=True, group_sizes=frozenset({2}))
+
+
+def slotted(name: str = "hgx-h100") -> SlottedHardware:
+    hardware = machine(name, seed=NODE)
+    return SlottedHardware(hardware=hardware, slots=tuple(range(len(hardware.gpus))))
+
+
+def without_gpu(node: SlottedHardware, slot: int) -> SlottedHardware:
+    """The same node after one GPU was lost."""
+    kept = [index for index, mine in enumerate(node.slots) if mine != slot]
+    renumbered = {old: new for new, old in enumerate(kept)}
+    links = tuple(
+        replace(link, a=renumbered[link.a], b=renumbered[link.b])
+        for link in node.hardware.links
+        if link.a in renumbered and link.b in renumbered
+    )
+    gpus = tuple(node.hardware.gpus[index] for index in kept)
+    return SlottedHardware(
+        hardware=replace(node.hardware, gpus=gpus, links=links), slots=tuple(node.slots[index] for index in kept)
+    )
+
+
+def inputs_of(node: SlottedHardware, offer: Offer = MIXED, *faults: Fault) -> PoolInputs:
+    return PoolInputs(node_name=NODE, node=node, offer=offer, faults=faults)
+
+
+def fault_on(node: SlottedHardware, slot: int, **fields: object) -> Fault:
+    known: dict[str, object] = {"reason": "validation", "message": "bit 7 of word 0x10 reads 1", **fields}
+    return Fault(gpu_uuid=node.gpus[slot].uuid, **known)  # type: ignore[arg-type]
+
+
+def eventually(check: Callable[[], bool], seconds: float = 5.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if check():
+            return True
+        time.sleep(0.01)
+    return check()
+
+
+@dataclass
+class Counted:
+    """Counts what the driver counts."""
+
+    rounds: list[str] = field(default_factory=list)
+
+    def published(self, result: str) -> None:
+        self.rounds.append(result)
+
+
+@dataclass
+class Pooled:
+    """A node's publisher on an embedded API server, with inputs that a test changes."""
+
+    server: ApiServer
+    api: KubeApi
+    inputs: PoolInputs
+    claims: set[str] = field(default_factory=set)
+    counted: Counted = field(default_factory=Counted)
+    pools: list[Published] = field(default_factory=list)
+    withdraw_seconds: float = 0.3
+    publishers: list[Publisher] = field(default_factory=list)
+
+    def publisher(self) -> Publisher:
+        made = Publisher(
+            self.api,
+            NODE,
+            inputs=lambda: self.inputs,
+            owner=lambda: Owner(node_name=NODE, uid=self.server.get("Node", NODE)["metadata"]["uid"]),
+            allocated=lambda: frozenset(self.claims),
+            counter=self.counted,
+            on_pool=lambda _, pool: self.pools.append(pool),
+            withdraw_seconds=self.withdraw_seconds,
+        )
+        made.start()
+        self.publishers.append(made)
+        return made
+
+    def slices(self) -> list[ResourceSlice]:
+        found, _ = self.api.list(RESOURCE_SLICES, as_=ResourceSlice)
+        return sorted(found, key=lambda entry: entry.metadata.name)
+
+    def devices(self) -> dict[str, Device]:
+        return {device.name: device for entry in self.slices() for device in entry.spec.devices}
+
+    def generations(self) -> set[int]:
+        return {entry.spec.pool.generation for entry in self.slices()}
+
+
+@contextmanager
+def pooled(directory: Path, node: SlottedHardware, offer: Offer = MIXED) -> Iterator[Pooled]:
+    with api_server(directory) as (server, api):
+        world = Pooled(server, api, inputs_of(node, offer))
+        yield world
+        for publisher in world.publishers:
+            publisher.stop()
+
+
+@contextmanager
+def api_server(directory: Path) -> Iterator[tuple[ApiServer, KubeApi]]:
+    with ApiServer() as server:
+        server.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "labels": {}}})
+        kubeconfig = server.write_kubeconfig(directory / "kubeconfig")
+        yield server, KubeApi.connect(str(kubeconfig))

@@ -1,0 +1,132 @@
+"""Faults that a test, the demo or a person plants: one file each in the state folder, so any process can.
+
+A fault stays until it is lifted. Resets and reboots do not heal it: broken hardware stays broken.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import msgspec
+
+from partita_plugins.backends.simulated.files import write_atomically
+from partita_plugins.errors import InvalidInput
+from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.mig import Placement
+
+FAULTS_MAX = 1000
+
+
+class Xid(msgspec.Struct, frozen=True, kw_only=True, tag="xid", forbid_unknown_fields=True):
+    """The driver reports an XID error."""
+
+    gpu_uuid: str
+    xid: int
+    message: str = ""
+
+
+class GpuLost(msgspec.Struct, frozen=True, kw_only=True, tag="gpu-lost", forbid_unknown_fields=True):
+    """The GPU has fallen off the bus: every call answers GPU_IS_LOST, discovery leaves it out."""
+
+    gpu_uuid: str
+
+
+class StuckBit(msgspec.Struct, frozen=True, kw_only=True, tag="stuck-bit", forbid_unknown_fields=True):
+    """One bit of the GPU's memory always reads the same."""
+
+    gpu_uuid: str
+    word: int
+    """Address in 32-bit words of the GPU's simulated memory, whoever reads it through whichever instance."""
+
+    bit: int
+    value: int = 1
+
+
+class HungCall(msgspec.Struct, frozen=True, kw_only=True, tag="hung-call", forbid_unknown_fields=True):
+    """A backend call on this GPU does not come back until the fault is lifted."""
+
+    gpu_uuid: str
+    call: str
+    """Method of the backend: "create_gpu_instance", "open_memory"; "*" for every call."""
+
+
+class WrongMemorySize(msgspec.Struct, frozen=True, kw_only=True, tag="wrong-memory-size", forbid_unknown_fields=True):
+    """Programs see less memory than NVML promised."""
+
+    gpu_uuid: str
+    missing_mib: int
+    memory_slice: int | None = None
+    """The slice that is short; None: every device on the GPU."""
+
+
+class MissingMultiprocessor(
+    msgspec.Struct, frozen=True, kw_only=True, tag="missing-multiprocessor", forbid_unknown_fields=True
+):
+    """Programs see fewer multiprocessors than NVML promised."""
+
+    gpu_uuid: str
+    count: int = 1
+    memory_slice: int | None = None
+    """Only instances that cover this slice; None: every device on the GPU."""
+
+
+Fault = Xid | GpuLost | StuckBit | HungCall | WrongMemorySize | MissingMultiprocessor
+
+
+def event_of(fault: Fault) -> HealthEvent | None:
+    """What the GPU reports by itself about a fault: nothing about the silent ones."""
+    match fault:
+        case Xid(gpu_uuid=gpu_uuid, xid=xid, message=message):
+            return HealthEvent(gpu_uuid=gpu_uuid, kind="xid", xid=xid, message=message or f"XID {xid}")
+        case GpuLost(gpu_uuid=gpu_uuid):
+            return HealthEvent(gpu_uuid=gpu_uuid, kind="gpu-lost", message="the GPU has fallen off the bus")
+    return None
+
+
+def hits(memory_slice: int | None, placement: Placement | None) -> bool:
+    """Whether a fault of one slice (None: all) touches a device at a placement (None: the whole GPU)."""
+    if memory_slice is None or placement is None:
+        return True
+    return placement.start <= memory_slice < placement.end
+
+
+class FaultFolder:
+    """The planted faults of one machine by id; safe across processes."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+
+    def plant(self, fault: Fault) -> str:
+        """Make a fault real; returns the id that lifts it."""
+        if len(self.all()) >= FAULTS_MAX:
+            raise InvalidInput(f"{FAULTS_MAX} faults are planted already", advice="lift some of them")
+        fault_id = f"{type(fault).__struct_config__.tag}-{secrets.token_hex(4)}"
+        write_atomically(self._folder / f"{fault_id}.json", msgspec.json.encode(fault))
+        return fault_id
+
+    def lift(self, fault_id: str) -> None:
+        """Heal a fault. Raises InvalidInput that lists the faults there are."""
+        planted = self.all()
+        if fault_id not in planted:
+            raise InvalidInput(
+                f"there is no fault {fault_id!r}", advice=f"choose one of: {', '.join(planted) or 'none is planted'}"
+            )
+        (self._folder / f"{fault_id}.json").unlink(missing_ok=True)
+
+    def all(self) -> dict[str, Fault]:
+        """Every planted fault by id, sorted; empty when the whole folder is gone."""
+        found: dict[str, Fault] = {}
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                found[path.stem] = msgspec.json.decode(path.read_bytes(), type=Fault)
+            except FileNotFoundError:  # lifted meanwhile
+                continue
+            except msgspec.DecodeError as error:
+                raise InvalidInput(f"{path.name} is not a fault: {error}", advice="remove the file") from error
+        return found
+
+    def on(self, gpu_uuid: str) -> tuple[Fault, ...]:
+        """The faults of one GPU."""
+        return tuple(fault for fault in self.all().values() if fault.gpu_uuid == gpu_uuid)

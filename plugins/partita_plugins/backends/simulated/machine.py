@@ -1,0 +1,121 @@
+"""One simulated machine in its state folder: the hardware itself, which no process owns.
+
+<state_dir>/machine.json       which machine, and the seed of its UUIDs
+<state_dir>/gpus/<uuid>.json   modes, instances and clients of one GPU
+<state_dir>/faults/<id>.json   what is broken now
+<state_dir>/dev/               device nodes
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from partita_plugins.backends import catalog
+from partita_plugins.backends.simulated import power
+from partita_plugins.backends.simulated.faults import FaultFolder, GpuLost
+from partita_plugins.backends.simulated.files import GpuFiles, locked, write_atomically
+from partita_plugins.backends.simulated.nodes import DeviceFolder
+from partita_plugins.backends.simulated.records import GpuRecord, MachineRecord
+from partita_plugins.backends.simulated.rules import refuse
+from partita_plugins.errors import InvalidInput, NvmlCode
+from partita_plugins.model.gpu import Gpu, NodeHardware
+
+MINOR_SETS = 4
+"""With shuffled minors, every mode switch, reset or reboot moves a GPU on to the next of so many sets of minors."""
+
+
+class SimulatedMachine:
+    """Hardware that outlives processes. Holds no state of its own beside the catalog's data."""
+
+    def __init__(self, state_dir: Path, record: MachineRecord) -> None:
+        self.record = record
+        self.hardware = catalog.machine(record.machine, record.seed)
+        self.files = GpuFiles(state_dir / "gpus")
+        self.faults = FaultFolder(state_dir / "faults")
+        self.devices = DeviceFolder(state_dir / "dev")
+        self._index = {gpu.uuid: index for index, gpu in enumerate(self.hardware.gpus)}
+        minors = list(range(len(self._index)))
+        if record.shuffle_minors:
+            random.Random(record.seed).shuffle(minors)  # noqa: S311 - a permutation that tests can repeat
+        self._minors = minors
+
+    def known(self, gpu_uuid: str) -> Gpu:
+        """A GPU as it left the factory. NOT_FOUND for a UUID that is not of this machine."""
+        if gpu_uuid not in self._index:
+            refuse(NvmlCode.NOT_FOUND, f"there is no GPU {gpu_uuid}")
+        return self.hardware.gpus[self._index[gpu_uuid]]
+
+    def gpu(self, gpu_uuid: str) -> Gpu:
+        """A GPU as it is now."""
+        return self._current(self.known(gpu_uuid), self.files.load(gpu_uuid))
+
+    def discover(self) -> NodeHardware:
+        """All GPUs that are not lost, with the links among them."""
+        lost = {fault.gpu_uuid for fault in self.faults.all().values() if isinstance(fault, GpuLost)}
+        kept = [index for index, gpu in enumerate(self.hardware.gpus) if gpu.uuid not in lost]
+        place = {index: position for position, index in enumerate(kept)}
+        return replace(
+            self.hardware,
+            gpus=tuple(self.gpu(self.hardware.gpus[index].uuid) for index in kept),
+            links=tuple(
+                replace(link, a=place[link.a], b=place[link.b])
+                for link in self.hardware.links
+                if link.a in place and link.b in place
+            ),
+        )
+
+    def reset(self, gpu_uuid: str) -> None:
+        """Reset one GPU: a pending MIG mode becomes current, its instances are lost. IN_USE with clients."""
+        self.known(gpu_uuid)
+        self.files.update(gpu_uuid, power.reset)
+
+    def reboot(self) -> None:
+        """Reboot the machine: processes, instances and device nodes are lost, MIG mode too except on Ampere."""
+        for gpu in self.hardware.gpus:
+            self.files.update(gpu.uuid, partial(power.reboot, mig=gpu.mig))
+        self.devices.clear()
+
+    def _current(self, gpu: Gpu, record: GpuRecord) -> Gpu:
+        mig = gpu.mig and replace(gpu.mig, enabled=record.mig_enabled, pending=record.mig_pending)
+        minor = self._minors[self._index[gpu.uuid]]
+        if self.record.shuffle_minors:
+            minor += len(self._minors) * (record.moves % MINOR_SETS)
+        return replace(gpu, mig=mig, minor=minor)
+
+
+def build_machine(state_dir: Path, record: MachineRecord) -> SimulatedMachine:
+    """The machine of a folder, made if the folder is new. InvalidInput if it holds another one."""
+    catalog.machine(record.machine)
+    state_dir.mkdir(parents=True, exist_ok=True)
+    path = state_dir / "machine.json"
+    with locked(state_dir / "machine.lock"):
+        if not path.exists():
+            write_atomically(path, msgspec.json.encode(record))
+    found = _read(path)
+    if found != record:
+        raise InvalidInput(
+            f"the state folder holds {found.machine!r} with seed {found.seed!r} and shuffle_minors="
+            f"{found.shuffle_minors}, not {record.machine!r} with {record.seed!r} and {record.shuffle_minors}",
+            advice="open it as what it is, or choose an empty folder",
+        )
+    return SimulatedMachine(state_dir, found)
+
+
+def existing_machine(state_dir: Path) -> SimulatedMachine:
+    """The machine that a folder holds. InvalidInput if it holds none."""
+    path = state_dir / "machine.json"
+    if not path.exists():
+        raise InvalidInput(f"{state_dir} holds no simulated machine", advice="start a driver or open a backend on it")
+    return SimulatedMachine(state_dir, _read(path))
+
+
+def _read(path: Path) -> MachineRecord:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=MachineRecord)
+    except msgspec.DecodeError as error:
+        raise InvalidInput(f"{path.name} is damaged: {error}", advice="empty the state folder") from error

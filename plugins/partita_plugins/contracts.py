@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from partita_plugins.model.gpu import ComputeInstance, DeviceNode, Gpu, GpuInstance, HealthEvent, NodeHardware
 from partita_plugins.model.mig import Placement
-from partita_plugins.model.offer import OfferedDevice
+from partita_plugins.model.offer import DeviceKind, OfferedDevice
 from partita_plugins.model.steps import Step
 
 
@@ -159,57 +159,75 @@ class SharingStrategy(Protocol):
         """What a program needs to know of its share, without prefix: {"MEMORY_MIB": "10240"}."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeState:
-    """GPUs of one node as a scorer sees them: which slices are taken, how much of a shared GPU is left."""
+STRATEGY_OF_KIND = {
+    DeviceKind.GPU: "exclusive",
+    DeviceKind.GROUP: "exclusive",
+    DeviceKind.MIG: "mig",
+    DeviceKind.SHARED: "timeslice",
+}
+"""Entry point in partita.sharing that handles a kind of device."""
 
-    gpus: Mapping[int, GpuState]
-    """By slot."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProfileShape:
+    """One kind of device that takes units of one GPU, as geometry; "gpu" takes all of them."""
+
+    shape: str
+    starts: tuple[int, ...]
+    """First units of its placements."""
+
+    size: int
+    """Units of one placement."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GpuState:
     """One GPU's occupancy."""
 
-    product: str
     memory_mib: int
-    island: str
-    """NVLink island; empty without one."""
+    nvlinks: tuple[int, ...] = ()
+    """NVLinks to each slot of the node; empty where there are none or the node does not say."""
 
-    nvlinks: tuple[int, ...]
-    """NVLinks to each slot of the node."""
-
-    pcie: str
+    pcie: str = ""
     """PCIe level to each slot, one letter each (model.topology.PCIE_LEVELS)."""
 
-    nvlink_gbps: int
-    profiles: tuple[ProfileShape, ...]
-    """Partitions that the node offers on this GPU."""
-
-    taken: frozenset[int] = frozenset()
-    """Units of the placement axis in use; unit 0 alone where the GPU has no partitions."""
+    nvlink_gbps: int = 0
+    profiles: tuple[ProfileShape, ...] = ()
+    """What the node offers on this GPU, largest first."""
 
     units: int = 1
+    """Length of the placement axis; 1 where the GPU has no partitions."""
+
+    taken: frozenset[int] = frozenset()
+    """Units in use; all of them while the GPU is shared."""
+
     shared_free_mib: int | None = None
     """Memory left on a GPU that is being shared; None where it is not."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProfileShape:
-    """One profile as geometry: where it may start and how many units it takes."""
-
-    shape: str
-    starts: tuple[int, ...]
-    size: int
-    memory_mib: int
+    @property
+    def free(self) -> frozenset[int]:
+        return frozenset(range(self.units)) - self.taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Granted:
-    """Devices that a node would give, as slots and memory."""
+class NodeState:
+    """GPUs of one node as a scorer sees them: how they are linked, which units are taken."""
 
+    gpus: Mapping[int, GpuState]
+    """By slot."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What placing a pod on one node would do."""
+
+    before: NodeState
+    after: NodeState
     slots: tuple[int, ...]
-    """GPUs of all devices of the request, ascending, with repeats for several partitions of one GPU."""
+    """GPUs that any of the pod's devices lives on, ascending, each once."""
+
+    whole: tuple[int, ...]
+    """Those of them that the pod gets entirely, alone or in a group."""
 
     asked_mib: int
     granted_mib: int
@@ -220,8 +238,8 @@ class Scorer(Protocol):
 
     name: str
 
-    def score(self, before: NodeState, after: NodeState, granted: Granted) -> float:
-        """Lower is better; comparable among the nodes of one call only."""
+    def score(self, outcome: Outcome) -> float:
+        """Lower is better; comparable among the nodes of one call only. Nodes with equal scores are equal to it."""
 
-    def explain(self, before: NodeState, after: NodeState, granted: Granted) -> str:
-        """The same in plain words: "GPUs 4 and 5 over NVLink (300 GB/s)"."""
+    def explain(self, outcome: Outcome) -> str:
+        """The same as a clause, "GPUs 4 and 5 over NVLink (450 GB/s)"; empty where nothing is to be said."""

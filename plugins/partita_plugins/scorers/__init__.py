@@ -1,1 +1,1 @@
-"""Scorers: one judgement of a node each."""
+"""Judges of what a placement gives to the pod and leaves to others: topology, memory, fragmentation."""

@@ -1,0 +1,24 @@
+"""Memory that the pod would get and did not ask for."""
+
+from __future__ import annotations
+
+from partita_plugins.contracts import Outcome
+from partita_plugins.model.quantity import format_mib
+
+SCORE_STEP_MIB = 256
+"""Smaller differences are equal."""
+
+
+class MemoryScorer:
+    """The least waste wins: 10Gi asked goes to a 1g.10gb before a 1g.20gb."""
+
+    name = "memory"
+
+    def score(self, outcome: Outcome) -> float:
+        """Steps of wasted memory."""
+        return float(max(0, outcome.granted_mib - outcome.asked_mib) // SCORE_STEP_MIB)
+
+    def explain(self, outcome: Outcome) -> str:
+        """ "2Gi more than asked"."""
+        waste = outcome.granted_mib - outcome.asked_mib
+        return f"{format_mib(waste)} more than asked" if waste >= SCORE_STEP_MIB else ""

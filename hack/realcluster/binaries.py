@@ -39,7 +39,10 @@ def build(module: Module) -> Path:
         # Another `up` may have built it while this one waited.
         if target.is_dir():
             return target
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".building-") as scratch:
+        prefix = f".building-{module.key}-"
+        for stopped in target.parent.glob(f"{prefix}*"):
+            shutil.rmtree(stopped)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=prefix) as scratch:
             output = Path(scratch) / "bin"
             output.mkdir()
             _compile(module, output)
@@ -59,7 +62,7 @@ def path_of(modules: tuple[Module, ...]) -> str:
 def _compile(module: Module, output: Path) -> None:
     destination = str(output / module.output) if module.output else f"{output}{os.sep}"
     command = ["nice", "-n", "5", "go", "build", "-v", *module.flags, "-o", destination, *module.packages]
-    environment = {"CGO_ENABLED": "0", **os.environ}
+    environment = {**os.environ, "CGO_ENABLED": "0"}
     progress = BuildProgress(module.name, _package_count(module, environment))
     other: list[str] = []
     with subprocess.Popen(command, cwd=module.folder, env=environment, text=True, stderr=subprocess.PIPE) as process:

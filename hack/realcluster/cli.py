@@ -60,6 +60,11 @@ def main(arguments: list[str]) -> int:
     except ClusterError as error:
         print(error, file=sys.stderr)
         return 1
+    except PermissionError as error:
+        print(
+            f"{error.strerror}: {error.filename}. The cluster belongs to root: try again with sudo -E", file=sys.stderr
+        )
+        return 1
     except KeyboardInterrupt:
         print("\nStopped. hack/cluster down cleans up.", file=sys.stderr)
         return 130

@@ -30,9 +30,9 @@ def run_up(layout: Layout, arguments: argparse.Namespace) -> int:
     with changing(layout):
         if _runs_already(layout, asked):
             return 0
+        require(need_go=not all(map(binaries.is_built, modules.for_cluster(asked.version))))
         if down(layout):
             say("Cleaned up what an earlier up had left half-way.")
-        require(need_go=not all(map(binaries.is_built, modules.for_cluster(asked.version))))
         Start(layout, asked, text).run()
     say(f"Kubernetes {asked.version} is ready with {', '.join(asked.nodes)} after {time.monotonic() - started:.1f} s.")
     say(f"  hack/cluster kubectl get nodes    or    export KUBECONFIG={layout.kubeconfig}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -156,7 +155,7 @@ class NodeClaims:
         with self._lock:
             scratch = self._checkpoint.with_suffix(".new")
             scratch.write_bytes(msgspec.json.encode(list(self._records.values())))
-            os.replace(scratch, self._checkpoint)
+            scratch.replace(self._checkpoint)
 
 
 def _read(path: Path) -> dict[str, ClaimRecord]:

@@ -110,10 +110,10 @@ class Kubelet:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        self._registry.close()  # first: it ends calls that still run
         if self._executor is not None:
             self._executor.shutdown(wait=True, cancel_futures=True)
             self._executor = None
-        self._registry.close()
 
     def restart(self) -> None:
         """Stop, forget everything that is not on disk, start."""

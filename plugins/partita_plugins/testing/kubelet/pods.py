@@ -1,4 +1,4 @@
-"""One pod on the node: started when its claims are prepared, ended when they are given back, tried again with pauses."""
+"""One pod on the node: started when its claims are prepared, ended when they are given back, with pauses in between."""
 
 from __future__ import annotations
 
@@ -111,7 +111,8 @@ class PodRunner:
 
     def _refuse(self, work: PodWork, reason: str, message: str, waiting: str = "ContainerCreating") -> None:
         self._event(work.pod, reason, message)
-        self._set_status(work.pod, waiting_status(work.pod, waiting, ""))
+        if (work.pod.get("status") or {}).get("phase") != "Running":
+            self._set_status(work.pod, waiting_status(work.pod, waiting, ""))
         self._try_later(work)
 
     def _set_status(self, pod: Json, status: Json) -> None:

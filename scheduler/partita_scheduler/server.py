@@ -1,6 +1,6 @@
 """The listening side: bounded threads, TCP_NODELAY, mutual TLS. Plain HTTP is for loopback alone.
 
-The TLS handshake is done by the worker that serves the connection, not by the thread that accepts: a client that is slow with
+The TLS handshake is done by the worker that serves the connection, not by the thread that accepts: a client slow with
 it costs one worker for a few seconds, and keeps nobody else waiting.
 """
 

@@ -1,0 +1,5 @@
+"""python -m partita_scheduler"""
+
+from partita_scheduler.main import main
+
+main()

@@ -1,0 +1,127 @@
+"""The composition root: watches, decisions, explainer, leader election and servers, put together."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Self
+
+import structlog
+
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.events import EventRecorder
+from partita_scheduler.assume import Assumptions
+from partita_scheduler.decider import Decider
+from partita_scheduler.explainer import Explainer
+from partita_scheduler.extender import Parts, create_app, create_health_app
+from partita_scheduler.leader import LeaderElector
+from partita_scheduler.metrics import Metrics
+from partita_scheduler.server import Address, ExtenderServer, check_exposure
+from partita_scheduler.settings import Settings
+from partita_scheduler.watch import ClusterWatch
+
+log = structlog.get_logger(__name__)
+
+VERSION_SECONDS = 300.0
+"""How often the API server's version is asked for: it changes when the cluster is upgraded."""
+
+VERSION_RETRY_SECONDS = 1.0
+LEAVE_SECONDS = 5.0
+
+
+class Application:
+    """One extender process. `start()` returns when it listens; `stop()` drains it."""
+
+    def __init__(self, api: KubeApi, settings: Settings) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.assumptions = Assumptions(self.metrics)
+        self.watch = ClusterWatch(
+            api,
+            stale_seconds=settings.stale_seconds,
+            claim_listener=self.assumptions.claim_changed,
+            pod_listener=self.assumptions.pod_changed,
+        )
+        self._elector = LeaderElector(api, identity=settings.identity, namespace=settings.namespace)
+        self.decider = Decider(self.watch, self.assumptions, self.metrics, answering=self.leading)
+        self._stopping = threading.Event()
+        self._draining = threading.Event()
+        recorder = EventRecorder(api, "partita-scheduler", settings.identity)
+        self.explainer = Explainer(
+            self.watch,
+            self.decider,
+            recorder,
+            self.metrics,
+            leading=self.leading,
+            events_per_minute=settings.events_per_minute,
+        )
+        self.metrics.watch(
+            view_age_seconds=lambda: self.watch.age_seconds,
+            assumed_allocations=lambda: float(len(self.assumptions)),
+            leader=lambda: float(self.leading()),
+        )
+        self.parts = Parts(
+            decider=self.decider,
+            source=self.watch,
+            assumptions=self.assumptions,
+            metrics=self.metrics,
+            draining=self._draining.is_set,
+        )
+        self._threads: list[threading.Thread] = []
+        self._servers: list[ExtenderServer] = []
+        self.address = settings.listen
+        """Where the extender listens, with its real port after start()."""
+
+    def leading(self) -> bool:
+        return not self.settings.leader_election or self._elector.leading
+
+    def start(self) -> Self:
+        """Listen, then watch: from the first moment there is an answer, if only "no opinion". Raises InvalidInput."""
+        settings = self.settings
+        check_exposure(settings.listen, settings.tls)
+        server = ExtenderServer(
+            create_app(self.parts, max_body_bytes=settings.max_body_bytes),
+            settings.listen,
+            tls=settings.tls,
+            max_body_bytes=settings.max_body_bytes,
+            threads=settings.threads,
+        )
+        self.address = self._serve(server)
+        if settings.health_listen is not None:
+            health = create_health_app(self.parts)
+            self._serve(ExtenderServer(health, settings.health_listen, tls=None, max_body_bytes=1024, threads=2))
+        self.watch.start()
+        self._spawn("version", self._follow_version)
+        if settings.leader_election:
+            self._spawn("leader", lambda: self._elector.run(self._stopping))
+        if settings.explain:
+            self._spawn("explainer", lambda: self.explainer.run(self._stopping))
+        log.info("listening", host=self.address.host, port=self.address.port, tls=settings.tls is not None)
+        return self
+
+    def stop(self) -> None:
+        """Not ready any more, give up the lease, let the running requests end."""
+        self._draining.set()
+        self._stopping.set()
+        self.watch.stop()
+        for server in self._servers:
+            server.stop()
+        for thread in self._threads:
+            thread.join(LEAVE_SECONDS)
+        log.info("stopped")
+
+    def _serve(self, server: ExtenderServer) -> Address:
+        address = server.bind()
+        self._servers.append(server)
+        self._spawn(f"http-{address.port}", server.serve)
+        return address
+
+    def _spawn(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _follow_version(self) -> None:
+        known = self.watch.refresh_version()
+        while not self._stopping.wait(VERSION_SECONDS if known else VERSION_RETRY_SECONDS):
+            known = self.watch.refresh_version() or known

@@ -1,0 +1,1 @@
+"""kubectl partita: the fleet as a map, and why a pod is where it is or nowhere."""

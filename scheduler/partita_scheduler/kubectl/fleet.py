@@ -1,0 +1,168 @@
+"""The fleet as values: node, GPU, what is taken of it and by whose pod. Pure: from slices and claims alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+import msgspec
+
+from partita_plugins.errors import InvalidInput
+from partita_plugins.model.offer import DeviceKind
+from partita_plugins.model.quantity import format_mib, to_mib
+from partita_plugins.wire import DRIVER_NAME
+from partita_plugins.wire.device_names import DeviceName, parse_name
+from partita_plugins.wire.resource import AllocationResult, Device, ResourceClaim, ResourceSlice
+from partita_scheduler.view import ClusterView
+
+_COUNTER = re.compile(r"^g(\d+)p(\d+)$")
+"""Counter of one pair of memory slices: GPU slot, place on the axis."""
+
+Taken = tuple[ResourceClaim, AllocationResult]
+
+
+class Holding(msgspec.Struct, frozen=True, kw_only=True):
+    """A device of a GPU that somebody has."""
+
+    device: str
+    what: str
+    """ "whole", "3g at 4", "shared 10Gi", "group of 2"."""
+
+    claim: str
+    pods: tuple[str, ...]
+
+
+class GpuMap(msgspec.Struct, frozen=True, kw_only=True):
+    """One GPU."""
+
+    slot: int
+    pci: str = ""
+    product: str = ""
+    memory: str = ""
+    units: int = 0
+    """Cells of the axis that partitions are cut from."""
+
+    used: tuple[int, ...] = ()
+    """Cells in use."""
+
+    taints: tuple[str, ...] = ()
+    holdings: tuple[Holding, ...] = ()
+
+
+class NodeMap(msgspec.Struct, frozen=True, kw_only=True):
+    """One node with devices of ours."""
+
+    name: str
+    gpus: tuple[GpuMap, ...]
+
+
+def fleet(view: ClusterView) -> tuple[NodeMap, ...]:
+    """All nodes that publish devices, by name."""
+    taken: dict[tuple[str, str], list[Taken]] = {}
+    for claim in view.claims.values():
+        for result in claim.status.allocation.devices.results if claim.status.allocation else []:
+            if result.driver == DRIVER_NAME:
+                taken.setdefault((result.pool, result.device), []).append((claim, result))
+    nodes = ((node, [one for one in slices if one.spec.driver == DRIVER_NAME]) for node, slices in view.slices.items())
+    return tuple(NodeMap(name=node, gpus=_gpus(ours, taken)) for node, ours in sorted(nodes) if node and ours)
+
+
+def _gpus(slices: list[ResourceSlice], taken: Mapping[tuple[str, str], list[Taken]]) -> tuple[GpuMap, ...]:
+    cells = _cells(slices)
+    found: dict[int, GpuMap] = {}
+    for one in slices:
+        for device in one.spec.devices:
+            name = _parsed(device)
+            holders = taken.get((one.spec.pool.name, device.name), [])
+            for slot in _slots(device, name):
+                known = found.get(slot, GpuMap(slot=slot, units=sum(cells.get(slot, {}).values())))
+                found[slot] = _with(known, device, name, holders, cells.get(slot, {}))
+    return tuple(found[slot] for slot in sorted(found))
+
+
+def _with(
+    gpu: GpuMap, device: Device, name: DeviceName | None, holders: list[Taken], cells: Mapping[int, int]
+) -> GpuMap:
+    taints = (f"{taint.key}={taint.value}:{taint.effect}" for taint in device.taints)
+    product = device.attributes.get("product")
+    whole = name is not None and name.kind in (DeviceKind.GPU, DeviceKind.SHARED)
+    used = _used(device, gpu.slot, cells) if holders else set()
+    return msgspec.structs.replace(
+        gpu,
+        pci=gpu.pci or (name.pci_label if name else ""),
+        product=gpu.product or str(product.value if product else ""),
+        memory=gpu.memory or (_memory(device) if whole else ""),
+        used=tuple(sorted({*gpu.used, *used})),
+        taints=tuple(dict.fromkeys([*gpu.taints, *taints])),
+        holdings=gpu.holdings + tuple(_holding(device, name, claim, result) for claim, result in holders),
+    )
+
+
+def _holding(device: Device, name: DeviceName | None, claim: ResourceClaim, result: AllocationResult) -> Holding:
+    namespace = claim.metadata.namespace
+    return Holding(
+        device=device.name,
+        what=_what(name, result) if name else device.name,
+        claim=f"{namespace}/{claim.metadata.name}",
+        pods=tuple(f"{namespace}/{user.name}" for user in claim.status.reserved_for if user.resource == "pods"),
+    )
+
+
+def _what(name: DeviceName, result: AllocationResult) -> str:
+    if name.kind is DeviceKind.MIG:
+        return f"{name.shape} at {name.start}"
+    if name.kind is DeviceKind.SHARED:
+        return f"shared {_plain(result.consumed_capacity.get('memory', ''))}".rstrip()
+    return f"group of {len(name.slots)}" if name.kind is DeviceKind.GROUP else "whole"
+
+
+def _slots(device: Device, name: DeviceName | None) -> Iterable[int]:
+    if name is not None and name.slots:
+        return name.slots
+    slot = device.attributes.get("slot")
+    return (slot.int_,) if slot is not None and slot.int_ is not None else ()
+
+
+def _cells(slices: list[ResourceSlice]) -> dict[int, dict[int, int]]:
+    """Slot to place on the axis to the number of cells there."""
+    cells: dict[int, dict[int, int]] = {}
+    for counter_set in (found for one in slices for found in one.spec.shared_counters):
+        for name, counter in counter_set.counters.items():
+            if match := _COUNTER.match(name):
+                cells.setdefault(int(match[1]), {})[int(match[2])] = int(counter.value)
+    return cells
+
+
+def _used(device: Device, slot: int, cells: Mapping[int, int]) -> set[int]:
+    """Cells that a device takes of a GPU. Of a pair that it takes half of, its name says which half."""
+    used: set[int] = set()
+    name = _parsed(device)
+    for name_of_counter, counter in (item for entry in device.consumes_counters for item in entry.counters.items()):
+        match = _COUNTER.match(name_of_counter)
+        if match is None or int(match[1]) != slot:
+            continue
+        first = sum(size for place, size in cells.items() if place < int(match[2]))
+        amount, size = int(counter.value), cells.get(int(match[2]), 0)
+        if amount < size and name is not None and name.start is not None:
+            first = name.start
+        used.update(range(first, first + amount))
+    return used
+
+
+def _memory(device: Device) -> str:
+    found = device.capacity.get("memory")
+    return found.value if found else ""
+
+
+def _plain(quantity: str) -> str:
+    try:
+        return format_mib(to_mib(quantity)) if quantity else ""
+    except InvalidInput:
+        return quantity
+
+
+def _parsed(device: Device) -> DeviceName | None:
+    try:
+        return parse_name(device.name)
+    except InvalidInput:
+        return None

@@ -1,0 +1,34 @@
+"""One fresh look at the cluster over the API, for commands that run once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.resources import DEVICE_CLASSES, NODES, RESOURCE_CLAIMS, RESOURCE_SLICES
+from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
+from partita_scheduler.view import ClusterView, Node
+from partita_scheduler.watch import SliceIndex, parse_minor
+
+
+def connect(kubeconfig: str | None) -> KubeApi:
+    """To the cluster that kubectl would talk to: the option, KUBECONFIG, ~/.kube/config. Raises Permanent."""
+    default = Path.home() / ".kube" / "config"
+    found = kubeconfig or os.environ.get("KUBECONFIG") or (str(default) if default.exists() else None)
+    return KubeApi.connect(found, user_agent="kubectl-partita", pool_size=2)
+
+
+def fresh_view(api: KubeApi) -> ClusterView:
+    """The cluster now, without anybody's assumptions. Raises ApiError or Unavailable."""
+    index = SliceIndex()
+    for found in api.list(RESOURCE_SLICES, as_=ResourceSlice)[0]:
+        index.change(None, found)
+    claims = api.list(RESOURCE_CLAIMS, as_=ResourceClaim)[0]
+    return ClusterView(
+        nodes={node.metadata.name: node for node in api.list(NODES, as_=Node)[0]},
+        slices=index.value(),
+        classes={found.metadata.name: found for found in api.list(DEVICE_CLASSES, as_=DeviceClass)[0]},
+        claims={(claim.metadata.namespace, claim.metadata.name): claim for claim in claims},
+        server_minor=parse_minor(api.request("GET", "/version")),
+    )

@@ -1,0 +1,137 @@
+"""The command line of the extender."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+import threading
+from pathlib import Path
+
+import click
+import structlog
+
+from partita_plugins.errors import InvalidInput
+from partita_plugins.kube.api import KubeApi
+from partita_scheduler.app import Application
+from partita_scheduler.certificates import write_certificates
+from partita_scheduler.cli import Plain
+from partita_scheduler.server import THREADS, Address, Tls
+from partita_scheduler.settings import Settings
+from partita_scheduler.stanza import PRESETS, stanza
+from partita_scheduler.watch import STALE_SECONDS
+
+EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(cls=Plain, context_settings={"auto_envvar_prefix": "PARTITA", "show_default": True})
+@click.version_option(package_name="partita")
+def main() -> None:
+    """Partita's scheduler extender: puts GPU pods where their devices fit best.
+
+    \b
+    1. partita-scheduler certificates --out pki --host partita-scheduler.partita-system.svc
+    2. partita-scheduler stanza > stanza.yaml      # merge it into kube-scheduler's --config
+    3. partita-scheduler run --listen 0.0.0.0:8888 \\
+         --tls-cert pki/server.crt --tls-key pki/server.key --client-ca pki/ca.crt
+
+    Every option can be set in the environment: --listen of run is PARTITA_RUN_LISTEN.
+    """
+
+
+@main.command()
+@click.option("--kubeconfig", type=EXISTING, help="File with the way to the API server; else the pod's own account.")
+@click.option("--listen", default="127.0.0.1:8888", help="HOST:PORT for kube-scheduler. Not loopback: needs TLS.")
+@click.option("--health-listen", help="HOST:PORT for plain /healthz, /readyz and /metrics: probes have no certificate.")
+@click.option("--tls-cert", type=EXISTING, help="Server certificate (PEM).")
+@click.option("--tls-key", type=EXISTING, help="Its key (PEM).")
+@click.option("--client-ca", type=EXISTING, help="CA of the client certificates that are let in (PEM).")
+@click.option("--leader-election/--no-leader-election", default=True, help="One replica answers, the others stand by.")
+@click.option("--namespace", default="partita-system", help="Namespace of the Lease.")
+@click.option("--stale-after-seconds", default=STALE_SECONDS, type=click.FloatRange(1), help="No opinion after that.")
+@click.option("--threads", default=THREADS, type=click.IntRange(2, 64), help="Requests answered at once.")
+@click.option("--explain/--no-explain", default=True, help="Write an event on pods that fit nowhere.")
+@click.option("--events-per-minute", default=30, type=click.IntRange(1, 600), help="At most, by the explainer.")
+def run(
+    *,
+    kubeconfig: Path | None,
+    listen: str,
+    health_listen: str | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    client_ca: Path | None,
+    leader_election: bool,
+    namespace: str,
+    stale_after_seconds: float,
+    threads: int,
+    explain: bool,
+    events_per_minute: int,
+) -> None:
+    """Answer kube-scheduler until SIGTERM."""
+    settings = Settings(
+        listen=Address.parse(listen),
+        health_listen=Address.parse(health_listen) if health_listen else None,
+        tls=_tls(tls_cert, tls_key, client_ca),
+        leader_election=leader_election,
+        namespace=namespace,
+        identity=f"{socket.gethostname()}-{os.getpid()}",
+        stale_seconds=stale_after_seconds,
+        threads=threads,
+        explain=explain,
+        events_per_minute=events_per_minute,
+    )
+    _log_as_json()
+    api = KubeApi.connect(str(kubeconfig) if kubeconfig else None, user_agent="partita-scheduler")
+    ending = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ending.set())
+    application = Application(api, settings).start()
+    click.echo(f"listening on {application.address.host}:{application.address.port}", err=True)
+    ending.wait()
+    application.stop()
+
+
+@main.command(name="stanza")
+@click.option("--url", default="https://127.0.0.1:8888", help="Where kube-scheduler reaches the extender.")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="strong", help="strong wins, mild has a say.")
+@click.option("--weight", type=click.IntRange(1, 100), help="Instead of the preset's.")
+@click.option("--certificates", default="/etc/kubernetes/partita", help="Folder on kube-scheduler's host.")
+def print_stanza(*, url: str, preset: str, weight: int | None, certificates: str) -> None:
+    """Print the stanza for kube-scheduler's configuration, with reasons."""
+    if not url.startswith(("http://", "https://")):
+        raise InvalidInput(f"{url!r} is not a URL", advice="write https://HOST:PORT")
+    click.echo(stanza(url=url, weight=weight or PRESETS[preset], certificates=certificates), nl=False)
+
+
+@main.command()
+@click.option("--out", required=True, type=click.Path(file_okay=False, path_type=Path), help="Folder to make them in.")
+@click.option("--host", "hosts", multiple=True, help="DNS name or address of the extender; may be repeated.")
+def certificates(*, out: Path, hosts: tuple[str, ...]) -> None:
+    """Make a CA, a server and a client certificate. Nothing that exists is overwritten."""
+    for path in write_certificates(out, hosts):
+        click.echo(path)
+
+
+def _log_as_json() -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(20),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:
+    given = [path for path in (certificate, key, client_ca) if path is not None]
+    if not given:
+        return None
+    if certificate is None or key is None or client_ca is None:
+        raise InvalidInput("TLS needs three files", advice="give --tls-cert, --tls-key and --client-ca together")
+    return Tls(certificate=certificate, key=key, client_ca=client_ca)

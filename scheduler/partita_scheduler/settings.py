@@ -1,0 +1,32 @@
+"""Everything that may be set on the extender's command line, as one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from partita_scheduler.protocol import MAX_BODY_BYTES
+from partita_scheduler.server import THREADS, Address, Tls
+from partita_scheduler.watch import STALE_SECONDS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """One process's settings, checked."""
+
+    listen: Address
+    health_listen: Address | None = None
+    """Plain HTTP for /healthz, /readyz and /metrics alone: probes have no client certificate."""
+
+    tls: Tls | None = None
+    leader_election: bool = True
+    namespace: str = "partita-system"
+    """Of the Lease."""
+
+    identity: str = "partita-scheduler"
+    """Of this replica, in the Lease and in events."""
+
+    stale_seconds: float = STALE_SECONDS
+    threads: int = THREADS
+    max_body_bytes: int = MAX_BODY_BYTES
+    explain: bool = True
+    events_per_minute: int = 30

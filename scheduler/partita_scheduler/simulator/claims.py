@@ -1,0 +1,92 @@
+"""What kube-scheduler writes into claims, beyond the devices: node, configuration, the claim it makes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from partita_plugins.testing.kubeapi import Json, KubeApi
+from partita_plugins.testing.objects import name_of, namespace_of, owner_reference
+from partita_plugins.wire.resource import Allocation, DeviceClass, DeviceConfig, ResourceClaim
+from partita_scheduler.assume import EXTENDED_CLAIM_ANNOTATION
+
+
+def decoded(obj: Json, as_: type[Any]) -> Any:
+    """An API object as a value."""
+    return msgspec.json.decode(msgspec.json.encode(obj), type=as_)
+
+
+def written(allocation: Allocation, claim: ResourceClaim, classes: Mapping[str, DeviceClass], node: str) -> Json:
+    """An allocation as status.allocation: with the node it is bound to, and configuration of classes and claim."""
+    devices = allocation.devices
+    full = msgspec.structs.replace(
+        allocation,
+        devices=msgspec.structs.replace(devices, config=devices.config or _configs(allocation, claim, classes)),
+        node_selector=allocation.node_selector or _only(node),
+    )
+    found: Json = msgspec.json.decode(msgspec.json.encode(full))
+    return found
+
+
+def make_extended_claim(api: KubeApi, pod: Json, allocation: Allocation, classes: Mapping[str, DeviceClass]) -> Json:
+    """The claim for a pod's plain extended resources, and its mapping in the pod's status.
+
+    Requests are named "container-0-request-0": the place of the container (init containers first), and of the
+    resource among the container's.
+    """
+    served = {found.spec.extended_resource_name: name for name, found in classes.items()}
+    granted = {result.request for result in allocation.devices.results}
+    requests, mappings = [], []
+    spec = pod["spec"]
+    for index, container in enumerate([*(spec.get("initContainers") or []), *spec["containers"]]):
+        resources = container.get("resources") or {}
+        wanted = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
+        for place, resource in enumerate(sorted(name for name in wanted if name in served)):
+            request = f"container-{index}-request-{place}"
+            if request in granted:
+                exactly = {"deviceClassName": served[resource], "count": int(wanted[resource])}
+                requests.append({"name": request, "exactly": exactly})
+                mappings.append({"containerName": container["name"], "resourceName": resource, "requestName": request})
+    claim = api.create(_extended(pod, requests))
+    status = {"extendedResourceClaimStatus": {"resourceClaimName": name_of(claim), "requestMappings": mappings}}
+    api.patch("Pod", name_of(pod), {"status": status}, namespace_of(pod), subresource="status")
+    return claim
+
+
+def _extended(pod: Json, requests: list[Json]) -> Json:
+    metadata = {
+        "generateName": f"{name_of(pod)}-extended-resources-",
+        "namespace": namespace_of(pod),
+        "annotations": {EXTENDED_CLAIM_ANNOTATION: "true"},
+        "ownerReferences": [owner_reference({"apiVersion": "v1", "kind": "Pod", **pod})],
+    }
+    spec = {"devices": {"requests": requests}}
+    return {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim", "metadata": metadata, "spec": spec}
+
+
+def _configs(allocation: Allocation, claim: ResourceClaim, classes: Mapping[str, DeviceClass]) -> list[DeviceConfig]:
+    configs: list[DeviceConfig] = []
+    for request in dict.fromkeys(result.request for result in allocation.devices.results):
+        found = classes.get(_class_of(claim, request))
+        entries = found.spec.config if found else []
+        configs += [msgspec.structs.replace(entry, requests=[request], source="FromClass") for entry in entries]
+    configs += [msgspec.structs.replace(entry, source="FromClaim") for entry in claim.spec.devices.config]
+    return configs
+
+
+def _class_of(claim: ResourceClaim, request: str) -> str:
+    main, _, alternative = request.partition("/")
+    for entry in claim.spec.devices.requests:
+        if entry.name == main and entry.exactly:
+            return entry.exactly.device_class_name
+        for option in entry.first_available if entry.name == main else []:
+            if option.name == alternative:
+                return option.device_class_name
+    return ""
+
+
+def _only(node: str) -> Json:
+    rule = {"key": "metadata.name", "operator": "In", "values": [node]}
+    return {"nodeSelectorTerms": [{"matchFields": [rule]}]}

@@ -50,6 +50,9 @@ class KubeletServer:
         self._registrar_server = _server(2, [self._registrar.handler()])
         health_pb2_grpc.add_HealthServicer_to_server(self._probe, self._plugin_server)
         self._health_address = health_address
+        self.health_port = 0
+        """TCP port of the standard health service once started; 0: on the plugin's socket only."""
+
         self.set_serving(serving=False)
 
     @property
@@ -64,8 +67,10 @@ class KubeletServer:
     def start(self) -> None:
         """Listen. Raises Permanent where a socket cannot be made."""
         _bind(self._plugin_server, self._sockets.plugin)
-        if self._health_address and not _add_port(self._plugin_server, self._health_address):
-            raise Permanent(f"cannot listen on {self._health_address}", advice="choose another --health-address")
+        if self._health_address:
+            self.health_port = _add_port(self._plugin_server, self._health_address)
+            if not self.health_port:
+                raise Permanent(f"cannot listen on {self._health_address}", advice="choose another --health-address")
         self._plugin_server.start()
         # The kubelet connects to the plugin's socket as soon as it sees the registrar's.
         _bind(self._registrar_server, self._sockets.registrar)
@@ -110,8 +115,9 @@ def _bind(server: Any, path: Path) -> None:
         raise Permanent(f"cannot listen on {path}", advice="check that no other instance of the driver runs there")
 
 
-def _add_port(server: Any, address: str) -> bool:
+def _add_port(server: Any, address: str) -> int:
+    """The port bound, 1 for a unix socket; 0 where it cannot be."""
     try:
-        return bool(server.add_insecure_port(address))
+        return int(server.add_insecure_port(address))
     except RuntimeError:
-        return False
+        return 0

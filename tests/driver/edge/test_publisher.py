@@ -84,7 +84,7 @@ def test_a_higher_generation_in_the_api_is_adopted(tmp_path: Path) -> None:
 def test_deleted_slices_come_back_within_a_second(tmp_path: Path) -> None:
     with pooled(tmp_path, H100) as world:
         assert world.publisher().publish_now(5)
-        before = {name: device for name, device in world.devices().items()}
+        before = world.devices()
         world.server.delete_all("ResourceSlice")
         begun = time.monotonic()
         assert eventually(lambda: world.devices() == before, 2)

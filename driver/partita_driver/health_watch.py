@@ -1,0 +1,146 @@
+"""The GPUs' own reports: events become faults, and faults are tried again until the hardware passes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol
+
+import structlog
+
+from partita_driver.faults import GPU_LOST, Fault
+from partita_driver.loop import Loop
+from partita_plugins.contracts import DeviceBackend
+from partita_plugins.errors import PartitaError
+from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.mig import Placement
+
+log = structlog.get_logger(__name__)
+
+WAIT_SECONDS = 5.0
+"""Longest wait for an event; stopping takes as long."""
+
+LOOK_SECONDS = 15.0
+"""Between looks at faults and at the hardware as a whole."""
+
+AGAIN_SECONDS = (30.0, 3600.0)
+"""First and longest pause before a fault's hardware is validated again; doubled in between."""
+
+PROGRAM_XIDS = frozenset({13, 31, 43, 45, 68, 109})
+"""Errors of a program on the GPU, not of the GPU: its next user is not concerned."""
+
+Effect = Literal["NoExecute", "NoSchedule"]
+
+EFFECTS: Mapping[str, Effect] = {
+    "gpu-lost": "NoExecute",
+    "xid": "NoSchedule",
+    "ecc": "NoSchedule",
+}
+"""What happens to pods by kind of event: those on a GPU that is gone compute no more, the others may finish."""
+
+FATAL_XIDS = frozenset({48, 79, 94, 95, 119, 120, 154})
+"""Double-bit error, off the bus, contained and uncontained memory errors, GSP time-outs, recovery needed."""
+
+
+class FaultKeeper(Protocol):
+    """What this module needs of the claim engine."""
+
+    def faults(self) -> tuple[Fault, ...]: ...
+    def add_fault(self, fault: Fault) -> None: ...
+    def revalidate(self, fault: Fault) -> bool: ...
+    def refresh(self) -> bool: ...
+
+
+class HealthWatch:
+    """Two loops: one waits for events, one tries faults again and looks at the hardware."""
+
+    def __init__(
+        self,
+        backend: DeviceBackend,
+        keeper: FaultKeeper,
+        on_change: Callable[[], None],
+        *,
+        wait_seconds: float = WAIT_SECONDS,
+        again_seconds: tuple[float, float] = AGAIN_SECONDS,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
+        self._backend, self._keeper, self._on_change = backend, keeper, on_change
+        self._wait_seconds, self._again_seconds, self._look_seconds = wait_seconds, again_seconds, look_seconds
+        self._tries: dict[tuple[object, ...], tuple[int, float]] = {}
+        self.events = Loop("gpu-events", self.step_events)
+        self.recovery = Loop("gpu-recovery", self.step_recovery)
+
+    def start(self) -> None:
+        self.events.start()
+        self.recovery.start()
+
+    def stop(self) -> None:
+        self.events.stop(self._wait_seconds + 1.0)
+        self.recovery.stop()
+
+    def step_events(self) -> float:
+        """Wait for events and quarantine what they concern. Returns seconds until the next wait."""
+        try:
+            events = self._backend.wait_events(self._wait_seconds)
+        except PartitaError as error:
+            log.warning("the GPUs' events cannot be read", error=str(error))
+            return self._wait_seconds
+        now = time.time()
+        faults = [fault for event in events for fault in faults_from(event, now)]
+        for fault in faults:
+            log.error("a GPU reports a fault", gpu=fault.gpu_uuid, reason=fault.reason, message=fault.message)
+            self._keeper.add_fault(fault)
+        if any(event.kind == GPU_LOST for event in events):
+            self._keeper.refresh()
+        if faults:
+            self._on_change()
+        return 0.0
+
+    def step_recovery(self) -> float:
+        """Validate again what is due, and look whether GPUs came or went. Returns seconds until the next look."""
+        changed = self._keeper.refresh()
+        faults = self._keeper.faults()
+        now = time.monotonic()
+        first, longest = self._again_seconds
+        self._tries = {fault.key: self._tries.get(fault.key, (0, now + first)) for fault in faults}
+        for fault in faults:
+            tries, due = self._tries[fault.key]
+            if due > now:
+                continue
+            if self._passes(fault):
+                log.info("passed again", gpu=fault.gpu_uuid, reason=fault.reason)
+                changed = True
+            pause = min(first * 2.0 ** min(tries + 1, 16), longest)
+            self._tries[fault.key] = (tries + 1, time.monotonic() + pause)
+        if changed:
+            self._on_change()
+        return self._look_seconds
+
+    def _passes(self, fault: Fault) -> bool:
+        try:
+            return self._keeper.revalidate(fault)
+        except PartitaError as error:
+            log.warning("cannot validate again", gpu=fault.gpu_uuid, reason=fault.reason, error=str(error))
+            return False
+
+
+def faults_from(event: HealthEvent, now: float) -> list[Fault]:
+    """What an event says is broken: nothing, the GPU, or the parts that it names."""
+    if event.kind == "xid" and event.xid in PROGRAM_XIDS:
+        return []
+    reason = f"xid-{event.xid}" if event.kind == "xid" else event.kind
+    effect: Effect = "NoExecute" if event.xid in FATAL_XIDS else EFFECTS.get(event.kind, "NoSchedule")
+    message = event.message or f"the GPU reports {reason}"
+    parts: tuple[Placement | None, ...] = event.placements or (None,)
+    return [
+        Fault(
+            gpu_uuid=event.gpu_uuid,
+            reason=reason,
+            message=message,
+            start=part.start if part else None,
+            size=part.size if part else None,
+            since=now,
+            effect=effect,
+        )
+        for part in parts
+    ]

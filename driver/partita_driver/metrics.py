@@ -1,0 +1,157 @@
+"""What the driver counts, and where it is read: /metrics, /healthz and /readyz on one small HTTP server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from partita_plugins.errors import Permanent
+
+log = structlog.get_logger(__name__)
+
+SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 45.0)
+HTTP_WORKERS = 4
+HTTP_TIMEOUT_SECONDS = 5.0
+
+
+class Metrics:
+    """All metrics of one driver, in a registry of their own. Thread-safe."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._claims = self._counter("partita_claims_total", "Calls by verb and result.", "verb", "result")
+        self._claim_seconds = self._histogram("partita_claim_seconds", "Time of a whole call by verb.", "verb")
+        self._phase_seconds = self._histogram("partita_phase_seconds", "Time of one phase of a call.", "phase")
+        self._publishes = self._counter("partita_publishes_total", "Rounds of writing slices by result.", "result")
+        self._told = self._counter("partita_told_total", "Claim statuses and events by result.", "what", "result")
+        self._journal = self._counter("partita_journal_writes_total", "Journal writes by result.", "result")
+        self._prepared = self._gauge("partita_prepared_devices", "Devices that claims hold by kind.", "kind")
+        self._faults = self._gauge("partita_faults", "Known faults of the hardware by reason.", "reason")
+        self._devices = self._gauge("partita_published_devices", "Devices in the slices by type.", "type")
+
+    def claim_done(self, verb: str, result: str, seconds: float) -> None:
+        self._claims.labels(verb, result).inc()
+        self._claim_seconds.labels(verb).observe(seconds)
+
+    def phase(self, phase: str, seconds: float) -> None:
+        self._phase_seconds.labels(phase).observe(seconds)
+
+    def published(self, result: str) -> None:
+        self._publishes.labels(result).inc()
+
+    def told(self, what: str, result: str) -> None:
+        self._told.labels(what, result).inc()
+
+    def journal_written(self, result: str) -> None:
+        self._journal.labels(result).inc()
+
+    def set_prepared(self, kinds: Iterable[str]) -> None:
+        _count(self._prepared, kinds)
+
+    def set_faults(self, reasons: Iterable[str]) -> None:
+        _count(self._faults, reasons)
+
+    def set_devices(self, types: Iterable[str]) -> None:
+        _count(self._devices, types)
+
+    def text(self) -> bytes:
+        """The exposition."""
+        return generate_latest(self.registry)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(name, text, labels, registry=self.registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(name, text, labels, registry=self.registry, buckets=SECONDS_BUCKETS)
+
+
+def _count(gauge: Gauge, values: Iterable[str]) -> None:
+    counted: dict[str, int] = {}
+    for value in values:
+        counted[value] = counted.get(value, 0) + 1
+    gauge.clear()
+    for value, number in counted.items():
+        gauge.labels(value).set(number)
+
+
+Page = Callable[[], tuple[int, bytes]]
+"""Answers one path: status and body."""
+
+
+class HttpEndpoint:
+    """A few pages over HTTP, from a bounded pool of threads. Nothing is read but the request line and headers."""
+
+    def __init__(self, address: str, pages: Mapping[str, Page]) -> None:
+        """`address` is host:port; port 0 takes a free one. Raises Permanent where it cannot listen."""
+        host, _, port = address.rpartition(":")
+        try:
+            self._server = _Pooled((host.strip("[]"), int(port)), _handler(pages))
+        except (OSError, ValueError, OverflowError) as error:
+            raise Permanent(
+                f"cannot serve HTTP on {address!r}: {error}", advice="choose another --http-address"
+            ) from error
+        self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="http", daemon=True)
+
+    @property
+    def port(self) -> int:
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(2.0)
+
+
+class _Pooled(HTTPServer):
+    """Requests side by side, a few at a time."""
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._workers = ThreadPoolExecutor(HTTP_WORKERS, thread_name_prefix="http")
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        self._workers.submit(self._answer, request, client_address)
+
+    def _answer(self, request: Any, client_address: Any) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except OSError as error:
+            log.debug("a client went away", error=str(error))
+        finally:
+            self.shutdown_request(request)
+
+    def server_close(self) -> None:
+        super().server_close()
+        self._workers.shutdown(wait=False, cancel_futures=True)
+
+
+def _handler(pages: Mapping[str, Page]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = HTTP_TIMEOUT_SECONDS
+
+        def do_GET(self) -> None:
+            page = pages.get(self.path.partition("?")[0])
+            status, body = page() if page else (404, b"not found; try " + ", ".join(pages).encode() + b"\n")
+            self.send_response(status)
+            kind = CONTENT_TYPE_LATEST if self.path.startswith("/metrics") else "text/plain; charset=utf-8"
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+            log.debug("http", message=format % args)
+
+    return Handler

@@ -1,0 +1,106 @@
+"""The settings in force on this node: the ConfigMap and the Node's labels, watched."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from partita_driver.loop import Loop
+from partita_driver.pool_plan import Owner
+from partita_driver.settings import CONFIG_MAP, KEY, NodeSettings, Settings, parse_settings
+from partita_plugins.errors import InvalidInput
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.reflector import Reflector
+from partita_plugins.kube.resources import CONFIG_MAPS, NODES
+from partita_plugins.wire.resource import ObjectMeta, Struct
+
+log = structlog.get_logger(__name__)
+
+RESYNC_SECONDS = 300.0
+SYNC_PAUSE_SECONDS = 0.1
+
+
+class ConfigMap(Struct, frozen=True, kw_only=True):
+    metadata: ObjectMeta = ObjectMeta()
+    data: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Node(Struct, frozen=True, kw_only=True):
+    metadata: ObjectMeta = ObjectMeta()
+
+
+class SettingsWatch:
+    """Settings of one node. Wrong ones are reported and change nothing: the last good ones stay in force."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        node_name: str,
+        namespace: str,
+        *,
+        on_change: Callable[[NodeSettings], None],
+        report: Callable[[Owner, InvalidInput], None],
+    ) -> None:
+        self._node_name, self._namespace, self._on_change, self._report = node_name, namespace, on_change, report
+        self.loop = Loop("settings", self.step)
+        self._maps = Reflector(
+            api, CONFIG_MAPS, ConfigMap, self._seen, namespace=namespace, fieldSelector=f"metadata.name={CONFIG_MAP}"
+        )
+        self._nodes = Reflector(api, NODES, Node, self._seen, fieldSelector=f"metadata.name={node_name}")
+        self._lock = threading.Lock()
+        self._text: str | None = None
+        self._good = Settings()
+        self._current: NodeSettings | None = None
+
+    def start(self) -> None:
+        self._maps.start()
+        self._nodes.start()
+        self.loop.start()
+
+    def stop(self) -> None:
+        self._maps.stop()
+        self._nodes.stop()
+        self.loop.stop()
+
+    @property
+    def current(self) -> NodeSettings | None:
+        """None until the ConfigMap (or its absence) and the Node have been seen."""
+        with self._lock:
+            return self._current
+
+    @property
+    def owner(self) -> Owner | None:
+        """The Node as owner of slices; None until it has been seen."""
+        node = self._nodes.get(self._node_name)
+        return Owner(node_name=self._node_name, uid=node.metadata.uid) if node else None
+
+    def step(self) -> float:
+        """Look at what the watches have. Returns seconds until the next look."""
+        node, owner = self._nodes.get(self._node_name), self.owner
+        if node is None or owner is None or not self._maps.synced:
+            return SYNC_PAUSE_SECONDS
+        found = self._maps.get(CONFIG_MAP, self._namespace)
+        self._take((found.data if found else {}).get(KEY, ""), owner)
+        chosen = self._good.for_labels(node.metadata.labels)
+        if chosen != self.current:
+            with self._lock:
+                self._current = chosen
+            log.info("settings in force", offer=str(chosen.offer), validation=str(chosen.validation))
+            self._on_change(chosen)
+        return RESYNC_SECONDS
+
+    def _take(self, text: str, owner: Owner) -> None:
+        if text == self._text:
+            return
+        self._text = text
+        try:
+            self._good = parse_settings(text)
+        except InvalidInput as error:
+            log.error("settings refused", error=str(error))  # noqa: TRY400 - the message says it all
+            self._report(owner, error)
+
+    def _seen(self, _old: object, _new: object) -> None:
+        self.loop.wake()

@@ -1,0 +1,175 @@
+"""What became of a claim, told where people look: status.devices on the claim, events on it and its pods.
+
+All of it is written in the background: a pod never waits for it, and a failure is logged and counted, nothing else.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import msgspec
+import structlog
+
+from partita_driver.claims import Prepared
+from partita_driver.loop import Loop
+from partita_driver.pool_plan import Owner
+from partita_plugins.errors import InvalidInput, PartitaError, ValidationFailed
+from partita_plugins.kube.api import Conflict, KubeApi, NotFound
+from partita_plugins.kube.events import EventRecorder
+from partita_plugins.kube.resources import RESOURCE_CLAIMS
+from partita_plugins.wire import DRIVER_NAME
+from partita_plugins.wire.resource import AllocatedDeviceStatus, Condition, ResourceClaim
+
+log = structlog.get_logger(__name__)
+
+MAX_WAITING = 256
+"""Writes that wait for the API server; more are given up, and counted."""
+
+CONFLICT_TRIES = 4
+IDLE_SECONDS = 3600.0
+VALIDATION_FAILED = "DeviceValidationFailed"
+SETTINGS_REFUSED = "PartitaSettingsRefused"
+
+
+class StatusCounter(Protocol):
+    """Who counts writes of status and events, by result."""
+
+    def told(self, what: str, result: str) -> None: ...
+
+
+class StatusWriter:
+    """Tells of prepared claims and failed validations. Every public call returns at once."""
+
+    def __init__(self, api: KubeApi, node_name: str, counter: StatusCounter) -> None:
+        self._api, self._counter = api, counter
+        self._events = EventRecorder(api, "partita-driver", node_name)
+        self._waiting: queue.Queue[tuple[str, Callable[[], None]]] = queue.Queue(MAX_WAITING)
+        self.loop = Loop("status", self.step)
+
+    def start(self) -> None:
+        self.loop.start()
+
+    def stop(self) -> None:
+        self.loop.stop()
+
+    def prepared(self, claim: ResourceClaim, devices: Sequence[Prepared]) -> None:
+        """The claim's devices are ready: their identity and validation go to its status."""
+        entries = [device_status(device) for device in devices]
+        self._later("status", lambda: self._write_status(claim, entries))
+
+    def validation_failed(self, claim: ResourceClaim, error: ValidationFailed) -> None:
+        """A device of the claim is broken: events on the claim and on the pods that wait for it."""
+        for regarding in concerned(claim):
+            self._later("event", lambda who=regarding: self._warn(who, VALIDATION_FAILED, error))  # type: ignore[misc]
+
+    def settings_refused(self, owner: Owner, error: InvalidInput) -> None:
+        """The node's settings are wrong: an event on the Node."""
+        node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}
+        self._later("event", lambda: self._warn(node, SETTINGS_REFUSED, error))
+
+    def step(self) -> float:
+        """Write what waits. Returns seconds until the next look."""
+        while True:
+            try:
+                what, write = self._waiting.get_nowait()
+            except queue.Empty:
+                return IDLE_SECONDS
+            try:
+                write()
+                self._counter.told(what, "ok")
+            except PartitaError as error:
+                self._counter.told(what, "error")
+                log.warning("not told", what=what, error=str(error))
+
+    def _later(self, what: str, write: Callable[[], None]) -> None:
+        try:
+            self._waiting.put_nowait((what, write))
+        except queue.Full:
+            self._counter.told(what, "dropped")
+            log.warning("not told, too many wait already", what=what)
+        self.loop.wake()
+
+    def _warn(self, regarding: dict[str, Any], reason: str, error: PartitaError) -> None:
+        self._events.record(regarding, "Warning", reason, str(error))
+
+    def _write_status(self, claim: ResourceClaim, entries: Sequence[AllocatedDeviceStatus]) -> None:
+        """Replace our entries and keep those of other drivers, on the version that was read."""
+        name, namespace = claim.metadata.name, claim.metadata.namespace
+        for attempt in range(CONFLICT_TRIES):
+            try:
+                found = self._api.get(RESOURCE_CLAIMS, name, namespace, as_=dict[str, Any])
+                patch = status_patch(found, claim.metadata.uid, entries)
+                if patch:
+                    self._api.patch(RESOURCE_CLAIMS, name, patch, namespace, "status")
+            except NotFound:
+                return
+            except Conflict:
+                if attempt + 1 == CONFLICT_TRIES:
+                    raise
+            else:
+                return
+
+
+def status_patch(found: dict[str, Any], uid: str, entries: Sequence[AllocatedDeviceStatus]) -> dict[str, Any] | None:
+    """The merge patch that tells of our devices; None where the claim is another one or says so already."""
+    status = found.get("status") or {}
+    if found["metadata"]["uid"] != uid or not status.get("allocation"):
+        return None
+    before = status.get("devices") or []
+    mine = [msgspec.to_builtins(entry) for entry in entries]
+    told = [_timeless(entry) for entry in before if entry.get("driver") == DRIVER_NAME]
+    if told == [_timeless(entry) for entry in mine]:
+        return None
+    others = [entry for entry in before if entry.get("driver") != DRIVER_NAME]
+    version = {"uid": uid, "resourceVersion": found["metadata"]["resourceVersion"]}
+    return {"metadata": version, "status": {"devices": [*others, *mine]}}
+
+
+def device_status(device: Prepared) -> AllocatedDeviceStatus:
+    """One device as the claim's status shows it."""
+    validation = msgspec.to_builtins(device.validation) if device.validation is not None else None
+    data: dict[str, Any] = {"uuid": device.uuid, **({"validation": validation} if validation else {})}
+    ready = Condition(
+        type="Ready",
+        status="True",
+        reason="Validated" if validation and validation.get("depth") != "skipped" else "Prepared",
+        message="",
+        last_transition_time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    )
+    return AllocatedDeviceStatus(
+        driver=DRIVER_NAME,
+        pool=device.pool,
+        device=device.device,
+        share_id=device.share_id,
+        conditions=[ready],
+        data=data,
+    )
+
+
+def concerned(claim: ResourceClaim) -> list[dict[str, Any]]:
+    """The claim and the pods that it is reserved for, as events name them."""
+    namespace = claim.metadata.namespace
+    itself = {
+        "apiVersion": "resource.k8s.io/v1",
+        "kind": "ResourceClaim",
+        "namespace": namespace,
+        "name": claim.metadata.name,
+        "uid": claim.metadata.uid,
+    }
+    pods = [
+        {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": user.name, "uid": user.uid}
+        for user in claim.status.reserved_for
+        if user.resource == "pods"
+    ]
+    return [itself, *pods]
+
+
+def _timeless(entry: dict[str, Any]) -> dict[str, Any]:
+    conditions = [
+        {key: value for key, value in condition.items() if key not in {"lastTransitionTime", "message"}}
+        for condition in entry.get("conditions") or []
+    ]
+    return {**entry, "conditions": conditions}

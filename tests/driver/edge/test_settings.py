@@ -1,0 +1,88 @@
+"""The nodes' settings: strict reading, and what a wrong file leaves in force."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from partita_driver.pool_plan import Owner
+from partita_driver.settings import CONFIG_MAP, NodeSettings, parse_settings
+from partita_driver.settings_watch import SettingsWatch
+from partita_plugins.errors import InvalidInput
+from partita_plugins.model.offer import Offer
+from tests.driver.edge.worlds import ALL_SHAPES, NODE, api_server, eventually
+
+GOOD = """
+nodes:
+- selector: {gpu.partita.dev/offer: mig}
+  offer: {whole: true, mig: [1g, 3g], groups: [2]}
+- selector: {gpu.partita.dev/offer: shared}
+  offer: {whole: false, shared: true}
+  validation: {prepare: false}
+- offer: {mig: all}
+"""
+
+
+def test_the_first_entry_that_matches_is_taken() -> None:
+    settings = parse_settings(GOOD)
+    mig = settings.for_labels({"gpu.partita.dev/offer": "mig", "zone": "a"})
+    assert mig.offer.offer == Offer(whole=True, mig_shapes=frozenset({"1g", "3g"}), group_sizes=frozenset({2}))
+    shared = settings.for_labels({"gpu.partita.dev/offer": "shared"})
+    assert (shared.offer.offer, shared.validation.prepare) == (Offer(whole=False, shared=True), False)
+    assert settings.for_labels({}).offer.offer.mig_shapes == ALL_SHAPES
+
+
+@pytest.mark.parametrize("text", ["", "nodes: []", "# nothing\n"])
+def test_without_settings_a_node_offers_whole_gpus(text: str) -> None:
+    assert parse_settings(text).for_labels({}) == NodeSettings()
+    assert NodeSettings().offer.offer == Offer()
+    assert NodeSettings().validation.prepare
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("nodes: [{offers: {}}]", "offers"),
+        ("nodes: [{offer: {mig: [9g]}}]", "9g"),
+        ("nodes: [{offer: {mig: most}}]", r"\.mig"),
+        ("nodes: [{offer: {groups: [3]}}]", "3"),
+        ("nodes: [{offer: {whole: 'yes'}}]", r"\.whole"),
+        ("nodes: [{validation: {prepare: 1}}]", r"\.prepare"),
+        ("nodes: [{selector: {a: 1}}]", r"\.selector"),
+        ("node: []", "node"),
+        ("[]", "object"),
+        ("nodes: [", "line 1"),
+        ("nodes: [{offer: {whole: true, whole: false}}]", "'whole' is written twice"),
+        ("nodes: &all []\nmore: *all", "references are not taken"),
+        ("nodes: !!python/object/apply:os.getcwd []", "python"),
+        ("x" * ((1 << 20) + 1), "characters"),
+        ("[" * 5000, "nodes.yaml"),
+    ],
+)
+def test_anything_unexpected_is_refused_with_its_name(text: str, named: str) -> None:
+    with pytest.raises(InvalidInput, match=named):
+        parse_settings(text)
+
+
+def test_wrong_settings_are_reported_and_the_good_ones_stay(tmp_path: Path) -> None:
+    seen: list[NodeSettings] = []
+    refused: list[tuple[Owner, InvalidInput]] = []
+    with api_server(tmp_path) as (server, api):
+        watch = SettingsWatch(
+            api, NODE, "partita-system", on_change=seen.append, report=lambda *what: refused.append(what)
+        )
+        watch.start()
+        assert eventually(lambda: watch.current == NodeSettings())
+        meta = {"name": CONFIG_MAP, "namespace": "partita-system"}
+        config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"nodes.yaml": GOOD}}
+        server.create(config)
+        assert eventually(lambda: len(seen) == 2)
+        server.apply({**config, "data": {"nodes.yaml": "nodes: [{offre: {}}]"}})
+        assert eventually(lambda: bool(refused))
+        assert "offre" in str(refused[0][1])
+        assert watch.current == parse_settings(GOOD).for_labels({})
+        server.patch("Node", NODE, {"metadata": {"labels": {"gpu.partita.dev/offer": "shared"}}})
+        assert eventually(lambda: watch.current == parse_settings(GOOD).for_labels({"gpu.partita.dev/offer": "shared"}))
+        assert watch.owner is not None
+        watch.stop()

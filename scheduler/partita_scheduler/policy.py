@@ -8,9 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from partita_plugins.errors import InvalidInput
 from partita_plugins.wire.resource import Allocation
+from partita_scheduler.allocator.in_use import Uses, in_use
+from partita_scheduler.allocator.node_match import selector_matches
+from partita_scheduler.allocator.nodes import node_pools
+from partita_scheduler.allocator.plan import ClaimPlan
+from partita_scheduler.allocator.result import Budget
+from partita_scheduler.allocator.rules import rules_for
+from partita_scheduler.policy_claims import Wants, claim_of, extended_plan, extended_resources, needs_no_claim, wants
+from partita_scheduler.policy_node import allocation, judge
+from partita_scheduler.policy_wishes import Wishes, wishes
 from partita_scheduler.reasons import Reason
-from partita_scheduler.view import ClusterView, Pod
+from partita_scheduler.view import ClusterView, Node, Pod
+
+STEPS_PER_POD = 400_000
+"""Devices looked at for all nodes of one pod, about a second; beyond that there is no opinion."""
 
 BEST_SCORE = 10
 REST_SCORE = 5
@@ -59,17 +72,89 @@ def concerns_us(view: ClusterView, pod: Pod) -> bool:
 
     Cheap: a handful of look-ups. False: every node is equally good to us.
     """
-    raise NotImplementedError
+    for entry in pod.spec.resource_claims:
+        claim = claim_of(view, pod, entry.name)
+        if claim.status.allocation is None if claim else not needs_no_claim(pod, entry.name):
+            return True
+    try:
+        return bool(extended_resources(view, pod))
+    except InvalidInput:
+        return False
 
 
 def decide(view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
     """A verdict for every named node, and their order. Pure and bounded; never raises for what a user wrote."""
-    raise NotImplementedError
+    try:
+        needs = wants(view, pod)
+    except InvalidInput as error:
+        needs = Wants(problem=str(error))
+    if needs.problem:
+        reasons = (Reason("claim", needs.problem),)
+        return Decision(verdicts={name: Verdict(node=name, reasons=reasons) for name in node_names})
+    annotations = [pod.metadata.annotations, *(claim.metadata.annotations for claim in needs.claims)]
+    call = _Call(
+        view, pod, needs, wishes({k: v for one in annotations for k, v in one.items()}), in_use(view, pod.metadata.uid)
+    )
+    verdicts = {name: call.verdict(name) for name in node_names}
+    return Decision(
+        verdicts=verdicts,
+        order=tuple(sorted(call.ranks, key=lambda name: (call.ranks[name], name))),
+        hard_refusals=call.refusals,
+        notes=call.wishes.notes,
+    )
+
+
+class _Call:
+    """The state of one decision."""
+
+    def __init__(self, view: ClusterView, pod: Pod, needs: Wants, asked: Wishes, uses: Uses) -> None:
+        self._view, self._pod, self._needs, self.wishes, self._uses = view, pod, needs, asked, uses
+        self._rules = rules_for(view.server_minor)
+        self._budget = Budget(STEPS_PER_POD)
+        self.ranks: dict[str, tuple[float, ...]] = {}
+        self.refusals: dict[str, str] = {}
+
+    def verdict(self, name: str) -> Verdict:
+        """What was found about one node."""
+        node = self._view.nodes.get(name)
+        if node is None:
+            return Verdict(node=name, undecided=True, reasons=(Reason("unknown", "not seen yet"),))
+        for claim, found in self._needs.allocated:
+            if found.node_selector is not None and not selector_matches(found.node_selector, node):
+                return Verdict(node=name, reasons=(Reason("elsewhere", f"claim {claim} is allocated on another node"),))
+        try:
+            plans = self._plans(node)
+        except InvalidInput as error:
+            return Verdict(node=name, reasons=(Reason("claim", str(error)),))
+        return self._judged(node, plans)
+
+    def _plans(self, node: Node) -> tuple[ClaimPlan, ...]:
+        extended = self._needs.extended
+        plan = extended_plan(self._pod, node, extended, self._view) if extended else None
+        return (*self._needs.plans, plan) if plan else self._needs.plans
+
+    def _judged(self, node: Node, plans: tuple[ClaimPlan, ...]) -> Verdict:
+        name = node.metadata.name
+        offered = node_pools(self._view, node)
+        found = judge(name, offered, self._uses, plans, rules=self._rules, budget=self._budget)
+        if found.picks is None:
+            return Verdict(node=name, reasons=found.reasons, undecided=found.undecided)
+        refusal = self.wishes.refusal(found.outcome) if found.outcome else ""
+        if refusal:
+            self.refusals[name] = refusal
+            return Verdict(node=name, reasons=(Reason("wish", refusal),))
+        self.ranks[name] = found.rank
+        allocations = {
+            plan.name: allocation(name, offered.pools, picks, self._rules)
+            for plan, picks in zip(plans, found.picks, strict=True)
+        }
+        return Verdict(node=name, allocations=allocations, rank=found.rank, explanation=found.explanation)
 
 
 def scores(decision: Decision, node_names: Sequence[str]) -> dict[str, int]:
     """BEST_SCORE for exactly one node, at most REST_SCORE for the rest by rank; all 0 where nothing is known to fit."""
-    best, *rest = [name for name in decision.order if name in set(node_names)] or [""]
+    asked = set(node_names)
+    best, *rest = [name for name in decision.order if name in asked] or [""]
     found = dict.fromkeys(node_names, 0)
     for place, name in enumerate(rest):
         found[name] = REST_SCORE - (place * (REST_SCORE + 1)) // max(len(rest), 1)

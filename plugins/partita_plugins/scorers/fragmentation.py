@@ -1,8 +1,8 @@
 """Growth of fragmentation: free parts of GPUs that some kind of request can no longer use.
 
 Uniform FGD over the kinds of devices that a node offers: a kind counts all free units of a GPU on which it fits
-nowhere, else the free units that none of its possible placements covers. As good as the best policies known for MIG, with or
-without a policy for the order inside the node.
+nowhere, else the free units that none of its possible placements covers. As good as the best policies known for MIG,
+whatever the order inside the node.
 """
 
 from __future__ import annotations

@@ -47,6 +47,11 @@ class Ledger:
             reserved[key] = reserved.get(key, Decimal(0)) + value
         return True
 
+    def has_alone(self, consumption: Consumption) -> bool:
+        """Whether there is enough if nothing of this search were reserved."""
+        available = self._available
+        return not self._overdrawn and all(available.get(key, value) >= value for key, value in consumption)
+
     def release(self, consumption: Consumption) -> None:
         for key, value in consumption:
             self._reserved[key] -= value

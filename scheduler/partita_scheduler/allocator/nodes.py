@@ -1,0 +1,88 @@
+"""Pools of a node, kept while its slices stay the same, with a number that equal machines share."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+
+from partita_plugins.wire.resource import ResourceSlice
+from partita_scheduler.allocator.in_use import PoolId
+from partita_scheduler.allocator.inputs import InputPool, gather_pools
+from partita_scheduler.view import ClusterView, Node
+
+MAX_NODES = 20_000
+MAX_NUMBERS = 100_000
+
+Slices = Mapping[str, tuple[ResourceSlice, ...]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodePools:
+    """What one node offers."""
+
+    pools: tuple[InputPool, ...]
+    shape: int
+    """Equal for nodes with equal content: the same search there has the same result."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    local: tuple[ResourceSlice, ...]
+    common: tuple[ResourceSlice, ...]
+    node: Node | None
+    """Labels matter only where slices select nodes."""
+
+    everything: Slices | None
+    """All slices, where a pool of the node has slices elsewhere."""
+
+    found: NodePools
+
+
+class Numbers:
+    """Values to numbers, equal values to equal ones. A number is never used again for another value."""
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, int] = {}
+        self._next = 0
+
+    def of(self, value: Hashable) -> int:
+        found = self._known.get(value)
+        if found is None:
+            if len(self._known) >= MAX_NUMBERS:
+                self._known.clear()
+            self._next += 1
+            found = self._known[value] = self._next
+        return found
+
+
+_shapes = Numbers()
+_kept: dict[str, _Kept] = {}
+
+
+def node_pools(view: ClusterView, node: Node) -> NodePools:
+    """The node's pools; built anew only when its slices changed."""
+    name = node.metadata.name
+    local, common = view.slices.get(name, ()), view.slices.get("", ())
+    kept = _kept.get(name)
+    if (
+        kept is not None
+        and kept.local is local
+        and kept.common is common
+        and (kept.node is None or kept.node is node)
+        and (kept.everything is None or kept.everything is view.slices)
+    ):
+        return kept.found
+    looked_elsewhere = []
+
+    def slices_of_pool(key: PoolId) -> Iterable[ResourceSlice]:
+        looked_elsewhere.append(key)
+        slices = (one for some in view.slices.values() for one in some)
+        return (one for one in slices if PoolId(one.spec.driver, one.spec.pool.name) == key)
+
+    pools = gather_pools(node, (*local, *common), slices_of_pool)
+    found = NodePools(pools, _shapes.of(tuple(pool.shape for pool in pools)))
+    if len(_kept) >= MAX_NODES:
+        _kept.clear()
+    everything = view.slices if looked_elsewhere else None
+    _kept[name] = _Kept(local, common, node if common else None, everything, found)
+    return found

@@ -1,0 +1,185 @@
+"""Why a node cannot give what a pod asks, in plain words: each request is looked at alone, then all together."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from partita_plugins.model.offer import DeviceKind
+from partita_plugins.wire import DRIVER_NAME, FAULT_TAINT_KEY
+from partita_plugins.wire.resource import Taint
+from partita_scheduler.allocator import capacity
+from partita_scheduler.allocator.constraints import attribute_of
+from partita_scheduler.allocator.counters import Ledger, left
+from partita_scheduler.allocator.in_use import NOTHING, PoolUse, Uses
+from partita_scheduler.allocator.inputs import InputDevice, InputPool
+from partita_scheduler.allocator.plan import ClaimPlan, ConstraintPlan, RequestPlan
+from partita_scheduler.allocator.rules import Rules
+from partita_scheduler.reasons import Reason
+
+ATTRIBUTE_WORDS = {
+    f"{DRIVER_NAME}/nvlinkIsland": "NVLink island",
+    "resource.kubernetes.io/pcieRoot": "PCIe root",
+    "resource.kubernetes.io/numaNode": "NUMA node",
+}
+_KIND_WORDS = {DeviceKind.GPU: "GPU", DeviceKind.SHARED: "shared GPU", DeviceKind.GROUP: "GPU group"}
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the devices of a node are to one request."""
+
+    selected: list[InputDevice] = field(default_factory=list)
+    tainted: list[tuple[InputDevice, Taint]] = field(default_factory=list)
+    full: list[tuple[InputDevice, PoolUse]] = field(default_factory=list)
+    free: list[InputDevice] = field(default_factory=list)
+    """One by one; together they may be fewer."""
+
+    together: int = 0
+    """How many of `free` the counters give at once, taken in order."""
+
+
+def why_not(
+    pools: tuple[InputPool, ...], uses: Uses, claims: tuple[ClaimPlan, ...], rules: Rules
+) -> tuple[Reason, ...]:
+    """At least one reason. Raises CelError or CelUnsupported."""
+    if not pools:
+        return (Reason("no_devices", "no devices published"),)
+    reasons = [
+        Reason("invalid", f"pool {pool.id.pool} of {pool.id.driver} is invalid: {pool.invalid}")
+        for pool in pools
+        if pool.invalid
+    ]
+    if any(pool.incomplete for pool in pools):
+        reasons.append(Reason("incomplete", "its devices are being published anew"))
+    for claim in claims:
+        reasons += _of_claim(claim, pools, uses, rules)
+    if not reasons:
+        reasons.append(Reason("together", "each request fits alone, but not all of them together"))
+    return tuple(dict.fromkeys(reasons))
+
+
+def _of_claim(claim: ClaimPlan, pools: tuple[InputPool, ...], uses: Uses, rules: Rules) -> list[Reason]:
+    reasons: list[Reason] = []
+    for alternatives in claim.requests:
+        findings = [_of_request(request, claim, pools, uses, rules) for request in alternatives]
+        if all(findings):
+            reasons += [reason for finding in findings for reason in finding]
+    return reasons
+
+
+def _of_request(
+    request: RequestPlan, claim: ClaimPlan, pools: tuple[InputPool, ...], uses: Uses, rules: Rules
+) -> list[Reason]:
+    found = _look(request, pools, uses, rules)
+    if not found.selected:
+        return [_nothing_selected(request, pools)]
+    count = len(found.selected) if request.all_devices else request.count
+    what = _words(found.selected[0], request)
+    reasons: list[Reason] = []
+    if found.together < count:
+        if found.free:
+            reasons.append(Reason("taken", f"needs {count} {what}s, {found.together} free"))
+        elif found.full:
+            reasons.append(_too_full(request, found))
+        elif len(found.tainted) < len(found.selected):
+            reasons.append(Reason("taken", f"no {what} free"))
+        reasons += _quarantined(found)
+    elif count > 1:
+        drivers = {device.name: pool.id.driver for pool in pools for device in pool.devices}
+        unmet = (_unmet(one, request, found, what, drivers) for one in claim.constraints if one.concerns(request))
+        reasons += [reason for reason in unmet if reason]
+    return reasons
+
+
+def _look(request: RequestPlan, pools: tuple[InputPool, ...], uses: Uses, rules: Rules) -> _Found:
+    found = _Found()
+    for pool in pools:
+        use = uses.get(pool.id, NOTHING)
+        ledger = Ledger(left(pool.totals, pool.consumers, use))
+        for device in pool.devices:
+            if not device.selected_by(request):
+                continue
+            found.selected.append(device)
+            taint = next((one for one in device.raw.taints if not request.tolerates(one)), None)
+            if taint:
+                found.tainted.append((device, taint))
+            elif device.name not in use.whole or request.admin:
+                _sort_in(found, request, device, use=use, ledger=ledger, rules=rules)
+    return found
+
+
+def _sort_in(
+    found: _Found, request: RequestPlan, device: InputDevice, *, use: PoolUse, ledger: Ledger, rules: Rules
+) -> None:
+    charged = device.consumption and not (device.shared and device.name in use.shares)
+    if charged and not ledger.has_alone(device.consumption):
+        return
+    try:
+        more = capacity.consumed(device.raw.capacity, dict(request.capacities), rules)
+    except capacity.BadCapacity:
+        more = None
+    if more is None or (
+        device.shared and not capacity.fits(device.raw.capacity, use.shares.get(device.name, {}), more)
+    ):
+        found.full.append((device, use))
+        return
+    found.free.append(device)
+    found.together += not charged or ledger.reserve(device.consumption)
+
+
+def _nothing_selected(request: RequestPlan, pools: tuple[InputPool, ...]) -> Reason:
+    devices = [(pool.id.driver, device.raw) for pool in pools for device in pool.devices]
+    of_class = any(all(one.matches(*device) for one in request.class_selectors) for device in devices)
+    if of_class and request.own_selectors:
+        return Reason("no_match", f"no device of class {request.class_name} matches the request's selector")
+    return Reason("no_match", f"class {request.class_name} selects none of the node's devices")
+
+
+def _too_full(request: RequestPlan, found: _Found) -> Reason:
+    """The capacity of which the most is missing everywhere."""
+    for name, wanted in request.capacities:
+        rest = [
+            capacity.parsed(device.raw.capacity[name].value) - use.shares.get(device.name, {}).get(name, Decimal(0))
+            for device, use in found.full
+            if name in device.raw.capacity
+        ]
+        binary = name.endswith("memory")
+        if rest and max(rest) < wanted:
+            largest, asked = (capacity.canonical(value, binary=binary) for value in (max(rest), wanted))
+            return Reason(name, f"{name}: largest share left is {largest}, asked {asked}")
+        if not rest:
+            return Reason(name, f"no device has a capacity {name!r}")
+    return Reason("taken", f"no share left of a {_words(found.full[0][0], request)}".replace("shared GPU", "GPU"))
+
+
+def _quarantined(found: _Found) -> list[Reason]:
+    where: dict[str, None] = {}
+    for device, taint in found.tainted:
+        slot = device.raw.attributes.get("slot")
+        name = f"GPU {slot.int_}" if slot else device.name
+        cause = f"fault: {taint.value or 'unknown'}" if taint.key == FAULT_TAINT_KEY else f"taint {taint.key}"
+        where[f"{name} quarantined ({cause})"] = None
+    return [Reason("tainted", text) for text in where]
+
+
+def _unmet(
+    one: ConstraintPlan, request: RequestPlan, found: _Found, what: str, drivers: dict[str, str]
+) -> Reason | None:
+    values = Counter(attribute_of(device.raw, drivers[device.name], one.attribute) for device in found.free)
+    del values[None]
+    words = ATTRIBUTE_WORDS.get(one.attribute, one.attribute.rpartition("/")[2])
+    best = len(values) if one.distinct else max(values.values(), default=0)
+    if best >= request.count:
+        return None
+    how = f"with different {words}s" if one.distinct else f"of one {words}"
+    return Reason("constraint", f"needs {request.count} {what}s {how}, at most {best} free")
+
+
+def _words(device: InputDevice, request: RequestPlan) -> str:
+    """What people call such a device: "GPU", "3g"."""
+    kind, shape = device.raw.attributes.get("type"), device.raw.attributes.get("shape")
+    if device.slice_.spec.driver != DRIVER_NAME or kind is None:
+        return f"device of class {request.class_name}"
+    return str(shape.value) if shape else _KIND_WORDS.get(DeviceKind(str(kind.value)), "device")

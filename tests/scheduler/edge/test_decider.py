@@ -1,0 +1,139 @@
+"""What kube-scheduler is told, and what is assumed afterwards."""
+
+from __future__ import annotations
+
+import pytest
+
+from partita_scheduler.protocol import ExtenderArgs
+from partita_scheduler.view import Pod
+from tests.scheduler.edge.fakes import FixedPolicy, World, make_claim, make_pod
+
+NAMES = ("a", "b", "c")
+
+
+def ask(pod: Pod, *names: str) -> ExtenderArgs:
+    return ExtenderArgs(pod=pod, node_names=names or NAMES)
+
+
+def scores_of(world: World, pod: Pod, *names: str) -> dict[str, int]:
+    return {entry.host: entry.score for entry in world.decider.prioritize(ask(pod, *names))}
+
+
+def test_one_node_gets_ten_and_is_assumed() -> None:
+    world = World(FixedPolicy(fits=("b", "c")))
+    found = scores_of(world, make_pod())
+    assert found["b"] == 10
+    assert max(score for name, score in found.items() if name != "b") <= 5
+    assert [entry.node for entry in world.assumptions.active().values()] == ["b"]
+
+
+def test_filter_keeps_every_node_also_those_that_we_would_not_take() -> None:
+    """kube-scheduler's allocator has let them pass; only wishes that the API cannot express are ours to refuse."""
+    world = World(FixedPolicy(fits=("b",)))
+    assert world.decider.filter(ask(make_pod())).node_names == list(NAMES)
+
+
+def test_a_hard_refusal_is_told_with_its_reason() -> None:
+    world = World(FixedPolicy(fits=("b",), hard={"c": "no such link", "elsewhere": "not asked about"}))
+    answer = world.decider.filter(ask(make_pod()))
+    assert answer.node_names == ["a", "b"]
+    assert answer.failed_nodes == {"c": "no such link"}
+
+
+def test_filters_only_survivor_is_assumed_because_prioritize_is_not_called_for_it() -> None:
+    world = World(FixedPolicy(fits=("b",)))
+    world.decider.filter(ask(make_pod(), "b"))
+    assert len(world.assumptions) == 1
+
+
+def test_filter_with_several_survivors_assumes_nothing_yet() -> None:
+    world = World(FixedPolicy(fits=("b", "c")))
+    world.decider.filter(ask(make_pod()))
+    assert len(world.assumptions) == 0
+
+
+def test_the_next_question_about_a_pod_takes_its_assumption_back() -> None:
+    world = World(FixedPolicy(fits=("b",)))
+    world.decider.prioritize(ask(make_pod()))
+    world.decider.filter(ask(make_pod()))
+    assert len(world.assumptions) == 0
+
+
+def test_a_pod_is_decided_with_the_assumptions_of_others_and_without_its_own() -> None:
+    world = World(FixedPolicy(fits=("b",)))
+    world.decider.prioritize(ask(make_pod("first")))
+    world.decider.prioritize(ask(make_pod("second")))
+    world.decider.prioritize(ask(make_pod("first")))
+    owners = [{entry.pod_uid for entry in view.assumed.values()} for view in world.policy.calls]
+    assert owners == [set(), {"uid-first"}, {"uid-second"}]
+
+
+def test_filter_and_prioritize_of_one_cycle_decide_once() -> None:
+    world = World(FixedPolicy(fits=("b", "c")))
+    world.decider.filter(ask(make_pod()))
+    world.decider.prioritize(ask(make_pod(), "b", "c"))
+    assert len(world.policy.calls) == 1
+
+
+def test_a_changed_view_is_decided_anew() -> None:
+    world = World(FixedPolicy(fits=("b", "c")))
+    world.decider.filter(ask(make_pod()))
+    world.source.current = type(world.source.current)(claims={("default", "wish"): make_claim()})
+    world.decider.prioritize(ask(make_pod()))
+    assert len(world.policy.calls) == 2
+
+
+def test_pods_without_claims_are_answered_without_a_decision() -> None:
+    world = World(FixedPolicy(fits=("b",)))
+    pod = make_pod(claim="")
+    assert world.decider.filter(ask(pod)).node_names == list(NAMES)
+    assert set(scores_of(world, pod).values()) == {0}
+    assert not world.policy.calls
+
+
+@pytest.mark.parametrize("reason", ["stale", "not_synced"])
+def test_a_view_that_is_not_to_be_trusted_gives_no_opinion(reason: str) -> None:
+    world = World(FixedPolicy(fits=("b",), hard={"a": "would be refused"}))
+    world.source.why_not = reason
+    assert world.decider.filter(ask(make_pod())).node_names == list(NAMES)
+    assert set(scores_of(world, make_pod()).values()) == {0}
+    assert world.counted("no_opinion_total", reason=reason) == 2
+    assert len(world.assumptions) == 0
+
+
+def test_a_bug_in_the_policy_gives_no_opinion() -> None:
+    world = World(FixedPolicy(broken=True))
+    assert world.decider.filter(ask(make_pod())).node_names == list(NAMES)
+    assert set(scores_of(world, make_pod()).values()) == {0}
+    assert world.counted("no_opinion_total", reason="error") == 2
+
+
+def test_the_standby_has_no_opinion() -> None:
+    world = World(FixedPolicy(fits=("b",)), answering=False)
+    assert set(scores_of(world, make_pod()).values()) == {0}
+    assert world.counted("no_opinion_total", reason="standby") == 1
+
+
+def test_too_many_questions_at_once_give_no_opinion() -> None:
+    """A question asked from inside another one finds no place when there is only one."""
+    world = World(FixedPolicy(fits=("b",)))
+    inner: list[list[str]] = []
+    decide = world.policy.decide
+
+    def nested(*args: object) -> object:
+        for _ in range(4):
+            world.decider._slots.acquire(blocking=False)
+        inner.append(world.decider.filter(ask(make_pod("other"))).node_names)
+        for _ in range(3):
+            world.decider._slots.release()
+        return decide(*args)  # type: ignore[arg-type]
+
+    world.policy.decide = nested  # type: ignore[method-assign, assignment]
+    world.decider.prioritize(ask(make_pod()))
+    assert inner == [list(NAMES)]
+    assert world.counted("no_opinion_total", reason="overload") == 1
+
+
+def test_duplicate_and_unknown_names_come_back_as_they_came() -> None:
+    world = World(FixedPolicy(fits=("b",)))
+    assert world.decider.filter(ask(make_pod(), "b", "b", "ghost")).node_names == ["b", "b", "ghost"]

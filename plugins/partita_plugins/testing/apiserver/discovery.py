@@ -16,7 +16,8 @@ def document(path: str) -> Json | None:
     match [part for part in path.split("/") if part]:
         case ["version"]:
             _, minor, _ = KUBERNETES_VERSION.split(".")
-            found = {"major": "1", "minor": minor, "gitVersion": KUBERNETES_VERSION, "platform": "linux/amd64"}
+            built = dict.fromkeys(("buildDate", "compiler", "gitCommit", "gitTreeState", "goVersion"), "embedded")
+            found = {"major": "1", "minor": minor, "gitVersion": KUBERNETES_VERSION, "platform": "linux/amd64", **built}
         case ["api"]:
             found = {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []}
         case ["apis"]:

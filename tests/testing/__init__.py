@@ -1,0 +1,1 @@
+"""The public fakes, held to the contracts that real programs lean on."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from partita_plugins.backends import catalog
 from partita_plugins.backends.simulated.faults import (
     Fault,
     GpuLost,
@@ -16,7 +17,8 @@ from partita_plugins.backends.simulated.faults import (
     WrongMemorySize,
     Xid,
 )
-from partita_plugins.backends.simulated.machine import SimulatedMachine, existing_machine
+from partita_plugins.backends.simulated.machine import SimulatedMachine, build_machine, existing_machine
+from partita_plugins.backends.simulated.records import MachineRecord
 from partita_plugins.backends.simulated.show import describe, draw
 from partita_plugins.errors import PartitaError
 
@@ -48,6 +50,28 @@ slice_option = click.option(
 @click.group(cls=Commands)
 def main() -> None:
     """Break, mend and look at simulated GPUs. Any process sees the change at its next call."""
+
+
+@main.command()
+@click.option("--state", required=True, type=click.Path(file_okay=False, path_type=Path), help="A new folder.")
+@click.option("--machine", required=True, type=click.Choice(catalog.names()), help="Name in the catalog.")
+@click.option("--seed", required=True, help="Makes the UUIDs: the node's name, as its driver gives it.")
+@click.option("--shuffle-minors", is_flag=True, help="/dev/nvidiaN in no order, and changing.")
+def make(state: Path, machine: str, seed: str, shuffle_minors: bool) -> None:
+    """Make a machine before any driver opens it."""
+    build_machine(state, MachineRecord(machine=machine, seed=seed, shuffle_minors=shuffle_minors))
+    click.echo(f"made {machine}")
+
+
+@main.command()
+@state_option
+@gpu_option
+@click.argument("mode", type=click.Choice(["on", "off"]))
+def mig(state: Path, gpu: str, mode: str) -> None:
+    """Switch MIG mode as an administrator does, with the reset that Ampere needs."""
+    machine = existing_machine(state)
+    machine.switch_mig(_uuid(machine, gpu), enabled=mode == "on")
+    click.echo(f"MIG is {mode}")
 
 
 @main.group()

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from partita_plugins.backends import catalog
-from partita_plugins.backends.simulated import power
+from partita_plugins.backends.simulated import power, rules
 from partita_plugins.backends.simulated.faults import FaultFolder, GpuLost
 from partita_plugins.backends.simulated.files import GpuFiles, locked, write_atomically
 from partita_plugins.backends.simulated.nodes import DeviceFolder
@@ -73,6 +73,13 @@ class SimulatedMachine:
         """Reset one GPU: a pending MIG mode becomes current, its instances are lost. IN_USE with clients."""
         self.known(gpu_uuid)
         self.files.update(gpu_uuid, power.reset)
+
+    def switch_mig(self, gpu_uuid: str, *, enabled: bool) -> None:
+        """Switch MIG mode and, where the mode is only pending then, reset the GPU."""
+        mig = self.known(gpu_uuid).mig
+        after = self.files.update(gpu_uuid, partial(rules.switch_mode, mig=mig, enabled=enabled))
+        if after.mig_enabled != after.mig_pending:
+            self.reset(gpu_uuid)
 
     def reboot(self) -> None:
         """Reboot the machine: processes, instances and device nodes are lost, MIG mode too except on Ampere."""

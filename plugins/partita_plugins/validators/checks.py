@@ -1,0 +1,45 @@
+"""What is checked beside memory content: the figures a device reports, and exact arithmetic on words it stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from partita_plugins.contracts import DeviceMemory, ValidationTarget
+from partita_plugins.validators import answers
+from partita_plugins.validators.answers import Words
+
+WORDS_OF_CHECK = 4 * answers.PRODUCT_SIDE**2
+"""Memory that check_compute uses: two factors, the product, the chain."""
+
+
+def check_figures(memory: DeviceMemory, target: ValidationTarget) -> Iterator[str]:
+    """Memory size and multiprocessors against what was promised."""
+    if memory.memory_mib != target.memory_mib:
+        yield f"the device has {memory.memory_mib} MiB of memory, {target.memory_mib} were promised"
+    if memory.multiprocessors != target.multiprocessors:
+        yield f"the device has {memory.multiprocessors} multiprocessors, {target.multiprocessors} were promised"
+
+
+def check_compute(memory: DeviceMemory, seed: int, offset: int) -> Iterator[str]:
+    """A matrix product and a chain of multiply-adds, with operands and results in the device's memory at `offset`."""
+    a, b = answers.factors(seed)
+    area = len(a)
+    stored_a, stored_b = _kept(memory, offset, a), _kept(memory, offset + area, b)
+    result = _kept(memory, offset + 2 * area, answers.product(stored_a, stored_b))
+    yield from _differences("matrix product", result, answers.exact_product(a, b))
+    chained = _kept(memory, offset + 3 * area, answers.fma_chain(stored_a))
+    yield from _differences("multiply-add chain", chained, answers.exact_fma_chain(a))
+
+
+def _kept(memory: DeviceMemory, offset: int, values: Words) -> Words:
+    memory.write(offset, values)
+    return memory.read(offset, len(values))
+
+
+def _differences(what: str, got: Words, expected: Words) -> Iterator[str]:
+    wrong = np.flatnonzero(got != expected)
+    if len(wrong):
+        first = wrong[0]
+        yield f"{what}: element {first} is {got[first]}, expected {expected[first]} ({len(wrong)} of {len(got)} differ)"

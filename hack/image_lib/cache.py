@@ -38,6 +38,12 @@ def digest_of_files(root: Path, files: Iterable[Path]) -> str:
     return digest(*(part for file in sorted(files) for part in (str(file.relative_to(root)), file.read_bytes())))
 
 
+def digest_of_large(file: Path) -> str:
+    """Digest of one file that need not fit into memory."""
+    with file.open("rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True)
 class Cache:
     """A folder of finished things; an unfinished one never gets its name."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hack.image_lib import archive, base, prerequisites, wheels
 from hack.image_lib.buildah import Buildah
-from hack.image_lib.cache import Cache, cache_folder, digest, digest_of_files
+from hack.image_lib.cache import Cache, cache_folder, digest, digest_of_files, digest_of_large
 from hack.image_lib.commands import ImageError
 from hack.image_lib.target import Target
 
@@ -43,8 +43,7 @@ def image(cache: Cache, tag: str, base_archive: Path | None, *, fresh_base: bool
     rootfs = base_archive or base.base_archive(cache, fresh=fresh_base)
     if not rootfs.is_file():
         raise ImageError(f"there is no file {rootfs}; name a tar of a root file system")
-    stat = rootfs.stat()
-    base_key = digest(str(rootfs.resolve()), str(stat.st_size), str(stat.st_mtime_ns))
+    base_key = digest_of_large(rootfs)
     locks = digest_of_files(wheels.ROOT, [CONTAINERFILE, *(wheels.ROOT / "requirements").glob("*.txt")])
     sources = wheels.source_digest()
 

@@ -16,7 +16,8 @@ from partita_plugins.wire.resource import Allocation, AllocationResult, DeviceAl
 from partita_scheduler.allocator.capacity import canonical, parsed
 from partita_scheduler.allocator.in_use import NOTHING, PREDICTED_SHARE, Uses
 from partita_scheduler.allocator.inputs import InputDevice, InputPool
-from partita_scheduler.allocator.nodes import NodePools, Numbers
+from partita_scheduler.allocator.nodes import NodePools
+from partita_scheduler.allocator.numbers import Numbers
 from partita_scheduler.allocator.plan import ClaimPlan
 from partita_scheduler.allocator.result import Abort, Budget, OutOfSteps, Pick
 from partita_scheduler.allocator.rules import Rules

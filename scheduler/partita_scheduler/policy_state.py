@@ -6,7 +6,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
 
 from partita_plugins.contracts import GpuState, NodeState, Outcome, ProfileShape
 from partita_plugins.model.offer import DeviceKind
@@ -23,6 +22,9 @@ _ASKED = re.compile(
     r"\.memory\s*\.\s*(?:isGreaterThan\(\s*quantity\(\s*[\"']([^\"']+)[\"']\s*\)\s*\)"
     r"|compareTo\(\s*quantity\(\s*[\"']([^\"']+)[\"']\s*\)\s*\)\s*>=?)"
 )
+
+
+_KINDS = frozenset(DeviceKind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,24 @@ class Layout:
     """With nothing taken."""
 
 
-@lru_cache(maxsize=8192)
+MAX_LAYOUTS = 10_000
+_layouts: dict[int, Layout] = {}
+"""By shape: equal machines have one."""
+
+
 def layout(pool: InputPool) -> Layout | None:
     """The geometry of a pool of ours; None for another driver's."""
     if pool.id.driver != DRIVER_NAME or not pool.usable:
         return None
+    found = _layouts.get(pool.shape)
+    if found is None:
+        if len(_layouts) >= MAX_LAYOUTS:
+            _layouts.clear()
+        found = _layouts[pool.shape] = _layout(pool)
+    return found
+
+
+def _layout(pool: InputPool) -> Layout:
     sizes: dict[int, int] = {}
     for (_, name), total in pool.totals.items():
         if found := _COUNTER.match(name):
@@ -160,7 +175,7 @@ def _unit(devices: tuple[InputDevice, ...]) -> int:
 
 def _piece(device: InputDevice, sizes: dict[int, int], unit: int) -> Piece | None:
     kind = device.raw.attributes.get("type")
-    if kind is None or kind.string not in set(DeviceKind):
+    if kind is None or kind.string not in _KINDS:
         return None
     consumed: dict[int, int] = {}
     for (_, name), value in device.consumption:
@@ -194,6 +209,8 @@ def _gpu(slot: int, size: int, devices: tuple[InputDevice, ...], pieces: tuple[P
             nvlinks = attributes["nvlinks"].string or "" if "nvlinks" in attributes else ""
             pcie = attributes["pcie"].string or "" if "pcie" in attributes else ""
             gbps = attributes["nvlinkGbps"].int_ or 0 if "nvlinkGbps" in attributes else 0
+    if any(length == size and shape != DeviceKind.GPU for length, shape in starts):
+        starts.pop((size, DeviceKind.GPU), None)  # One kind for all units is enough: each kind weighs the same.
     return GpuState(
         memory_mib=memory,
         nvlinks=tuple(int(cell) for cell in nvlinks.split(",") if cell.isdigit()),

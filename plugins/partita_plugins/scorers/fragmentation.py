@@ -22,11 +22,10 @@ class FragmentationScorer:
     name = "fragmentation"
 
     def score(self, outcome: Outcome) -> float:
-        """Fragmentation after minus before, over the GPUs that the pod would touch."""
-        grown = sum(
-            fragmentation(outcome.after.gpus[slot]) - fragmentation(outcome.before.gpus[slot]) for slot in outcome.slots
-        )
-        return round(grown, _DIGITS)
+        """Fragmentation after minus before, over the GPUs that the pod would share with others."""
+        before, after = outcome.before.gpus, outcome.after.gpus
+        parted = [slot for slot in outcome.slots if slot not in outcome.whole]
+        return round(sum(fragmentation(after[slot]) - fragmentation(before[slot]) for slot in parted), _DIGITS)
 
     def explain(self, outcome: Outcome) -> str:
         """ "leaves 3g free on GPU 6"."""

@@ -8,6 +8,8 @@ from partita_plugins.scorers.links import best_bandwidth, linked_pairwise, pairs
 _LOSS_UNIT = 1e-6
 """Turns lost GB/s into a fraction of the smallest difference in the pod's own bandwidth (a node has under 1e6 GB/s)."""
 
+_DIGITS = 9
+
 
 class TopologyScorer:
     """For several GPUs the fastest set wins; among equally fast ones, and for one GPU, the least useful leftovers."""
@@ -19,7 +21,7 @@ class TopologyScorer:
         if not outcome.whole:
             return 0.0
         lost = free_bandwidth(outcome.before) - free_bandwidth(outcome.after)
-        return -round(set_bandwidth(rows(outcome.before), outcome.whole)) + lost * _LOSS_UNIT
+        return round(lost * _LOSS_UNIT - round(set_bandwidth(rows(outcome.before), outcome.whole)), _DIGITS)
 
     def explain(self, outcome: Outcome) -> str:
         """ "GPUs 4 and 5 over NVLink (450 GB/s)"."""

@@ -14,7 +14,9 @@ from partita_scheduler.allocator.capacity import parsed
 from partita_scheduler.allocator.counters import Consumption, CounterKey
 from partita_scheduler.allocator.in_use import PoolId
 from partita_scheduler.allocator.node_match import node_matches
+from partita_scheduler.allocator.numbers import Numbers
 from partita_scheduler.allocator.plan import RequestPlan
+from partita_scheduler.cel import CelError
 from partita_scheduler.view import Node
 
 IDENTITY_ATTRIBUTES = frozenset({"uuid", "gpu.partita.dev/uuid"})
@@ -43,8 +45,13 @@ class InputDevice:
         """Whether class and request select it. Raises CelError or CelUnsupported."""
         found = self.matches.get(request.selectors)
         if found is None:
-            driver = self.slice_.spec.driver
-            found = all(one.matches(driver, self.raw) for one in request.selectors) and self.reachable
+            try:
+                found = all(one.matches(self.slice_.spec.driver, self.raw) for one in request.selectors)
+            except CelError as error:
+                raise CelError(
+                    f"request {request.name} of class {request.class_name}, device {self.name}: {error}"
+                ) from error
+            found = found and self.reachable
             self.matches[request.selectors] = found
         return found
 
@@ -67,13 +74,15 @@ class InputPool:
     consumers: Mapping[str, Consumption] = field(default_factory=dict)
     """What each device consumes, also those that other nodes reach."""
 
-    shape: object = None
+    shape: int = 0
     """Equal for pools with equal content, whatever their name."""
 
     @property
     def usable(self) -> bool:
         return not (self.incomplete or self.invalid)
 
+
+_shapes = Numbers()
 
 SlicesOfPool = Callable[[PoolId], Iterable[ResourceSlice]]
 
@@ -120,7 +129,7 @@ def _pool(key: PoolId, kept: list[ResourceSlice], node: Node, slices_of_pool: Sl
             return None  # The driver is replacing it with one that has nothing for this node.
         current = [one for one in everywhere if one.spec.pool.generation == declared.generation]
         if len(current) != declared.resource_slice_count:
-            return InputPool(id=key, incomplete=True, shape=(key.driver, "incomplete"))
+            return InputPool(id=key, incomplete=True, shape=_shapes.of((key.driver, "incomplete")))
         names = {one.metadata.name for one in kept}
         others = [one for one in current if one.metadata.name not in names]
     return _complete_pool(key, sorted(kept, key=lambda one: one.metadata.name), others, node)
@@ -152,8 +161,8 @@ def _complete_pool(key: PoolId, kept: list[ResourceSlice], others: list[Resource
     if others:
         shape = (*shape, tuple(sorted(consumers.items())))
     if problem:
-        return InputPool(id=key, invalid=problem, shape=shape)
-    return InputPool(id=key, devices=tuple(devices), totals=totals, consumers=consumers, shape=shape)
+        return InputPool(id=key, invalid=problem, shape=_shapes.of(shape))
+    return InputPool(id=key, devices=tuple(devices), totals=totals, consumers=consumers, shape=_shapes.of(shape))
 
 
 def _device(device: Device, slice_: ResourceSlice, node: Node) -> InputDevice:

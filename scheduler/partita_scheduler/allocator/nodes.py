@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from partita_plugins.wire.resource import ResourceSlice
 from partita_scheduler.allocator.in_use import PoolId
 from partita_scheduler.allocator.inputs import InputPool, gather_pools
+from partita_scheduler.allocator.numbers import Numbers
 from partita_scheduler.view import ClusterView, Node
 
 MAX_NODES = 20_000
-MAX_NUMBERS = 100_000
 
 Slices = Mapping[str, tuple[ResourceSlice, ...]]
 
@@ -36,23 +36,6 @@ class _Kept:
     """All slices, where a pool of the node has slices elsewhere."""
 
     found: NodePools
-
-
-class Numbers:
-    """Values to numbers, equal values to equal ones. A number is never used again for another value."""
-
-    def __init__(self) -> None:
-        self._known: dict[Hashable, int] = {}
-        self._next = 0
-
-    def of(self, value: Hashable) -> int:
-        found = self._known.get(value)
-        if found is None:
-            if len(self._known) >= MAX_NUMBERS:
-                self._known.clear()
-            self._next += 1
-            found = self._known[value] = self._next
-        return found
 
 
 _shapes = Numbers()

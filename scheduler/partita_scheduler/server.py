@@ -6,6 +6,7 @@ it costs one worker for a few seconds, and keeps nobody else waiting.
 
 from __future__ import annotations
 
+import socket
 import ssl
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -66,8 +67,9 @@ class _Adapter(BuiltinSSLAdapter):
     """TLS 1.2 or newer with a client certificate required; the handshake comes with the first read."""
 
     def __init__(self, tls: Tls) -> None:
+        context = server_context(tls)
         super().__init__(str(tls.certificate), str(tls.key))
-        self.context = server_context(tls)
+        self.context = context
 
     def wrap(self, sock: Any) -> tuple[Any, dict[str, str]]:
         wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
@@ -93,6 +95,15 @@ def server_context(tls: Tls) -> ssl.SSLContext:
 class _Server(WsgiServer):
     nodelay = True
     max_request_header_size = 64 * 1024
+
+    @staticmethod
+    def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
+        try:
+            socket_.bind(bind_addr)
+        except OSError:
+            socket_.close()
+            raise
+        return socket_
 
     def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
         log.log(level, "http", message=str(msg)[:500], exc_info=traceback)

@@ -1,0 +1,147 @@
+"""One plain event for a pod that fits nowhere, and not one too many."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from partita_plugins.kube.api import Unavailable
+from partita_plugins.wire.resource import ObjectMeta
+from partita_scheduler.explainer import REPEAT_SECONDS, Explainer
+from partita_scheduler.view import ClusterView, Node, NodeSpec, Pod
+from tests.scheduler.edge.fakes import FixedPolicy, World, make_nodes, make_pod, unschedulable
+
+
+@dataclass
+class Written:
+    """Events as they would be written."""
+
+    events: list[tuple[str, str, str, str]] = field(default_factory=list)
+    fails: bool = False
+
+    def record(self, regarding: dict[str, Any], kind: str, reason: str, message: str) -> None:
+        if self.fails:
+            raise Unavailable("no answer")
+        self.events.append((regarding["name"], kind, reason, message))
+
+
+@dataclass
+class Desk:
+    """An explainer over fakes."""
+
+    world: World
+    written: Written = field(default_factory=Written)
+    leads: bool = True
+    per_minute: int = 30
+
+    def __post_init__(self) -> None:
+        self.explainer = Explainer(
+            self.world.source,
+            self.world.decider,
+            self.written,
+            self.world.metrics,
+            leading=lambda: self.leads,
+            events_per_minute=self.per_minute,
+            clock=self.world.clock,
+        )
+
+
+def desk(*pods: Pod, policy: FixedPolicy | None = None, **options: Any) -> Desk:
+    world = World(policy or FixedPolicy())
+    world.source.current = ClusterView(nodes=make_nodes("a", "b"))
+    world.source.pods = list(pods)
+    return Desk(world, **options)
+
+
+def test_a_pod_that_fits_nowhere_gets_one_event_with_the_reasons() -> None:
+    found = desk(unschedulable(make_pod()))
+    assert found.explainer.step() == 1
+    assert found.written.events == [
+        ("train", "Warning", "GpuPlacement", "No node can take this pod: 2 nodes: no GPU free")
+    ]
+
+
+def test_nodes_that_are_closed_for_other_reasons_are_counted_as_such() -> None:
+    found = desk(unschedulable(make_pod()))
+    cordoned = Node(metadata=ObjectMeta(name="c"), spec=NodeSpec(unschedulable=True))
+    found.world.source.current = ClusterView(nodes={**make_nodes("a", "b"), "c": cordoned})
+    found.explainer.step()
+    assert found.written.events[0][3].endswith("2 nodes: no GPU free; 1 node: cordoned")
+
+
+@pytest.mark.parametrize(
+    ("pod", "policy"),
+    [
+        (make_pod(), FixedPolicy()),
+        (unschedulable(make_pod(claim="")), FixedPolicy()),
+        (unschedulable(make_pod()), FixedPolicy(fits=("a",))),
+    ],
+    ids=["not tried yet", "no claims", "a node fits"],
+)
+def test_there_is_nothing_to_say_about_others(pod: Pod, policy: FixedPolicy) -> None:
+    assert desk(pod, policy=policy).explainer.step() == 0
+
+
+def test_the_same_is_not_said_again_for_five_minutes() -> None:
+    found = desk(unschedulable(make_pod()))
+    found.explainer.step()
+    found.world.clock.now += REPEAT_SECONDS - 1
+    assert found.explainer.step() == 0
+    found.world.clock.now += 1
+    assert found.explainer.step() == 1
+
+
+def test_something_else_is_said_at_once() -> None:
+    found = desk(unschedulable(make_pod()))
+    found.explainer.step()
+    found.world.source.current = ClusterView(nodes=make_nodes("a", "b", "c"))
+    assert found.explainer.step() == 1
+    assert "3 nodes" in found.written.events[-1][3]
+
+
+def test_only_the_leader_writes_and_never_from_a_stale_view() -> None:
+    found = desk(unschedulable(make_pod()), leads=False)
+    assert found.explainer.step() == 0
+    found.leads = True
+    found.world.source.why_not = "stale"
+    assert found.explainer.step() == 0
+    found.world.source.why_not = ""
+    assert found.explainer.step() == 1
+
+
+def test_a_minute_has_room_for_so_many_events_and_the_rest_come_later() -> None:
+    found = desk(*(unschedulable(make_pod(f"p{number}")) for number in range(5)), per_minute=3)
+    assert found.explainer.step() == 3
+    assert found.world.counted("explainer_events_total", result="limited") == 2
+    found.world.clock.now += 60
+    assert found.explainer.step() == 2
+    assert {name for name, *_ in found.written.events} == {f"p{number}" for number in range(5)}
+
+
+def test_all_pods_get_their_turn_when_there_are_many() -> None:
+    found = desk(*(unschedulable(make_pod(f"p{number}")) for number in range(50)), per_minute=600)
+    assert [found.explainer.step() for _ in range(3)] == [20, 20, 10]
+
+
+def test_an_event_that_could_not_be_written_is_tried_again() -> None:
+    found = desk(unschedulable(make_pod()))
+    found.written.fails = True
+    assert found.explainer.step() == 0
+    found.written.fails = False
+    assert found.explainer.step() == 1
+
+
+def test_one_odd_pod_keeps_no_other_from_being_explained() -> None:
+    found = desk(unschedulable(make_pod("odd")), unschedulable(make_pod("plain")))
+    decide = found.world.policy.decide
+
+    def picky(view: ClusterView, pod: Pod, names: Any) -> Any:
+        if pod.metadata.name == "odd":
+            raise ValueError("odd")
+        return decide(view, pod, names)
+
+    found.world.policy.decide = picky  # type: ignore[method-assign]
+    assert found.explainer.step() == 1
+    assert found.world.counted("explainer_events_total", result="failed") == 1

@@ -1,0 +1,100 @@
+"""One Lease, at most one leader, whatever the order of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.testing.apiserver import ApiServer
+from partita_scheduler.leader import LEASE_SECONDS, RENEW_WITHIN_SECONDS, LeaderElector
+from tests.scheduler.edge.cluster import api_server
+from tests.scheduler.edge.fakes import Clock
+
+Cluster = tuple[ApiServer, KubeApi]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with api_server(tmp_path) as made:
+        yield made
+
+
+def elector(api: KubeApi, identity: str, clock: Clock, name: str = "partita-scheduler") -> LeaderElector:
+    return LeaderElector(api, identity=identity, namespace="partita-system", name=name, clock=clock)
+
+
+def test_the_first_leads_and_the_second_waits(cluster: Cluster) -> None:
+    clock = Clock()
+    one, two = elector(cluster[1], "one", clock), elector(cluster[1], "two", clock)
+    assert one.step()
+    assert not two.step()
+
+
+def test_a_holder_that_falls_silent_is_followed_after_its_lease(cluster: Cluster) -> None:
+    clock = Clock()
+    one, two = elector(cluster[1], "one", clock), elector(cluster[1], "two", clock)
+    one.step()
+    two.step()
+    clock.now += LEASE_SECONDS
+    assert not one.leading
+    assert two.step()
+    assert not one.step()
+
+
+def test_a_released_lease_is_taken_at_once(cluster: Cluster) -> None:
+    clock = Clock()
+    one, two = elector(cluster[1], "one", clock), elector(cluster[1], "two", clock)
+    one.step()
+    one.release()
+    assert not one.leading
+    assert two.step()
+    spec = cluster[0].get("leases", "partita-scheduler", "partita-system")["spec"]
+    assert (spec["holderIdentity"], spec["leaseTransitions"]) == ("two", 2)
+
+
+def test_a_holder_that_cannot_renew_stops_before_others_may_begin(cluster: Cluster) -> None:
+    assert RENEW_WITHIN_SECONDS < LEASE_SECONDS
+    clock = Clock()
+    one = elector(cluster[1], "one", clock)
+    one.step()
+    cluster[0].stop()
+    clock.now += RENEW_WITHIN_SECONDS / 2
+    assert one.step()
+    clock.now += RENEW_WITHIN_SECONDS / 2
+    assert not one.step()
+
+
+def test_a_lease_of_somebody_elses_shape_is_not_trampled(cluster: Cluster) -> None:
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease"}
+    metadata = {"name": "partita-scheduler", "namespace": "partita-system"}
+    cluster[0].create({**lease, "metadata": metadata, "spec": {"holderIdentity": "other", "leaseDurationSeconds": 60}})
+    clock = Clock()
+    one = elector(cluster[1], "one", clock)
+    assert not one.step()
+    clock.now += 59
+    assert not one.step()
+    clock.now += 1
+    assert one.step()
+
+
+_STEPS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["step", "step", "release", "wait"])), max_size=25)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=_STEPS, run=st.uuids())
+def test_there_are_never_two_leaders(cluster: Cluster, steps: list[tuple[int, str]], run: object) -> None:
+    clock = Clock()
+    all_of_them = [elector(cluster[1], str(number), clock, f"lease-{run}") for number in range(3)]
+    for number, step in steps:
+        if step == "step":
+            all_of_them[number].step()
+        elif step == "release":
+            all_of_them[number].release()
+        else:
+            clock.now += 4.0 * (number + 1)
+        assert sum(one.leading for one in all_of_them) <= 1

@@ -173,3 +173,12 @@ def _slots_in(name: str) -> tuple[int, ...]:
         return parse_name(name).slots
     except InvalidInput:
         return ()
+
+
+def broken_devices(inputs: PoolInputs, names: Iterable[str]) -> dict[str, str]:
+    """Which of some published devices have faults, and what was found, for the kubelet's health list."""
+    if not inputs.faults:
+        return {}
+    spans = {**_all_devices(inputs.node), **{format_name(d, inputs.node.gpus): d for d in devices_to_offer(inputs)}}
+    found = {name: faults_of(name, inputs, spans) for name in names}
+    return {name: "; ".join(fault.message for fault in faults) for name, faults in found.items() if faults}

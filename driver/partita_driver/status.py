@@ -31,6 +31,7 @@ MAX_WAITING = 256
 CONFLICT_TRIES = 4
 IDLE_SECONDS = 3600.0
 VALIDATION_FAILED = "DeviceValidationFailed"
+STATE_FOUND = "PartitaStateDamaged"
 SETTINGS_REFUSED = "PartitaSettingsRefused"
 
 
@@ -69,6 +70,11 @@ class StatusWriter:
         """The node's settings are wrong: an event on the Node."""
         node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}
         self._later("event", lambda: self._warn(node, SETTINGS_REFUSED, error))
+
+    def state_found(self, owner: Owner, finding: str) -> None:
+        """The driver found its own state damaged at the start: an event on the Node."""
+        node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}
+        self._later("event", lambda: self._events.record(node, "Warning", STATE_FOUND, finding))
 
     def step(self) -> float:
         """Write what waits. Returns seconds until the next look."""

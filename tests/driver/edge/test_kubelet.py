@@ -27,7 +27,6 @@ from partita_plugins.kubelet_api import (
     health_v1alpha1_pb2,
     registration_pb2,
 )
-from tests.driver.edge.worlds import eventually
 
 DRIVER = "gpu.partita.dev"
 VERSIONS = {"v1": dra_v1_pb2, "v1beta1": dra_v1beta1_pb2}

@@ -1,0 +1,247 @@
+"""The driver put together: which part hears of what, and in which order all of it starts and stops."""
+
+from __future__ import annotations
+
+import threading
+
+import structlog
+
+from partita_driver.cdi import CdiFolder
+from partita_driver.claims import Claims, read_claim
+from partita_driver.engine import ClaimEngine
+from partita_driver.faults import Fault
+from partita_driver.health_watch import HealthWatch
+from partita_driver.journal import Journal, read_boot_id
+from partita_driver.kubelet.health_service import DeviceHealth
+from partita_driver.kubelet.server import KubeletServer
+from partita_driver.kubelet.sockets import socket_paths
+from partita_driver.loop import Loop
+from partita_driver.metrics import HttpEndpoint, Metrics
+from partita_driver.options import Options, StateLock, open_backend, open_strategies, open_validator
+from partita_driver.pool import PoolInputs, Published, broken_devices
+from partita_driver.publisher import Publisher
+from partita_driver.settings_watch import SettingsWatch
+from partita_driver.status import StatusWriter
+from partita_driver.switched import Quarantine, SwitchedValidator
+from partita_driver.upkeep import allocated_devices, claim_exists
+from partita_driver.workers import Deadlines
+from partita_plugins.errors import Retryable
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.wire import DRIVER_NAME, pool_name
+
+log = structlog.get_logger(__name__)
+
+PUBLISH_NOW_SECONDS = 5.0
+"""Longest wait for a fault's taint to reach the API server before Prepare answers with the error."""
+
+UPKEEP_SECONDS = 60.0
+LOCK_PAUSE_SECONDS = 0.05
+PROBE_SECONDS = 1.0
+
+
+class Driver:
+    """One node's driver. start() returns when it serves or has been told to stop."""
+
+    def __init__(self, options: Options) -> None:
+        self._options = options
+        self._stopping = threading.Event()
+        self._serving = False
+        self._standing_by = False
+        self._told: set[str] = set()
+        self._pool = Published()
+        self._lock = StateLock(options.state_dir)
+        self._api = KubeApi.connect(options.kubeconfig or None, user_agent="partita-driver")
+        self.metrics = Metrics()
+        pages = {"/metrics": self._metrics_page, "/healthz": lambda: (200, b"ok\n"), "/readyz": self._ready_page}
+        self.http = HttpEndpoint(options.http_address, pages) if options.http_address else None
+        self._status = StatusWriter(self._api, options.node_name, self.metrics)
+        self._settings = SettingsWatch(
+            self._api,
+            options.node_name,
+            options.namespace,
+            on_change=lambda _: self._publisher.request(),
+            report=self._status.settings_refused,
+        )
+        self._backend = open_backend(options)
+        validator = open_validator(options.validator, self._backend)
+        self._validator = SwitchedValidator(validator, self._validates_in_prepare) if validator else None
+        self._engine: ClaimEngine
+        self._publisher = Publisher(
+            self._api,
+            options.node_name,
+            inputs=self._inputs,
+            owner=lambda: self._settings.owner,
+            allocated=lambda: allocated_devices(self._api, pool_name(options.node_name)),
+            counter=self.metrics,
+            on_pool=self._pool_published,
+        )
+        self._kubelet: KubeletServer
+        self._upkeep = Loop("upkeep", self._step_upkeep)
+        self._probe = Loop("probe", self._step_probe)
+
+    def start(self) -> None:
+        """Take the state folder over, bring the hardware in order, then serve. Raises PartitaError if that can't be."""
+        if self.http:
+            self.http.start()
+        while not self._lock.try_acquire():
+            # During a rolling update the predecessor still serves; it goes once this instance says that it is ready.
+            self._standing_by = True
+            if self._stopping.wait(LOCK_PAUSE_SECONDS):
+                return
+        self._standing_by = False
+        self._engine = self._make_engine()
+        while True:
+            try:
+                self._engine.start()
+                break
+            except Retryable as error:
+                log.warning("the hardware cannot be read yet", error=str(error), retry_seconds=error.delay_seconds)
+                if self._stopping.wait(error.delay_seconds):
+                    return
+        self._health = HealthWatch(self._backend, Quarantine(self._engine, self._validator), self._publisher.request)
+        self._kubelet = self._make_kubelet()
+        self._serving = True
+        for part in (self._status, self._settings, self._publisher, self._kubelet, self._health, self._upkeep):
+            part.start()
+        self._probe.start()
+
+    def run(self) -> None:
+        """Serve until stop() is called from a signal handler or another thread."""
+        self.start()
+        self._stopping.wait()
+        self._stop_parts()
+
+    def stop(self) -> None:
+        """Ask run() to end."""
+        self._stopping.set()
+
+    def not_ready(self) -> list[str]:
+        """Why the driver is not ready, in plain words; empty when it is."""
+        if self._standing_by:
+            return [] if self._options.pod_uid else ["another driver owns the state folder"]
+        if not self._serving:
+            return ["the hardware has not been read yet"]
+        reasons = []
+        registration = self._kubelet.registration
+        if not registration.registered:
+            reasons.append(f"not registered with the kubelet: {registration.error or 'it has not called yet'}")
+        if self._settings.current is None:
+            reasons.append("the API server has not given the settings and the Node yet")
+        elif not self._publisher.ready:
+            reasons.append("slices not published yet")
+        return reasons
+
+    def _make_engine(self) -> ClaimEngine:
+        return ClaimEngine(
+            backend=self._backend,
+            validator=self._validator,
+            strategies=open_strategies(),
+            journal=Journal(self._options.journal_dir, boot_id=read_boot_id()),
+            cdi=CdiFolder(self._options.cdi_dir),
+            node_name=self._options.node_name,
+            deadlines=Deadlines(),
+            on_fault=self._fault_changed,
+            observe=self.metrics.phase,
+        )
+
+    def _make_kubelet(self) -> KubeletServer:
+        options = self._options
+        claims = Claims(
+            read=lambda ref: read_claim(self._api, ref),
+            engine=self._engine,
+            pool=pool_name(options.node_name),
+            outcomes=self._status,
+            counter=self.metrics,
+        )
+        return KubeletServer(
+            driver=DRIVER_NAME,
+            sockets=socket_paths(DRIVER_NAME, options.registry_dir, options.plugin_dir, options.pod_uid),
+            claims=claims,
+            on_registered=self._publisher.request,
+            health_address=options.health_address,
+        )
+
+    def _inputs(self) -> PoolInputs | None:
+        settings = self._settings.current
+        if settings is None:
+            return None
+        held = {device.device for claim in self._engine.claims().values() for device in claim.devices}
+        return PoolInputs(
+            node_name=self._options.node_name,
+            node=self._engine.node,
+            offer=settings.offer.offer,
+            faults=self._engine.faults(),
+            foreign=self._engine.foreign_placements(),
+            allocated=frozenset(held),
+        )
+
+    def _fault_changed(self, _fault: Fault) -> None:
+        """Called in the middle of a failing Prepare: the taint must be there before the kubelet hears of the error."""
+        if not self._serving:
+            return
+        if inputs := self._inputs():
+            self._tell_health(inputs, self._pool)
+        if not self._publisher.publish_now(PUBLISH_NOW_SECONDS):
+            log.warning("a fault's taint has not reached the API server yet")
+
+    def _pool_published(self, inputs: PoolInputs, pool: Published) -> None:
+        self._pool = pool
+        self._tell_health(inputs, pool)
+        self.metrics.set_devices(str(device.attributes["type"].value) for device in pool.devices.values())
+
+    def _tell_health(self, inputs: PoolInputs, pool: Published) -> None:
+        broken = broken_devices(inputs, pool.devices)
+        name = pool_name(inputs.node_name)
+        self._kubelet.health.update(
+            [
+                DeviceHealth(pool=name, device=device, healthy=device not in broken, message=broken.get(device, ""))
+                for device in pool.devices
+            ]
+        )
+
+    def _validates_in_prepare(self) -> bool:
+        settings = self._settings.current
+        return settings is None or settings.validation.prepare
+
+    def _step_upkeep(self) -> float:
+        self._tell_findings()
+        self._engine.reconcile()
+        if gone := self._engine.reconcile_claims(lambda *claim: claim_exists(self._api, *claim)):
+            log.info("claims that no longer exist were undone", claims=len(gone))
+        self._publisher.request()
+        return UPKEEP_SECONDS
+
+    def _tell_findings(self) -> None:
+        owner = self._settings.owner
+        if owner is None:
+            return
+        findings = [finding for finding in self._engine.findings if finding not in self._told]
+        for finding in findings:
+            self._status.state_found(owner, finding)
+        self._told.update(findings)
+
+    def _step_probe(self) -> float:
+        self._kubelet.set_serving(serving=not self.not_ready())
+        return PROBE_SECONDS
+
+    def _metrics_page(self) -> tuple[int, bytes]:
+        if self._serving:
+            devices = [device for claim in self._engine.prepared().values() for device in claim.devices]
+            self.metrics.set_prepared(device.kind for device in devices)
+            self.metrics.set_faults(fault.reason for fault in self._engine.faults())
+        return 200, self.metrics.text()
+
+    def _ready_page(self) -> tuple[int, bytes]:
+        reasons = self.not_ready()
+        return (503, ("; ".join(reasons) + "\n").encode()) if reasons else (200, b"ok\n")
+
+    def _stop_parts(self) -> None:
+        if self._serving:
+            for part in (self._probe, self._kubelet, self._health, self._upkeep, self._publisher, self._settings):
+                part.stop()
+            self._status.step()
+            self._status.stop()
+        if self.http:
+            self.http.stop()
+        self._lock.release()
+        log.info("stopped")

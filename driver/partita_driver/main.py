@@ -1,0 +1,198 @@
+"""The command line of the driver: run it, look at what it would publish, clean up after it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+import structlog
+
+from partita_driver.cleanup import clean_up
+from partita_driver.options import Options, open_backend
+from partita_driver.settings import SHAPES
+from partita_driver.show import as_json, as_table, contents_of
+from partita_plugins.errors import PartitaError
+from partita_plugins.model.offer import Offer, SlottedHardware
+
+DEFAULTS = Options(node_name="")
+LEVELS = ("debug", "info", "warning", "error")
+
+
+def _option(*names: str, env: tuple[str, ...] = (), **more: Any) -> Any:
+    """An option whose default may also come from PARTITA_<NAME>."""
+    own = "PARTITA_" + names[0].removeprefix("--").replace("-", "_").upper()
+    return click.option(*names, envvar=[own, *env], show_envvar=True, show_default=True, **more)
+
+
+def _directory(name: str, default: Path | None, text: str) -> Any:
+    kind = click.Path(file_okay=False, path_type=Path)
+    return _option(name, default=default, type=kind, help=text, callback=_absolute)
+
+
+def _absolute(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> Path | None:
+    return value.absolute() if value else None
+
+
+def _backend_options(command: Any) -> Any:
+    for option in (
+        _directory("--simulated-dir", None, "Where the simulated hardware lives  [default: STATE_DIR/simulated]"),
+        _option("--machine", default="", help="Machine of the simulated backend, such as hgx-h100."),
+        _option("--backend", default=DEFAULTS.backend, help="Where GPUs come from: nvml or simulated."),
+    ):
+        command = option(command)
+    return command
+
+
+def _node_options(command: Any) -> Any:
+    for option in (
+        _option("--pod-uid", env=("POD_UID",), default="", help="UID of this pod: two instances side by side."),
+        _option("--kubeconfig", default="", help="How to reach the API server  [default: the pod's own account]"),
+        _directory("--registry-dir", DEFAULTS.registry_dir, "Where the kubelet looks for plugins."),
+        _directory("--plugin-dir", DEFAULTS.plugin_dir, "Where the driver's own socket is."),
+        _directory("--cdi-dir", DEFAULTS.cdi_dir, "Where the container runtime reads CDI files."),
+        _directory("--state-dir", DEFAULTS.state_dir, "Where the driver remembers what it made; on a disk."),
+        _option("--node-name", env=("NODE_NAME",), required=True, help="Name of this Node."),
+    ):
+        command = option(command)
+    return _backend_options(command)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="partita", prog_name="partita-driver")
+def cli() -> None:
+    """The DRA driver of Partita: hands pods pieces of GPUs that have just been proven to compute.
+
+    \b
+    Look at what a machine would publish, without a cluster and without GPUs:
+      partita-driver devices --machine hgx-h100 --mig 1g,3g
+    Run beside a kubelet, on simulated GPUs:
+      partita-driver run --node-name $(hostname) --backend simulated --machine hgx-h100 --kubeconfig ~/.kube/config
+    """
+
+
+@cli.command()
+@_node_options
+@_option("--namespace", env=("POD_NAMESPACE",), default=DEFAULTS.namespace, help="Where ConfigMap partita-nodes is.")
+@_option("--validator", default=DEFAULTS.validator, help="Proves that devices compute: reference, cupy or none.")
+@_option("--http-address", default="127.0.0.1:8089", help='/metrics, /healthz, /readyz; "" for none.')
+@_option("--health-address", default="", help="Standard gRPC health service over TCP, as host:port.")
+@_option("--log-level", default="info", type=click.Choice(LEVELS), help="What is worth a line.")
+@_option("--log-json/--log-text", default=not sys.stderr.isatty(), help="One JSON object a line, or text.")
+def run(log_level: str, log_json: bool, **options: Any) -> None:
+    """Serve this node's kubelet until SIGTERM.
+
+    \b
+    Example, with every path under one folder:
+      partita-driver run --node-name a --backend simulated --machine dgx-a100-80 --kubeconfig kc \\
+        --state-dir /tmp/a/state --cdi-dir /tmp/a/cdi --plugin-dir /tmp/a/plugin --registry-dir /tmp/a/registry
+    """
+    # The command that only prints devices needs neither gRPC nor the API client.
+    from partita_driver.app import Driver  # noqa: PLC0415
+
+    _configure_logs(log_level, as_json=log_json)
+    driver = Driver(Options(**options))
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(wanted, lambda _signal, _frame: driver.stop())
+    driver.run()
+
+
+@cli.command()
+@_node_options
+@click.option("--force", is_flag=True, help="Also take back what prepared claims hold: their pods lose their devices.")
+def cleanup(force: bool, **options: Any) -> None:
+    """Remove what the driver left on this node: partitions, CDI files, sockets, slices, its memory.
+
+    \b
+    Stop the driver first. Claims that pods may be using are kept, and so is what is needed to clean them up later:
+      kubectl delete daemonset -n partita-system partita-driver
+      partita-driver cleanup --node-name $(hostname)
+    """
+    _configure_logs("error", as_json=False)
+    rows = list(clean_up(Options(**options), force=force))
+    width = max(len(row.kind) for row in rows)
+    for row in rows:
+        click.echo(f"{row.kind.ljust(width)}  {row.outcome.partition(':')[0].ljust(7)}  {row.name}", nl=False)
+        click.echo(f"  ({row.outcome.partition(': ')[2]})" if ":" in row.outcome else "")
+    sys.exit(any(row.outcome.startswith("failed") for row in rows))
+
+
+@cli.command()
+@_backend_options
+@click.option("--node-name", default="node", show_default=True, help="Name in slices, and seed of the UUIDs.")
+@click.option("--whole/--no-whole", default=True, show_default=True, help="Offer whole GPUs.")
+@click.option("--mig", default="", help=f'Shapes of partitions, comma-separated, or "all": {", ".join(SHAPES)}.')
+@click.option("--shared", is_flag=True, help="Offer shared GPUs.")
+@click.option("--groups", default="", help="Sizes of groups, comma-separated: 2, 4, 8.")
+@click.option("--json", "json_", is_flag=True, help="The slices' contents as JSON.")
+def devices(
+    backend: str,
+    machine: str,
+    simulated_dir: Path | None,
+    node_name: str,
+    whole: bool,
+    mig: str,
+    shared: bool,
+    groups: str,
+    json_: bool,
+) -> None:
+    """Print what this node, or a machine of the catalog, would publish.
+
+    \b
+      partita-driver devices --machine dgx-a100-80
+      partita-driver devices --machine hgx-h100 --mig all --groups 2,4 --json
+    """
+    offer = Offer(
+        whole=whole,
+        mig_shapes=_chosen("--mig", ",".join(SHAPES) if mig == "all" else mig, SHAPES),
+        shared=shared,
+        group_sizes=frozenset(int(size) for size in _chosen("--groups", groups, ("2", "4", "8"))),
+    )
+    with tempfile.TemporaryDirectory(prefix="partita-") as scratch:
+        options = Options(
+            node_name=node_name,
+            backend="simulated" if machine else backend,
+            machine=machine,
+            simulated_dir=simulated_dir,
+            state_dir=Path(scratch),
+        )
+        hardware = open_backend(options).discover()
+    node = SlottedHardware(hardware=hardware, slots=tuple(range(len(hardware.gpus))))
+    contents = contents_of(node_name, node, offer)
+    click.echo(as_json(contents) if json_ else as_table(contents))
+
+
+def _chosen(option: str, text: str, known: tuple[str, ...]) -> frozenset[str]:
+    wanted = frozenset(part.strip() for part in text.split(",") if part.strip())
+    if unknown := sorted(wanted - set(known)):
+        raise click.BadParameter(f"{', '.join(unknown)}: choose from {', '.join(known)}", param_hint=option)
+    return wanted
+
+
+def _configure_logs(level: str, *, as_json: bool) -> None:
+    shown: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            *([structlog.processors.format_exc_info] if as_json else []),
+            shown,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def main() -> None:
+    """Entry point: errors that say what to do are one line, not a traceback."""
+    try:
+        cli.main(standalone_mode=True)
+    except PartitaError as error:
+        click.echo(f"partita-driver: {error}", err=True)
+        sys.exit(1)

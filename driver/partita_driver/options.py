@@ -1,0 +1,107 @@
+"""What a driver is started with, and what entry points make of the names in it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from partita_plugins import registry
+from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
+from partita_plugins.errors import Permanent, Retryable
+
+NO_VALIDATOR = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """One driver on one node."""
+
+    node_name: str
+    namespace: str = "partita-system"
+    """Where the settings' ConfigMap is."""
+
+    backend: str = "nvml"
+    machine: str = ""
+    """Of the simulated backend."""
+
+    simulated_dir: Path | None = None
+    """Where the simulated hardware lives; None: in the state folder."""
+
+    validator: str = "reference"
+    state_dir: Path = Path("/var/lib/partita")
+    cdi_dir: Path = Path("/var/run/cdi")
+    plugin_dir: Path = Path("/var/lib/kubelet/plugins/gpu.partita.dev")
+    registry_dir: Path = Path("/var/lib/kubelet/plugins_registry")
+    kubeconfig: str = ""
+    pod_uid: str = ""
+    http_address: str = ""
+    health_address: str = ""
+
+    @property
+    def journal_dir(self) -> Path:
+        return self.state_dir / "journal"
+
+
+def open_backend(options: Options) -> DeviceBackend:
+    """The named backend. Raises InvalidInput for a name or a machine that there is not."""
+    opened: Callable[..., DeviceBackend] = registry.load("partita.backends", options.backend)
+    return opened(
+        state_dir=options.simulated_dir or options.state_dir / options.backend,
+        machine=options.machine,
+        seed=options.node_name,
+    )
+
+
+def open_validator(name: str, backend: DeviceBackend) -> Validator | None:
+    """The named validator over a backend; None for "none"."""
+    if name == NO_VALIDATOR:
+        return None
+    made: Validator = registry.load("partita.validators", name)(backend)
+    return made
+
+
+def open_strategies() -> dict[str, SharingStrategy]:
+    """All sharing strategies that are installed, by name."""
+    group = "partita.sharing"
+    return {name: registry.load(group, name)() for name in registry.names(group)}
+
+
+class StateLock:
+    """One process at a time owns a state folder, for the journal has one writer. Released when the process ends."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "lock"
+        self._descriptor: int | None = None
+
+    def try_acquire(self) -> bool:
+        """True if it is ours now. Raises Permanent where the folder cannot be written."""
+        descriptor = self._open()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def acquire(self) -> None:
+        """Take it or raise Retryable: another process has it."""
+        if not self.try_acquire():
+            raise Retryable(f"{self._path.parent} is in use", advice="stop the driver that runs on this node first")
+
+    def release(self) -> None:
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _open(self) -> int:
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            return os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise Permanent(
+                f"cannot write {self._path}: {error.strerror}", advice="choose a writable --state-dir"
+            ) from error

@@ -1,4 +1,4 @@
-"""A driver that keeps the plugin protocol and does nothing: what it was asked is written down, what it answers is set."""
+"""A driver that keeps the plugin protocol and does nothing: it writes down what it was asked, and answers as told."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def test_health_reports_are_seen(kubelet: Kubelet, driver: DriverDouble) -> None
 def test_an_unknown_cdi_device_keeps_the_container_from_starting(
     kubelet: Kubelet, driver: DriverDouble, api: LocalApi, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driver, "write_cdi", lambda uid: None)
+    monkeypatch.setattr(driver, "write_cdi", str)
     place(api, "p")
     eventually(lambda: any("unresolvable CDI devices" in event["message"] for event in api.list("Event")))
     assert phase(api, "p") == "Pending"

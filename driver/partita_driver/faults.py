@@ -1,0 +1,86 @@
+"""What is wrong with the hardware, and what follows from an error of the backend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+
+from partita_plugins.errors import BackendError, NvmlCode, PartitaError, Permanent, Retryable
+from partita_plugins.model.mig import Placement
+
+VALIDATION = "validation"
+HUNG = "hung"
+GPU_LOST = "gpu-lost"
+
+
+class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Hardware that must not be handed out: a GPU or a part of one. Kept in the journal until it is lifted."""
+
+    gpu_uuid: str
+    reason: str
+    """Short and machine-readable, the value of the taint: "validation", "hung", "gpu-lost", "xid-79"."""
+
+    message: str
+    """One plain sentence: what was found."""
+
+    start: int | None = None
+    """First memory slice of the faulty part; None: all of the GPU."""
+
+    size: int | None = None
+    since: float = 0.0
+    """Unix seconds."""
+
+    effect: Literal["NoExecute", "NoSchedule"] = "NoExecute"
+    """Of the taint on every device that overlaps this hardware."""
+
+    @property
+    def placement(self) -> Placement | None:
+        """The faulty part; None: all of the GPU."""
+        return None if self.start is None or self.size is None else Placement(self.start, self.size)
+
+    @property
+    def key(self) -> tuple[str, str, int | None, int | None]:
+        """What makes two faults the same: hardware and reason, not time or words."""
+        return self.gpu_uuid, self.reason, self.start, self.size
+
+    def overlaps(self, gpu_uuid: str, placement: Placement | None) -> bool:
+        """Whether a device on that GPU, at that placement or (None) on all of it, touches the faulty part."""
+        if gpu_uuid != self.gpu_uuid:
+            return False
+        return self.placement is None or placement is None or self.placement.overlaps(placement)
+
+
+@dataclass(frozen=True, slots=True)
+class Reaction:
+    """What an NVML code means for the call that met it."""
+
+    error: type[Retryable] | type[Permanent]
+    advice: str
+    fault: str = ""
+    """Reason of the fault that the GPU gets; empty: the GPU is not to blame."""
+
+
+REACTIONS: dict[NvmlCode, Reaction] = {
+    NvmlCode.UNINITIALIZED: Reaction(Retryable, "the NVIDIA driver is not loaded (yet): look at `nvidia-smi`"),
+    NvmlCode.INVALID_ARGUMENT: Reaction(Permanent, "the GPU does not know this profile or placement: see its slices"),
+    NvmlCode.NOT_SUPPORTED: Reaction(Permanent, "the GPU or its driver cannot do this: choose another DeviceClass"),
+    NvmlCode.NO_PERMISSION: Reaction(Permanent, "run the driver as root with CAP_SYS_ADMIN"),
+    NvmlCode.NOT_FOUND: Reaction(Retryable, "the hardware changed meanwhile; the next call looks again"),
+    NvmlCode.INSUFFICIENT_POWER: Reaction(Permanent, "check the GPU's power cables", fault="power"),
+    NvmlCode.TIMEOUT: Reaction(Retryable, "the GPU answers slowly; the next call tries again"),
+    NvmlCode.GPU_IS_LOST: Reaction(Permanent, "drain the node and reset or replace the GPU", fault=GPU_LOST),
+    NvmlCode.RESET_REQUIRED: Reaction(Permanent, "drain the node and reset the GPU: `nvidia-smi --gpu-reset`"),
+    NvmlCode.IN_USE: Reaction(Retryable, "a process still has the GPU open: stop monitoring agents such as dcgm"),
+    NvmlCode.INSUFFICIENT_RESOURCES: Reaction(Retryable, "the placement is still occupied; it is tried again"),
+    NvmlCode.NOT_READY: Reaction(Retryable, "the GPU is not ready yet"),
+    NvmlCode.INVALID_STATE: Reaction(Retryable, "the GPU changes its state; it is tried again"),
+    NvmlCode.UNKNOWN: Reaction(Retryable, "look for NVRM lines in the kernel log"),
+}
+
+
+def as_partita_error(error: BackendError, doing: str) -> PartitaError:
+    """The error that a caller gets for a code: `doing` says in words what failed. The caller chains the cause."""
+    reaction = REACTIONS[error.code]
+    return reaction.error(f"{doing}: {error}", advice=error.advice and "" or reaction.advice)

@@ -1,0 +1,209 @@
+"""Steps carried out on the hardware: each is done and undone by a pair of functions, found in a table.
+
+Both are idempotent: what is found done is done, what is found gone is undone. Targets are looked up by profile and
+placement, because ids given out by the hardware are lost in a crash and used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from partita_driver.fault_points import reached
+from partita_driver.faults import as_partita_error
+from partita_driver.workers import NODE, Deadlines, Workers
+from partita_plugins.contracts import Depth, DeviceBackend, ValidationResult, ValidationTarget, Validator
+from partita_plugins.errors import BackendError, NvmlCode, Permanent, Retryable
+from partita_plugins.model.gpu import DeviceNode, Gpu, GpuInstance, MigSupport, NodeHardware
+from partita_plugins.model.mig import Placement
+from partita_plugins.model.steps import CreateComputeInstance, CreateGpuInstance, EnableMig, SetTimeSlice, Step
+
+T = TypeVar("T")
+
+
+class HardwareError(Exception):
+    """A backend's refusal on its way to the engine: which GPU, and doing what."""
+
+    def __init__(self, gpu_uuid: str, doing: str, cause: BackendError) -> None:
+        super().__init__(f"{doing}: {cause}")
+        self.gpu_uuid, self.doing, self.cause = gpu_uuid, doing, cause
+        self.code = cause.code
+        self.error = as_partita_error(cause, doing)
+        self.error.__cause__ = cause
+
+
+class Hardware:
+    """The backend behind deadlines. Calls for one GPU are made under that GPU's lock, which the caller holds."""
+
+    def __init__(self, backend: DeviceBackend, workers: Workers, deadlines: Deadlines) -> None:
+        self._backend, self._workers, self._deadlines = backend, workers, deadlines
+
+    def discover(self) -> NodeHardware:
+        """All GPUs that answer. Raises Retryable or HardwareError."""
+        return self._call(NODE, "discover", self._backend.discover, self._deadlines.discover_seconds)
+
+    def instances(self, gpu_uuid: str) -> tuple[GpuInstance, ...]:
+        """All GPU instances of a GPU; none where it cannot have any."""
+        try:
+            return self._call(gpu_uuid, "gpu_instances", lambda: self._backend.gpu_instances(gpu_uuid))
+        except HardwareError as error:
+            if error.code is NvmlCode.NOT_SUPPORTED:
+                return ()
+            raise
+
+    def find(self, gpu_uuid: str, profile_id: int, placement: Placement) -> GpuInstance | None:
+        """The GPU instance of that profile at that place."""
+        for instance in self.instances(gpu_uuid):
+            if instance.profile_id == profile_id and instance.placement == placement:
+                return instance
+        return None
+
+    def nodes(self, gpu_uuid: str, instance: GpuInstance | None) -> tuple[DeviceNode, ...]:
+        """Device nodes of a GPU or of an instance with its compute instance."""
+        return self._call(gpu_uuid, "device_nodes", lambda: self._backend.device_nodes(gpu_uuid, instance))
+
+    def validate(self, validator: Validator, target: ValidationTarget, depth: Depth) -> ValidationResult:
+        """What a validator finds. It gets nearly all of the deadline, the rest is for its start."""
+        deadline = self._deadlines.validate_seconds
+        return self._call(
+            target.gpu.uuid, "validate", lambda: validator.validate(target, depth, deadline * 0.8), deadline
+        )
+
+    def do(self, step: Step, gpu: Gpu) -> None:
+        """Carry out a step; found done, it is done."""
+        STEPS[type(step)].do(self, step, gpu)
+        reached(f"done-{step.__struct_config__.tag}")
+
+    def undo(self, step: Step, gpu: Gpu) -> None:
+        """Take a step back; found gone, it is undone."""
+        STEPS[type(step)].undo(self, step, gpu)
+        reached(f"undone-{step.__struct_config__.tag}")
+
+    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
+        """Switch MIG mode."""
+        self._call(gpu_uuid, "set_mig_mode", lambda: self._backend.set_mig_mode(gpu_uuid, enabled=enabled))
+
+    def destroy_instance(self, instance: GpuInstance) -> None:
+        """Take a GPU instance with its compute instances away, and look that it is gone."""
+        gpu_uuid, gpu_instance_id = instance.gpu_uuid, instance.gpu_instance_id
+        for one in instance.compute_instances:
+            ci = one.compute_instance_id
+            self._gone(
+                gpu_uuid,
+                "destroy_compute_instance",
+                lambda ci=ci: self._backend.destroy_compute_instance(gpu_uuid, gpu_instance_id, ci),  # type: ignore[misc]
+            )
+        self._gone(
+            gpu_uuid, "destroy_gpu_instance", lambda: self._backend.destroy_gpu_instance(gpu_uuid, gpu_instance_id)
+        )
+        # NVML has been seen to say "done" and leave it there (go-nvml#146).
+        if self.find(gpu_uuid, instance.profile_id, instance.placement):
+            raise Retryable(f"GPU instance {gpu_instance_id} of {gpu_uuid} is still there after it was destroyed")
+
+    def make_gpu_instance(self, step: CreateGpuInstance) -> None:
+        """The GPU instance of a step."""
+        if self.find(step.gpu_uuid, step.profile_id, step.placement) is None:
+            self._call(
+                step.gpu_uuid,
+                "create_gpu_instance",
+                lambda: self._backend.create_gpu_instance(step.gpu_uuid, step.profile_id, step.placement),
+            )
+
+    def make_compute_instance(self, step: CreateComputeInstance) -> None:
+        """The compute instance of a step."""
+        instance = self.find(step.gpu_uuid, step.profile_id, step.placement)
+        if instance is None:
+            raise Retryable(f"the GPU instance at slice {step.start} of {step.gpu_uuid} is gone again")
+        if not instance.compute_instances:
+            self._call(
+                step.gpu_uuid,
+                "create_compute_instance",
+                lambda: self._backend.create_compute_instance(step.gpu_uuid, instance.gpu_instance_id),
+            )
+
+    def drop_compute_instances(self, step: CreateComputeInstance) -> None:
+        """No compute instance at a step's place."""
+        instance = self.find(step.gpu_uuid, step.profile_id, step.placement)
+        for one in instance.compute_instances if instance else ():
+            gi, ci = instance.gpu_instance_id if instance else 0, one.compute_instance_id
+            self._gone(
+                step.gpu_uuid,
+                "destroy_compute_instance",
+                lambda gi=gi, ci=ci: self._backend.destroy_compute_instance(step.gpu_uuid, gi, ci),  # type: ignore[misc]
+            )
+
+    def drop_gpu_instance(self, step: CreateGpuInstance) -> None:
+        """No GPU instance at a step's place."""
+        instance = self.find(step.gpu_uuid, step.profile_id, step.placement)
+        if instance is not None:
+            self.destroy_instance(instance)
+
+    def set_time_slice(self, gpu_uuid: str, interval: str) -> None:
+        """Set the quantum of a shared GPU."""
+        self._call(gpu_uuid, "set_time_slice", lambda: self._backend.set_time_slice(gpu_uuid, interval))
+
+    def _gone(self, gpu_uuid: str, name: str, act: Callable[[], None]) -> None:
+        try:
+            self._call(gpu_uuid, name, act)
+        except HardwareError as error:
+            if error.code is not NvmlCode.NOT_FOUND:
+                raise
+
+    def _call(self, gpu_uuid: str, name: str, act: Callable[[], T], deadline_seconds: float | None = None) -> T:
+        try:
+            return self._workers.call(gpu_uuid, name, act, deadline_seconds or self._deadlines.call_seconds)
+        except BackendError as error:
+            raise HardwareError(gpu_uuid, f"{name} on {gpu_uuid or 'the node'}", error) from error
+
+
+def _mig(gpu: Gpu) -> MigSupport:
+    if gpu.mig is None:
+        raise Permanent(f"{gpu.product} has no MIG", advice="choose another DeviceClass")
+    return gpu.mig
+
+
+def _enable_mig(hardware: Hardware, step: EnableMig, gpu: Gpu) -> None:
+    mig = _mig(gpu)
+    if mig.enabled:
+        return
+    if mig.mode_needs_reset:
+        # A mode left pending would surprise the next one who resets the GPU.
+        raise Permanent(
+            f"MIG is off on {gpu.pci_bus_id}, and this GPU needs a reset to switch it on",
+            advice="drain the node, then `nvidia-smi -mig 1` and `nvidia-smi --gpu-reset`; or stop offering MIG here",
+        )
+    hardware.set_mig_mode(step.gpu_uuid, enabled=True)
+
+
+def _disable_mig(hardware: Hardware, step: EnableMig, gpu: Gpu) -> None:
+    mig = _mig(gpu)
+    # The caller's snapshot may be older than the switch, so this asks for "off" whatever it says.
+    if not mig.mode_needs_reset and not hardware.instances(step.gpu_uuid):
+        hardware.set_mig_mode(step.gpu_uuid, enabled=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """How a kind of step is done and undone."""
+
+    do: Callable[[Hardware, Any, Gpu], None]
+    undo: Callable[[Hardware, Any, Gpu], None]
+
+
+STEPS: Mapping[type[Step], Hands] = {
+    EnableMig: Hands(_enable_mig, _disable_mig),
+    CreateGpuInstance: Hands(
+        lambda hardware, step, _gpu: hardware.make_gpu_instance(step),
+        lambda hardware, step, _gpu: hardware.drop_gpu_instance(step),
+    ),
+    CreateComputeInstance: Hands(
+        lambda hardware, step, _gpu: hardware.make_compute_instance(step),
+        lambda hardware, step, _gpu: hardware.drop_compute_instances(step),
+    ),
+    SetTimeSlice: Hands(
+        lambda hardware, step, _gpu: hardware.set_time_slice(step.gpu_uuid, step.interval),
+        lambda hardware, step, _gpu: hardware.set_time_slice(step.gpu_uuid, "Default"),
+    ),
+}
+"""Every kind of step."""

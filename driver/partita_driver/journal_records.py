@@ -1,0 +1,144 @@
+"""What the journal holds, as versioned values, and their spelling on disk.
+
+A copy is one header line and a body of JSON: "partita-journal <version> <sequence> <sha256 of the body>". The checksum
+covers the bytes as they were written, so a field added later never makes an old file look damaged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Literal
+
+import msgspec
+
+from partita_driver.faults import Fault
+from partita_driver.lifecycle import ClaimEvent, ClaimState, advance
+from partita_plugins.errors import Permanent
+from partita_plugins.model.mig import Placement
+from partita_plugins.model.offer import DeviceKind
+from partita_plugins.model.steps import Step
+
+MAGIC = "partita-journal"
+VERSION = 1
+JOURNAL_BYTES_MAX = 16 * 2**20
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all journal values: frozen, defaults left out, fields of a newer version ignored."""
+
+
+class ValidationSummary(Record, frozen=True, kw_only=True):
+    """What is kept of a validation, for the claim's status and events."""
+
+    method: str
+    depth: Literal["quick", "full", "skipped"]
+    seconds: float = 0.0
+    memory_coverage: float = 0.0
+    """Share of the memory that was written and read back, 0 to 1; the least of several GPUs."""
+
+    reason: str = ""
+    """Why it was skipped: "shared"."""
+
+
+class DeviceRecord(Record, frozen=True, kw_only=True):
+    """One granted device: what it is, what was done for it, and so what undoes it."""
+
+    request: str
+    device: str
+    kind: DeviceKind
+    slots: tuple[int, ...]
+    gpu_uuids: tuple[str, ...]
+    profile_id: int | None = None
+    start: int | None = None
+    size: int | None = None
+    share_id: str | None = None
+    memory_mib: int | None = None
+    """Granted of a shared GPU."""
+
+    time_slice: str = "Default"
+    admin: bool = False
+    steps: tuple[Step, ...] = ()
+    cdi_ids: tuple[str, ...] = ()
+    uuid: str = ""
+    validation: ValidationSummary | None = None
+
+    @property
+    def placement(self) -> Placement | None:
+        """The part of its GPU that it takes; None: all of its GPUs."""
+        return None if self.start is None or self.size is None else Placement(self.start, self.size)
+
+    @property
+    def identity(self) -> tuple[str, str, str | None, bool]:
+        """What the allocation says of it; a claim allocated anew differs here."""
+        return self.request, self.device, self.share_id, self.admin
+
+
+class ClaimRecord(Record, frozen=True, kw_only=True):
+    """One claim of this node."""
+
+    uid: str
+    namespace: str = ""
+    name: str = ""
+    state: ClaimState = ClaimState.ABSENT
+    devices: tuple[DeviceRecord, ...] = ()
+    remake: bool = False
+    """It was prepared when the node rebooted: the replayed Prepare makes it again, and nobody else gets its place."""
+
+    def after(self, event: ClaimEvent) -> ClaimRecord:
+        """The claim after an event. Raises IllegalTransition."""
+        return msgspec.structs.replace(self, state=advance(self.state, event))
+
+
+class JournalState(Record, frozen=True, kw_only=True):
+    """All that the driver remembers. Values only: a change makes a new one."""
+
+    boot_id: str = ""
+    slots: dict[str, int] = {}
+    """PCI address to slot, given once."""
+
+    claims: dict[str, ClaimRecord] = {}
+    """By claim UID. An absent claim has no entry."""
+
+    faults: tuple[Fault, ...] = ()
+    clean: tuple[str, ...] = ()
+    """UUIDs of GPUs that passed a full validation and that nobody has used since."""
+
+    def with_claim(self, claim: ClaimRecord) -> JournalState:
+        """The same with one claim's record put or, when absent, taken out."""
+        claims = {**self.claims, claim.uid: claim}
+        if claim.state is ClaimState.ABSENT:
+            del claims[claim.uid]
+        return msgspec.structs.replace(self, claims=claims)
+
+
+class Damaged(Permanent):
+    """A copy of the journal that cannot be read."""
+
+
+_DECODERS = {1: msgspec.json.Decoder(JournalState)}
+"""One for each version ever released."""
+
+
+def encode_journal(sequence: int, state: JournalState) -> bytes:
+    """A copy as it stands on disk."""
+    body = msgspec.json.encode(state)
+    return f"{MAGIC} {VERSION} {sequence} {hashlib.sha256(body).hexdigest()}\n".encode() + body
+
+
+def decode_journal(data: bytes) -> tuple[int, JournalState]:
+    """Sequence number and state of a copy. Raises Damaged that says how."""
+    header, _, body = data.partition(b"\n")
+    words = header.decode("ascii", errors="replace").split(" ")
+    if len(words) != 4 or words[0] != MAGIC or not (words[1].isdigit() and words[2].isdigit()):
+        raise Damaged("its first line is not that of a journal")
+    if hashlib.sha256(body).hexdigest() != words[3]:
+        raise Damaged("its checksum does not match")
+    decoder = _DECODERS.get(int(words[1]))
+    if decoder is None:
+        raise Damaged(
+            f"its version {words[1]} is not known", advice=f"run a driver that knows it (this knows {VERSION})"
+        )
+    try:
+        return int(words[2]), decoder.decode(body)
+    except msgspec.DecodeError as error:
+        raise Damaged(f"its content does not fit: {error}") from error

@@ -1,0 +1,110 @@
+"""Calls that may hang, each in a thread of its own with a deadline.
+
+A call that hangs takes its thread with it: the thread is given up and counted, and while it is out nothing else is
+tried on the same GPU. So a GPU costs at most one lost thread, and never another GPU's time.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from partita_plugins.errors import Retryable
+
+T = TypeVar("T")
+
+THREADS_MAX = 64
+"""Calls in progress on all GPUs together."""
+
+NODE = ""
+"""In place of a GPU's UUID: the call is about the whole node."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadlines:
+    """How long the engine waits, in seconds. The kubelet gives all claims of a pod 45 s."""
+
+    call_seconds: float = 15.0
+    """One call of the backend. Destroying a GPU instance takes seconds, a look-up by UUID up to ten."""
+
+    discover_seconds: float = 30.0
+    validate_seconds: float = 20.0
+    lock_seconds: float = 40.0
+    """For GPUs that another claim is being prepared on, and for another call of the same claim."""
+
+
+class _Job(Generic[T]):
+    """One call: what it is, and how it ended."""
+
+    def __init__(self, act: Callable[[], T]) -> None:
+        self.act = act
+        self.future: Future[T] = Future()
+        self.done = threading.Event()
+        self.given_up = False
+
+
+class Hung(Retryable):
+    """A call did not come back within its deadline, or an earlier one on the same GPU is still out."""
+
+    def __init__(self, message: str, *, gpu_uuid: str, first: bool) -> None:
+        super().__init__(message, delay_seconds=10.0, advice="look for NVRM lines in the kernel log; reset the GPU")
+        self.gpu_uuid = gpu_uuid
+        self.first = first
+        """This very call hung; False: an earlier one did."""
+
+
+class Workers:
+    """Runs calls on GPUs with deadlines. Thread-safe."""
+
+    def __init__(self, threads_max: int = THREADS_MAX) -> None:
+        self._slots = threading.BoundedSemaphore(threads_max)
+        self._lock = threading.Lock()
+        self._out: dict[str, str] = {}
+
+    def hung(self) -> dict[str, str]:
+        """GPUs with a call that is still out, and its name."""
+        with self._lock:
+            return dict(self._out)
+
+    def call(self, gpu_uuid: str, name: str, act: Callable[[], T], deadline_seconds: float) -> T:
+        """The result of `act`, or what it raised. Raises Hung after the deadline; `act` may still take effect later."""
+        with self._lock:
+            if gpu_uuid in self._out:
+                raise Hung(f"{self._out[gpu_uuid]} still hangs on {gpu_uuid or 'the node'}", gpu_uuid=gpu_uuid, first=False)
+        if not self._slots.acquire(timeout=deadline_seconds):
+            raise Retryable(f"{name}: too many calls in progress", delay_seconds=2.0)
+        job = _Job(act)
+        thread = threading.Thread(target=self._run, args=(job, gpu_uuid), name=f"partita-{name}", daemon=True)
+        try:
+            thread.start()
+            if not job.done.wait(deadline_seconds) and self._give_up(job, gpu_uuid, name):
+                raise Hung(
+                    f"{name} on {gpu_uuid or 'the node'} did not come back within {deadline_seconds:g} s",
+                    gpu_uuid=gpu_uuid,
+                    first=True,
+                )
+        finally:
+            self._slots.release()
+        return job.future.result()
+
+    def _run(self, job: _Job[T], gpu_uuid: str) -> None:
+        try:
+            job.future.set_result(job.act())
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is awaited
+            job.future.set_exception(error)
+        with self._lock:
+            if job.given_up:
+                self._out.pop(gpu_uuid, None)
+            job.done.set()
+
+    def _give_up(self, job: _Job[T], gpu_uuid: str, name: str) -> bool:
+        """Count the thread as lost, unless it came back at the last moment."""
+        with self._lock:
+            if job.done.is_set():
+                return False
+            job.given_up = True
+            self._out[gpu_uuid] = name
+            return True

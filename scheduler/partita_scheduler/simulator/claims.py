@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 
 from partita_plugins.testing.kubeapi import Json, KubeApi
 from partita_plugins.testing.objects import name_of, namespace_of, owner_reference
-from partita_plugins.wire.resource import Allocation, DeviceClass, DeviceConfig, ResourceClaim
+from partita_plugins.wire.resource import (
+    Allocation,
+    AllocationResult,
+    DeviceAllocation,
+    DeviceClass,
+    DeviceConfig,
+    ResourceClaim,
+)
 from partita_scheduler.assume import EXTENDED_CLAIM_ANNOTATION
+from partita_scheduler.policy_claims import classes_by_resource
 
 
 def decoded(obj: Json, as_: type[Any]) -> Any:
@@ -20,10 +30,11 @@ def decoded(obj: Json, as_: type[Any]) -> Any:
 
 def written(allocation: Allocation, claim: ResourceClaim, classes: Mapping[str, DeviceClass], node: str) -> Json:
     """An allocation as status.allocation: with the node it is bound to, and configuration of classes and claim."""
-    devices = allocation.devices
+    results = [_shared(result) for result in allocation.devices.results]
+    devices = DeviceAllocation(results=results, config=_configs(allocation, claim, classes))
     full = msgspec.structs.replace(
         allocation,
-        devices=msgspec.structs.replace(devices, config=devices.config or _configs(allocation, claim, classes)),
+        devices=devices,
         node_selector=allocation.node_selector or _only(node),
     )
     found: Json = msgspec.json.decode(msgspec.json.encode(full))
@@ -34,25 +45,27 @@ def make_extended_claim(api: KubeApi, pod: Json, allocation: Allocation, classes
     """The claim for a pod's plain extended resources, and its mapping in the pod's status.
 
     Requests are named "container-0-request-0": the place of the container (init containers first), and of the
-    resource among the container's.
+    resource among all that the container asks for.
     """
-    served = {found.spec.extended_resource_name: name for name, found in classes.items()}
-    granted = {result.request for result in allocation.devices.results}
+    counts = Counter(result.request for result in allocation.devices.results)
+    served = classes_by_resource(classes)
     requests, mappings = [], []
-    spec = pod["spec"]
-    for index, container in enumerate([*(spec.get("initContainers") or []), *spec["containers"]]):
-        resources = container.get("resources") or {}
-        wanted = {**(resources.get("requests") or {}), **(resources.get("limits") or {})}
-        for place, resource in enumerate(sorted(name for name in wanted if name in served)):
-            request = f"container-{index}-request-{place}"
-            if request in granted:
-                exactly = {"deviceClassName": served[resource], "count": int(wanted[resource])}
-                requests.append({"name": request, "exactly": exactly})
-                mappings.append({"containerName": container["name"], "resourceName": resource, "requestName": request})
+    for index, container in enumerate([*(pod["spec"].get("initContainers") or []), *pod["spec"]["containers"]]):
+        for place, resource in enumerate(_asked(container)):
+            name = f"container-{index}-request-{place}"
+            if count := counts.get(name):
+                exactly = {"deviceClassName": served[resource].metadata.name, "count": count}
+                requests.append({"name": name, "exactly": exactly})
+                mappings.append({"containerName": container["name"], "resourceName": resource, "requestName": name})
     claim = api.create(_extended(pod, requests))
     status = {"extendedResourceClaimStatus": {"resourceClaimName": name_of(claim), "requestMappings": mappings}}
     api.patch("Pod", name_of(pod), {"status": status}, namespace_of(pod), subresource="status")
     return claim
+
+
+def _asked(container: Json) -> list[str]:
+    resources = container.get("resources") or {}
+    return sorted({*(resources.get("requests") or {}), *(resources.get("limits") or {})})
 
 
 def _extended(pod: Json, requests: list[Json]) -> Json:
@@ -85,6 +98,11 @@ def _class_of(claim: ResourceClaim, request: str) -> str:
             if option.name == alternative:
                 return option.device_class_name
     return ""
+
+
+def _shared(result: AllocationResult) -> AllocationResult:
+    """A share of a device has a name of its own."""
+    return msgspec.structs.replace(result, share_id=str(uuid4())) if result.consumed_capacity else result
 
 
 def _only(node: str) -> Json:

@@ -21,7 +21,7 @@ def server() -> Iterator[ApiServer]:
 @pytest.fixture
 def api_client(server: ApiServer, tmp_path: Path) -> Iterator[client.ApiClient]:
     path = server.write_kubeconfig(tmp_path / "kubeconfig")
-    with config.new_client_from_config(str(path)) as made:
+    with config.new_client_from_config(str(path)) as made:  # type: ignore[no-untyped-call]
         yield made
 
 

@@ -28,6 +28,7 @@ OVERLAY = ROOT / "manifests" / "overlays" / "e2e"
 STANZA = ROOT / "manifests" / "scheduler-stanza" / "kube-scheduler-config.yaml"
 IMAGE = "partita.dev/partita:dev"
 SYSTEM = "partita-system"
+EXTENDER_HOST = "partita-scheduler.partita-system.svc"  # serverName of the stanza
 VERSIONS = ("1.37", "1.36")
 MACHINES = {"node-a": "hgx-h100", "node-b": "hgx-h100"}
 
@@ -72,7 +73,8 @@ def _install(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     certificates = folder / "certificates"
     folder.mkdir(parents=True)
-    _run(_script("partita-scheduler"), "certificates", "--out", certificates, "--host", "127.0.0.1")
+    hosts = ("--host", "127.0.0.1", "--host", EXTENDER_HOST)
+    _run(_script("partita-scheduler"), "certificates", "--out", certificates, *hosts)
     for node, machine in MACHINES.items():
         _kubectl("label", "node", node, f"gpu.partita.dev/simulated-machine={machine}", "--overwrite")
     _kubectl("apply", "-f", str(ROOT / "manifests" / "base" / "namespace.yaml"))

@@ -21,6 +21,7 @@ from partita_driver.options import Options, StateLock, open_backend, open_strate
 from partita_driver.pool import PoolInputs, Published, broken_devices
 from partita_driver.publisher import Publisher
 from partita_driver.settings_watch import SettingsWatch
+from partita_driver.simulated_machine import with_machine
 from partita_driver.status import StatusWriter
 from partita_driver.switched import Quarantine, SwitchedValidator
 from partita_driver.upkeep import allocated_devices, claim_exists
@@ -62,7 +63,7 @@ class Driver:
             on_change=lambda _: self._publisher.request(),
             report=self._status.settings_refused,
         )
-        self._backend = open_backend(options)
+        self._backend = open_backend(with_machine(options, self._api))
         validator = open_validator(options.validator, self._backend)
         self._validator = SwitchedValidator(validator, self._validates_in_prepare) if validator else None
         self._engine: ClaimEngine

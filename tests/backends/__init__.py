@@ -1,0 +1,1 @@
+"""Device backends: the contract over every machine, and what only simulated hardware can show."""

@@ -1,0 +1,1 @@
+"""Sharing strategies: devices to hardware steps, pure values."""

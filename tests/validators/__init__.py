@@ -1,0 +1,1 @@
+"""Validators: what they find, what they overlook, and that they say so."""

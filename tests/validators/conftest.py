@@ -1,0 +1,39 @@
+"""Simulated H100s with little memory, and their devices as a validator is told of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from partita_plugins.backends.simulated import SimulatedBackend, open_backend
+from partita_plugins.contracts import ValidationTarget
+from partita_plugins.model.mig import Placement
+from partita_plugins.validators.reference import ReferenceValidator
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> SimulatedBackend:
+    return open_backend(tmp_path, "hgx-h100", seed="node-a", words=2**19)
+
+
+@pytest.fixture
+def validator(node: SimulatedBackend) -> ReferenceValidator:
+    return ReferenceValidator(node)
+
+
+@pytest.fixture
+def whole(node: SimulatedBackend) -> ValidationTarget:
+    """A whole GPU."""
+    gpu = node.discover().gpus[0]
+    return ValidationTarget(gpu=gpu, instance=None, memory_mib=gpu.memory_mib, multiprocessors=gpu.multiprocessors)
+
+
+@pytest.fixture
+def partition(node: SimulatedBackend) -> ValidationTarget:
+    """A 3g in the upper half of another GPU."""
+    gpu = node.discover().gpus[1]
+    node.set_mig_mode(gpu.uuid, enabled=True)
+    made = node.create_gpu_instance(gpu.uuid, 9, Placement(4, 4))
+    node.create_compute_instance(gpu.uuid, made.gpu_instance_id)
+    return ValidationTarget(gpu=gpu, instance=node.gpu_instances(gpu.uuid)[0], memory_mib=40448, multiprocessors=60)

@@ -1,0 +1,139 @@
+"""The reference validator finds what is broken in the device it was given, and nothing else."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from partita_plugins import registry
+from partita_plugins.backends.simulated import (
+    GpuLost,
+    MissingMultiprocessor,
+    SimulatedBackend,
+    StuckBit,
+    WrongMemorySize,
+)
+from partita_plugins.contracts import Depth, ValidationTarget
+from partita_plugins.errors import BackendError
+from partita_plugins.testing.contracts.validator import ValidatorContract
+from partita_plugins.validators.reference import FINDINGS_MAX, ReferenceValidator
+
+WORDS = 2**19
+
+
+class TestWholeGpu(ValidatorContract):
+    """The validator contract on a whole GPU."""
+
+    @pytest.fixture
+    def target(self, whole: ValidationTarget) -> ValidationTarget:
+        return whole
+
+
+class TestPartition(ValidatorContract):
+    """The validator contract on a MIG partition."""
+
+    @pytest.fixture
+    def target(self, partition: ValidationTarget) -> ValidationTarget:
+        return partition
+
+
+def test_it_is_installed_under_its_name() -> None:
+    assert registry.load("partita.validators", "reference") is ReferenceValidator
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(word=st.integers(0, WORDS - 1), bit=st.integers(0, 31), value=st.integers(0, 1))
+def test_full_finds_any_stuck_bit_wherever_it_is(
+    *, node: SimulatedBackend, validator: ReferenceValidator, whole: ValidationTarget, word: int, bit: int, value: int
+) -> None:
+    fault_id = node.faults.plant(StuckBit(gpu_uuid=whole.gpu.uuid, word=word, bit=bit, value=value))
+    result = validator.validate(whole, Depth.FULL, 30.0)
+    node.faults.lift(fault_id)
+    assert result.findings[0] == f"bit {bit} of word {word:#x} reads {value}, expected {1 - value}"
+    assert result.memory_coverage == 1.0
+
+
+def test_a_stuck_bit_fails_the_partition_that_covers_it_and_no_other(
+    node: SimulatedBackend, validator: ReferenceValidator, partition: ValidationTarget
+) -> None:
+    uuid = partition.gpu.uuid
+    outside = node.faults.plant(StuckBit(gpu_uuid=uuid, word=WORDS // 2 - 1, bit=4))
+    other_gpu = node.faults.plant(StuckBit(gpu_uuid=node.discover().gpus[2].uuid, word=WORDS // 2 + 9, bit=4))
+    assert validator.validate(partition, Depth.FULL, 10.0).passed
+    assert outside != other_gpu
+    node.faults.plant(StuckBit(gpu_uuid=uuid, word=WORDS // 2 + 100_000, bit=4))
+    found = validator.validate(partition, Depth.FULL, 10.0).findings
+    assert len(found) == 1
+    assert found[0].startswith(f"bit 4 of word {100_000:#x} reads 1")
+
+
+def test_two_bits_of_one_word_are_told_as_one_word(
+    node: SimulatedBackend, validator: ReferenceValidator, whole: ValidationTarget
+) -> None:
+    for bit in range(32):
+        node.faults.plant(StuckBit(gpu_uuid=whole.gpu.uuid, word=70_000, bit=bit, value=0))
+    found = validator.validate(whole, Depth.FULL, 10.0).findings
+    assert found
+    assert all(finding.startswith("word 0x11170 reads 0x00000000, expected 0x") for finding in found)
+
+
+def test_findings_are_bounded(node: SimulatedBackend, validator: ReferenceValidator, whole: ValidationTarget) -> None:
+    for word in range(40):
+        node.faults.plant(StuckBit(gpu_uuid=whole.gpu.uuid, word=word * 11_000, bit=0))
+    assert len(validator.validate(whole, Depth.FULL, 10.0).findings) == FINDINGS_MAX
+
+
+def test_a_wrong_operand_shows_in_the_arithmetic(
+    node: SimulatedBackend, validator: ReferenceValidator, whole: ValidationTarget
+) -> None:
+    """Operands live in the device's memory: word 5 belongs to the first factor."""
+    node.faults.plant(StuckBit(gpu_uuid=whole.gpu.uuid, word=5, bit=12))
+    found = validator.validate(whole, Depth.FULL, 10.0).findings
+    assert [finding.split(":")[0].split(" of ")[0] for finding in found] == [
+        "bit 12",
+        "matrix product",
+        "multiply-add chain",
+    ]
+
+
+def test_figures_below_the_promise_are_found_at_either_depth(
+    node: SimulatedBackend, validator: ReferenceValidator, partition: ValidationTarget
+) -> None:
+    node.faults.plant(WrongMemorySize(gpu_uuid=partition.gpu.uuid, missing_mib=256, memory_slice=5))
+    node.faults.plant(MissingMultiprocessor(gpu_uuid=partition.gpu.uuid, memory_slice=6))
+    for depth in Depth:
+        assert validator.validate(partition, depth, 10.0).findings == (
+            "the device has 40192 MiB of memory, 40448 were promised",
+            "the device has 59 multiprocessors, 60 were promised",
+        )
+
+
+def test_quick_takes_less_than_a_tenth_of_a_second(validator: ReferenceValidator, whole: ValidationTarget) -> None:
+    """The best of five: other work on the machine is not the validator's."""
+    assert min(validator.validate(whole, Depth.QUICK, 10.0).seconds for _ in range(5)) < 0.1
+
+
+def test_a_deadline_that_is_too_short_is_told_as_coverage(node: SimulatedBackend, whole: ValidationTarget) -> None:
+    """A clock that ticks a millisecond at each look: the memory pass ends by count, not by luck."""
+    ticks = itertools.count()
+    hasty = ReferenceValidator(node, clock=lambda: next(ticks) / 1000)
+    result = hasty.validate(whole, Depth.FULL, 0.02)
+    assert result.passed
+    assert 0 < result.memory_coverage < 1
+
+
+def test_no_time_at_all_is_no_coverage_and_no_crash(node: SimulatedBackend, whole: ValidationTarget) -> None:
+    ticks = itertools.count()
+    result = ReferenceValidator(node, clock=lambda: float(next(ticks))).validate(whole, Depth.FULL, 0.5)
+    assert result.memory_coverage == 0.0
+
+
+def test_a_device_that_cannot_be_opened_is_an_error_not_a_finding(
+    node: SimulatedBackend, validator: ReferenceValidator, whole: ValidationTarget
+) -> None:
+    node.faults.plant(GpuLost(gpu_uuid=whole.gpu.uuid))
+    with pytest.raises(BackendError, match="GPU_IS_LOST"):
+        validator.validate(whole, Depth.QUICK, 10.0)

@@ -142,6 +142,6 @@ def test_one_odd_pod_keeps_no_other_from_being_explained() -> None:
             raise ValueError("odd")
         return decide(view, pod, names)
 
-    found.world.policy.decide = picky  # type: ignore[method-assign]
+    found.world.policy.decide = picky  # type: ignore[method-assign, assignment]
     assert found.explainer.step() == 1
     assert found.world.counted("explainer_events_total", result="failed") == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 
 from partita_plugins.errors import InvalidInput
@@ -69,7 +70,7 @@ def test_twenty_thousand_long_names_fit_into_the_bound() -> None:
 def test_preemption_passes_victims_through() -> None:
     victims = {"n1": {"Pods": [{"UID": "u-2"}], "NumPDBViolations": 1}}
     answer = parse_preemption(raw(Pod=POD, NodeNameToVictims=None, NodeNameToMetaVictims=victims))
-    assert json.loads(protocol.msgspec.json.encode(answer)) == {"NodeNameToMetaVictims": victims}
+    assert json.loads(msgspec.json.encode(answer)) == {"NodeNameToMetaVictims": victims}
 
 
 def test_full_victims_are_answered_by_uid() -> None:

@@ -1,0 +1,204 @@
+"""The plugin: the fleet's map from slices and claims, and the answer to "why"."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+import pytest
+from click.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from partita_plugins.backends.catalog import machine
+from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware, offered_devices, shape_of
+from partita_plugins.testing.apiserver import ApiServer
+from partita_plugins.wire import DRIVER_NAME, pool_name
+from partita_plugins.wire.device_names import format_name
+from partita_plugins.wire.offer import encode_counter_sets, encode_device
+from partita_plugins.wire.resource import (
+    Allocation,
+    AllocationResult,
+    ConsumerReference,
+    DeviceAllocation,
+    ObjectMeta,
+    Pool,
+    ResourceClaim,
+    ResourceClaimStatus,
+    ResourceSlice,
+    ResourceSliceSpec,
+    Taint,
+)
+from partita_scheduler.kubectl.draw import draw_map
+from partita_scheduler.kubectl.fleet import fleet
+from partita_scheduler.kubectl.main import main
+from partita_scheduler.simulator import EmbeddedScheduler
+from partita_scheduler.view import ClusterView
+from tests.scheduler.edge.cluster import api_server, claim, device_class, node, pod, whole_gpus
+
+HARDWARE = SlottedHardware(hardware=machine("dgx-a100-40"), slots=tuple(range(8)))
+SHAPES = frozenset({"1g", "1g-double", "2g", "3g", "4g", "7g"})
+DEVICES = offered_devices(HARDWARE, Offer(mig_shapes=SHAPES, shared=True, group_sizes=frozenset({2, 4, 8})))
+POOL = Pool(name=pool_name("n1"))
+
+
+def view_with(taken: Sequence[tuple[OfferedDevice, str]], taints: Sequence[Taint] = ()) -> ClusterView:
+    """One machine, and for each taken device a claim of that name with one pod."""
+    encoded = [msgspec.structs.replace(encode_device(device, HARDWARE), taints=list(taints)) for device in DEVICES]
+    spec = ResourceSliceSpec(driver=DRIVER_NAME, pool=POOL, node_name="n1", devices=encoded)
+    counters = ResourceSliceSpec(
+        driver=DRIVER_NAME, pool=POOL, node_name="n1", shared_counters=encode_counter_sets(HARDWARE)
+    )
+    claims = {}
+    for device, name in taken:
+        shared = {"memory": "10Gi"} if device.kind is DeviceKind.SHARED else {}
+        result = AllocationResult(
+            request="main",
+            driver=DRIVER_NAME,
+            pool=POOL.name,
+            device=format_name(device, HARDWARE.gpus),
+            consumed_capacity=shared,
+        )
+        status = ResourceClaimStatus(
+            allocation=Allocation(devices=DeviceAllocation(results=[result])),
+            reserved_for=[ConsumerReference(resource="pods", name=f"pod-of-{name}", uid="u")],
+        )
+        claims["team", name] = ResourceClaim(metadata=ObjectMeta(name=name, namespace="team"), status=status)
+    slices = (ResourceSlice(spec=counters), ResourceSlice(spec=spec))
+    return ClusterView(slices={"n1": slices}, claims=claims)
+
+
+def device(kind: DeviceKind, slots: tuple[int, ...], shape: str = "", start: int = 0) -> OfferedDevice:
+    place = (shape, start) if shape else None
+    return next(found for found in DEVICES if (found.kind, found.slots, _place(found)) == (kind, slots, place))
+
+
+def _place(found: OfferedDevice) -> tuple[str, int] | None:
+    return (shape_of(found.profile), found.placement.start) if found.profile and found.placement else None
+
+
+def test_the_map_draws_partitions_shares_groups_and_whose_pods_have_them() -> None:
+    taken = [
+        (device(DeviceKind.MIG, (0,), "3g", 4), "three"),
+        (device(DeviceKind.MIG, (0,), "1g", 2), "one"),
+        (device(DeviceKind.SHARED, (1,)), "share"),
+        (device(DeviceKind.GROUP, (2, 3)), "pair"),
+        (device(DeviceKind.GPU, (4,)), "whole"),
+    ]
+    lines = draw_map(fleet(view_with(taken))).splitlines()
+    assert lines[0].startswith("n1  8 x NVIDIA A100")
+    assert lines[1].startswith("  GPU 0  [..#.####]")
+    assert "3g at 4        team/pod-of-three  (claim team/three)" in "\n".join(lines)
+    assert "1g at 2        team/pod-of-one" in "\n".join(lines)
+    assert "shared 10Gi    team/pod-of-share" in "\n".join(lines)
+    assert sum("group of 2     team/pod-of-pair" in line for line in lines) == 2
+    assert "whole          team/pod-of-whole" in "\n".join(lines)
+    assert sum(line.endswith("free") for line in lines) == 3
+
+
+def test_a_tainted_gpu_is_shown_as_such() -> None:
+    fault = Taint(key="gpu.partita.dev/fault", value="stuck-bit", effect="NoExecute")
+    assert "tainted: gpu.partita.dev/fault=stuck-bit:NoExecute" in draw_map(fleet(view_with([], [fault])))
+
+
+def test_no_slices_is_said_in_words() -> None:
+    assert "is the driver running" in draw_map(fleet(ClusterView()))
+
+
+def test_what_other_drivers_publish_is_not_ours_to_draw() -> None:
+    other = ResourceSlice(spec=ResourceSliceSpec(driver="other", pool=Pool(name="n9"), node_name="n9"))
+    assert fleet(ClusterView(slices={"n9": (other,)})) == ()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from([d for d in DEVICES if d.placement]), max_size=12))
+def test_drawn_cells_are_the_memory_slices_of_the_placements(wanted: list[OfferedDevice]) -> None:
+    """Partitions that do not overlap take each cell once; the map shows exactly those cells."""
+    taken: list[tuple[OfferedDevice, str]] = []
+    cells: dict[int, set[int]] = {}
+    for number, found in enumerate(wanted):
+        assert found.placement is not None
+        own = set(range(found.placement.start, found.placement.start + found.placement.size))
+        if not own & cells.setdefault(found.slots[0], set()):
+            cells[found.slots[0]] |= own
+            taken.append((found, f"c{number}"))
+    (drawn,) = fleet(view_with(taken))
+    assert {gpu.slot: set(gpu.used) for gpu in drawn.gpus} == {slot: cells.get(slot, set()) for slot in range(8)}
+
+
+Cluster = tuple[ApiServer, Path]
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    with api_server(tmp_path) as (server, _):
+        for name in ("a", "b"):
+            server.create(node(name))
+        server.create(whole_gpus("a"))
+        server.create(device_class())
+        yield server, tmp_path / "kubeconfig"
+
+
+def call(cluster: Cluster, *args: str) -> str:
+    result = CliRunner().invoke(main, list(args), env={"KUBECONFIG": str(cluster[1])})
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_map_reads_the_cluster_of_the_kubeconfig(cluster: Cluster) -> None:
+    cluster[0].create(claim("wish"))
+    cluster[0].create(pod("train", "wish"))
+    EmbeddedScheduler(cluster[0]).step()
+    assert "default/train" in call(cluster, "map")
+    found = json.loads(call(cluster, "map", "--json"))
+    assert [gpu["holdings"] != [] for gpu in found[0]["gpus"]].count(True) == 1
+
+
+def test_why_names_the_nodes_that_fit_and_those_that_do_not(cluster: Cluster) -> None:
+    cluster[0].create(claim("wish"))
+    cluster[0].create(pod("train", "wish"))
+    text = call(cluster, "why", "train")
+    assert text.startswith("default/train: Pending\nclaim wish: not allocated\n  a  score 10")
+    assert "\n  b  no: " in text
+
+
+def test_why_says_in_one_line_that_no_node_can_take_the_pod(cluster: Cluster) -> None:
+    cluster[0].create(claim("wish", count=5))
+    cluster[0].create(pod("train", "wish"))
+    assert "no node can take it: " in call(cluster, "why", "pod/train", "-n", "default")
+
+
+def test_why_shows_the_devices_of_a_placed_pod_with_their_last_validation(cluster: Cluster) -> None:
+    cluster[0].create(claim("wish"))
+    cluster[0].create(pod("train", "wish"))
+    EmbeddedScheduler(cluster[0]).step()
+    made = cluster[0].get("ResourceClaim", "wish", "default")
+    (result,) = made["status"]["allocation"]["devices"]["results"]
+    condition = {
+        "type": "Validated",
+        "status": "True",
+        "reason": "Full",
+        "message": "all 80Gi written and read",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    found = {key: result[key] for key in ("driver", "pool", "device")} | {"conditions": [condition]}
+    cluster[0].update({**made, "status": {**made["status"], "devices": [found]}}, subresource="status")
+    text = call(cluster, "why", "train")
+    assert f"claim wish: {result['pool']}/{result['device']} on a" in text
+    assert f"  {result['device']}: Validated=True Full all 80Gi written and read" in text
+    assert text.endswith("nothing of this pod is waiting for GPUs\n")
+
+
+def test_a_pod_that_is_not_there_is_one_line_with_advice(cluster: Cluster) -> None:
+    result = CliRunner().invoke(main, ["why", "ghost"], env={"KUBECONFIG": str(cluster[1])})
+    assert result.exit_code == 1
+    assert result.output == "Error: there is no pod default/ghost; give its namespace with -n\n"
+
+
+def test_version_works_without_a_cluster(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["version"], env={"KUBECONFIG": str(tmp_path / "none")})
+    assert result.exit_code == 0
+    assert "kubectl-partita " in result.output
+    assert "no cluster" in result.output

@@ -1,0 +1,115 @@
+"""The extender's command line, and the real process from start to SIGTERM."""
+
+from __future__ import annotations
+
+import signal
+import ssl
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from partita_scheduler.main import main
+from tests.scheduler.edge.cluster import api_server
+
+
+def call(*args: str) -> str:
+    result = CliRunner().invoke(main, list(args))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def test_the_stanza_is_what_kube_scheduler_needs_to_go_on_without_us() -> None:
+    (extender,) = yaml.safe_load(call("stanza"))["extenders"]
+    assert extender["ignorable"] is True
+    assert extender["nodeCacheCapable"] is True
+    assert extender["weight"] == 5
+    assert "managedResources" not in extender
+    assert "bindVerb" not in extender
+    assert extender["enableHTTPS"] is True
+    assert set(extender["tlsConfig"]) == {"caFile", "certFile", "keyFile"}
+
+
+@pytest.mark.parametrize(("args", "weight"), [(("--preset", "mild"), 1), (("--weight", "7"), 7)])
+def test_the_weight_may_be_chosen(args: tuple[str, ...], weight: int) -> None:
+    assert yaml.safe_load(call("stanza", *args))["extenders"][0]["weight"] == weight
+
+
+def test_plain_http_has_no_tls_settings() -> None:
+    (extender,) = yaml.safe_load(call("stanza", "--url", "http://127.0.0.1:8888"))["extenders"]
+    assert "tlsConfig" not in extender
+
+
+def test_certificates_are_named_once_made_and_refused_the_second_time(tmp_path: Path) -> None:
+    made = call("certificates", "--out", str(tmp_path), "--host", "localhost").split()
+    assert [Path(path).name for path in made] == [
+        "ca.crt",
+        "ca.key",
+        "server.crt",
+        "server.key",
+        "client.crt",
+        "client.key",
+    ]
+    again = CliRunner().invoke(main, ["certificates", "--out", str(tmp_path), "--host", "localhost"])
+    assert again.exit_code == 1
+    assert "already has" in again.output
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (["run", "--listen", "0.0.0.0:1"], "--tls-cert"),
+        (["run", "--listen", "nowhere"], "HOST:PORT"),
+        (["run", "--tls-cert", __file__], "together"),
+        (["stanza", "--url", "ftp://x"], "https://HOST:PORT"),
+        (["certificates", "--out", "unused"], "--host NAME"),
+    ],
+)
+def test_mistakes_are_one_line_with_the_next_action(args: list[str], says: str, tmp_path: Path) -> None:
+    kubeconfig = tmp_path / "kubeconfig"
+    with api_server(tmp_path):
+        result = CliRunner().invoke(main, args, env={"PARTITA_RUN_KUBECONFIG": str(kubeconfig)})
+    assert result.exit_code == 1
+    assert says in result.output
+    assert "Traceback" not in result.output
+
+
+def test_help_teaches_the_three_steps() -> None:
+    text = call("--help")
+    assert all(f"partita-scheduler {step}" in text for step in ("certificates", "stanza", "run"))
+
+
+def test_the_process_becomes_ready_and_leaves_on_sigterm(tmp_path: Path) -> None:
+    call("certificates", "--out", str(tmp_path / "pki"), "--host", "127.0.0.1")
+    with api_server(tmp_path):
+        args = [sys.executable, "-m", "partita_scheduler", "run", "--kubeconfig", str(tmp_path / "kubeconfig")]
+        args += ["--listen", "127.0.0.1:0", "--tls-cert", f"{tmp_path}/pki/server.crt"]
+        args += ["--tls-key", f"{tmp_path}/pki/server.key", "--client-ca", f"{tmp_path}/pki/ca.crt"]
+        process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        try:
+            address = next(line.split()[-1] for line in process.stderr if line.startswith("listening on "))
+            context = ssl.create_default_context(cafile=f"{tmp_path}/pki/ca.crt")
+            context.load_cert_chain(f"{tmp_path}/pki/client.crt", f"{tmp_path}/pki/client.key")
+            assert _ready(f"https://{address}/readyz", context)
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(15) == 0
+        finally:
+            process.kill()
+            process.stderr.close()
+            process.wait()
+
+
+def _ready(url: str, context: ssl.SSLContext) -> bool:
+    for _ in range(200):
+        try:
+            with urllib.request.urlopen(url, context=context, timeout=5) as answer:
+                return bool(answer.status == 200)
+        except urllib.error.HTTPError as error:
+            error.close()
+    return False

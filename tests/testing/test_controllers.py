@@ -164,3 +164,17 @@ def test_controllers_run_by_themselves(api: ApiServer) -> None:
         while not len(api.list("Pod")):
             assert api.store.wait(None, version, 5.0)
             version = api.store.revision
+
+
+def test_pods_that_are_refused_are_said_at_their_owner(api: ApiServer, controllers: Controllers) -> None:
+    body = deployment(1)
+    body["spec"]["template"]["spec"]["containers"] = [{"name": "NOT A NAME"}]
+    api.create(body)
+    for _ in range(3):
+        controllers.step()
+    (event,) = api.list("Event")
+    assert (event["reason"], event["involvedObject"]["kind"], event["count"] > 1) == (
+        "FailedCreate",
+        "ReplicaSet",
+        True,
+    )

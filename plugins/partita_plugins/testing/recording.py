@@ -12,9 +12,20 @@ MESSAGE_MAX = 1024
 
 
 def record_event(
-    api: KubeApi, about: Json, *, reason: str, message: str, component: str, kind: str = "Warning", host: str = ""
+    api: KubeApi,
+    about: Json,
+    *,
+    reason: str,
+    message: str,
+    component: str,
+    kind: str = "Warning",
+    host: str = "",
+    once: bool = False,
 ) -> None:
-    """Write an event about an object, or count it up. A refusal is swallowed: a cluster goes on without its events."""
+    """Write an event about an object, or count it up; `once` leaves the count, for those who look at every change.
+
+    A refusal is swallowed: a cluster goes on without its events.
+    """
     metadata, message = about["metadata"], message[:MESSAGE_MAX]
     namespace = metadata.get("namespace") or "default"
     content = f"{metadata.get('uid')}\0{reason}\0{message}\0{component}"
@@ -29,7 +40,7 @@ def record_event(
     try:
         api.create(event)
     except ApiError as error:
-        if error.reason == "AlreadyExists":
+        if error.reason == "AlreadyExists" and not once:
             _count_up(api, name, namespace, now)
 
 

@@ -35,6 +35,11 @@ class ApiError(Exception):
         self.details = details or {}
         self.causes = causes
 
+    @property
+    def advice(self) -> str:
+        """What is to be changed; the same for every generated name."""
+        return "; ".join(f"{cause.field}: {cause.message}" for cause in self.causes) or self.message
+
     def status(self) -> Json:
         details = dict(self.details)
         if self.causes:

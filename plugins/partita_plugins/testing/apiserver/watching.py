@@ -23,7 +23,7 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 def watch(
     store: Store, resource: Resource, namespace: str, options: ListOptions, ended: Callable[[], bool]
 ) -> Iterator[bytes]:
-    """One event per line; an empty one on every tick without news. Raises ApiError(410) before the first line."""
+    """One event per line; an empty one on every tick without news. From a version too old: one ERROR event."""
     selects = options.selects(resource)
     with store.lock:
         initial: list[Stored] = []
@@ -36,7 +36,10 @@ def watch(
             version = store.revision
         else:
             version = int(options.resource_version)
-            store.changes(resource.storage, version)
+            try:
+                store.changes(resource.storage, version)
+            except ApiError as error:  # as on a real server: the watch opens, and its only event says so
+                return iter([_line("ERROR", encode(error.status()))])
     return _lines(
         store, resource, options, namespace=namespace, ended=ended, selects=selects, initial=initial, version=version
     )

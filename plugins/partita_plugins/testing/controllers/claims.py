@@ -61,8 +61,8 @@ def _make_claim(api: LocalApi, pod: Json, entry: Json) -> str:
         kind = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceClaim"}
         return name_of(api.create({**kind, "metadata": metadata, "spec": template["spec"]["spec"]}))
     except ApiError as error:
-        message = f"PodResourceClaim {entry['name']}: resource claim template {template_name!r}: {error.message}"
-        record_event(api, pod, reason="FailedResourceClaimCreation", message=message, component=COMPONENT)
+        message = f"PodResourceClaim {entry['name']}: resource claim template {template_name!r}: {error.advice}"
+        record_event(api, pod, reason="FailedResourceClaimCreation", message=message, component=COMPONENT, once=True)
         return ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
 from types import TracebackType
 from typing import Self
@@ -30,6 +31,7 @@ IDLE_SECONDS = 1.0
 """The controllers look again at least so often, for what depends on time alone."""
 
 SETTLE_STEPS_MAX = 50
+REFUSALS_KEPT = 100
 
 
 class Controllers:
@@ -38,6 +40,8 @@ class Controllers:
     def __init__(self, api: LocalApi, controllers: tuple[Controller, ...] = CONTROLLERS) -> None:
         self._api = api
         self._controllers = controllers
+        self.refusals: deque[str] = deque(maxlen=REFUSALS_KEPT)
+        """The latest refusals by the API server; conflicts among them are normal."""
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -47,8 +51,7 @@ class Controllers:
             try:
                 controller(self._api)
             except ApiError as error:
-                if error.code not in (403, 404, 409):
-                    raise
+                self.refusals.append(f"{controller.__name__}: {error}")
 
     def settle(self) -> None:
         """Step until nothing changes any more."""

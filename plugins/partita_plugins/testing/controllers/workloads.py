@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from partita_plugins.testing.apiserver import LocalApi
+from partita_plugins.testing.apiserver import ApiError, LocalApi
 from partita_plugins.testing.apiserver.selectors import labels_of
 from partita_plugins.testing.apiserver.store import encode
 from partita_plugins.testing.kubeapi import Json
@@ -18,6 +18,7 @@ from partita_plugins.testing.objects import (
     owner_uids,
     uid_of,
 )
+from partita_plugins.testing.recording import record_event
 
 HASH_LABEL = "pod-template-hash"
 
@@ -48,7 +49,8 @@ def run_replicasets(api: LocalApi) -> None:
         owned = [pod for pod in _owned_by(replicaset, pods) if is_active(pod)]
         missing = replicaset["spec"]["replicas"] - len(owned)
         for _ in range(missing):
-            api.create(_pod(replicaset))
+            if not _create(api, replicaset, _pod(replicaset)):
+                break
         for pod in sorted(owned, key=is_ready)[: max(0, -missing)]:
             api.delete("Pod", name_of(pod), namespace_of(pod))
         ready = sum(map(is_ready, owned))
@@ -71,12 +73,24 @@ def run_daemonsets(api: LocalApi) -> None:
         for node in sorted(wanted - owned.keys()):
             pod = _pod(daemonset)
             pod["spec"]["nodeName"] = node
-            api.create(pod)
+            _create(api, daemonset, pod)
         for node in owned.keys() - wanted:
             api.delete("Pod", name_of(owned[node]), namespace_of(daemonset))
         ready = sum(is_ready(pod) for node, pod in owned.items() if node in wanted)
         counts = {"desiredNumberScheduled": len(wanted), "currentNumberScheduled": len(owned), "numberReady": ready}
         _set_status(api, daemonset, counts)
+
+
+def _create(api: LocalApi, owner: Json, pod: Json) -> bool:
+    """Whether the pod was taken; where not, an event of its owner says why."""
+    try:
+        api.create(pod)
+    except ApiError as error:
+        message = f"Error creating: {error.advice}"
+        component = f"{owner['kind'].lower()}-controller"
+        record_event(api, owner, reason="FailedCreate", message=message, component=component, once=True)
+        return False
+    return True
 
 
 def _owned_by(owner: Json, objects: list[Json]) -> list[Json]:

@@ -42,10 +42,13 @@ class CdiFolder:
         applied: set[Path] = set()
         for name in wanted:
             ((path, spec, device),) = found[name]
-            if path not in applied:  # the edits of the file itself count once, with its first device
-                applied.add(path)
-                edits.add(spec.get("containerEdits") or {})
-            edits.add(device.get("containerEdits") or {})
+            try:
+                if path not in applied:  # the edits of the file itself count once, with its first device
+                    applied.add(path)
+                    edits.add(spec.get("containerEdits") or {})
+                edits.add(device.get("containerEdits") or {})
+            except (AttributeError, KeyError, TypeError) as error:
+                raise CdiError(f"CDI device injection failed: {path} has invalid containerEdits: {error!r}") from error
 
     def _specs(self) -> Iterable[tuple[Path, Json]]:
         """Files that parse. A runtime skips the others, so that one driver's mistake does not stop another's pods."""

@@ -108,9 +108,11 @@ class Driver:
 
     def run(self) -> None:
         """Serve until stop() is called from a signal handler or another thread."""
-        self.start()
-        self._stopping.wait()
-        self._stop_parts()
+        try:
+            self.start()
+            self._stopping.wait()
+        finally:
+            self._stop_parts()
 
     def stop(self) -> None:
         """Ask run() to end."""

@@ -18,7 +18,10 @@ from partita_plugins.model.mig import Placement
 log = structlog.get_logger(__name__)
 
 WAIT_SECONDS = 5.0
-"""Longest wait for an event; stopping takes as long."""
+"""Longest wait for an event."""
+
+STOP_SECONDS = 0.2
+"""A thread that waits for events holds nothing: it is left behind."""
 
 LOOK_SECONDS = 15.0
 """Between looks at faults and at the hardware as a whole."""
@@ -75,7 +78,7 @@ class HealthWatch:
         self.recovery.start()
 
     def stop(self) -> None:
-        self.events.stop(self._wait_seconds + 1.0)
+        self.events.stop(STOP_SECONDS)
         self.recovery.stop()
 
     def step_events(self) -> float:

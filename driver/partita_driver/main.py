@@ -6,13 +6,13 @@ import logging
 import signal
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import structlog
 
-from partita_driver.cleanup import clean_up
 from partita_driver.options import Options, open_backend
 from partita_driver.settings import SHAPES
 from partita_driver.show import as_json, as_table, contents_of
@@ -20,16 +20,18 @@ from partita_plugins.errors import PartitaError
 from partita_plugins.model.offer import Offer, SlottedHardware
 
 DEFAULTS = Options(node_name="")
+Command = Callable[..., Any]
+Decorator = Callable[[Command], Command]
 LEVELS = ("debug", "info", "warning", "error")
 
 
-def _option(*names: str, env: tuple[str, ...] = (), **more: Any) -> Any:
+def _option(*names: str, env: tuple[str, ...] = (), **more: Any) -> Decorator:
     """An option whose default may also come from PARTITA_<NAME>."""
     own = "PARTITA_" + names[0].removeprefix("--").replace("-", "_").upper()
     return click.option(*names, envvar=[own, *env], show_envvar=True, show_default=True, **more)
 
 
-def _directory(name: str, default: Path | None, text: str) -> Any:
+def _directory(name: str, default: Path | None, text: str) -> Decorator:
     kind = click.Path(file_okay=False, path_type=Path)
     return _option(name, default=default, type=kind, help=text, callback=_absolute)
 
@@ -38,7 +40,7 @@ def _absolute(_context: click.Context, _parameter: click.Parameter, value: Path 
     return value.absolute() if value else None
 
 
-def _backend_options(command: Any) -> Any:
+def _backend_options(command: Command) -> Command:
     for option in (
         _directory("--simulated-dir", None, "Where the simulated hardware lives  [default: STATE_DIR/simulated]"),
         _option("--machine", default="", help="Machine of the simulated backend, such as hgx-h100."),
@@ -48,7 +50,7 @@ def _backend_options(command: Any) -> Any:
     return command
 
 
-def _node_options(command: Any) -> Any:
+def _node_options(command: Command) -> Command:
     for option in (
         _option("--pod-uid", env=("POD_UID",), default="", help="UID of this pod: two instances side by side."),
         _option("--kubeconfig", default="", help="How to reach the API server  [default: the pod's own account]"),
@@ -83,7 +85,7 @@ def cli() -> None:
 @_option("--health-address", default="", help="Standard gRPC health service over TCP, as host:port.")
 @_option("--log-level", default="info", type=click.Choice(LEVELS), help="What is worth a line.")
 @_option("--log-json/--log-text", default=not sys.stderr.isatty(), help="One JSON object a line, or text.")
-def run(log_level: str, log_json: bool, **options: Any) -> None:
+def run(*, log_level: str, log_json: bool, **options: Any) -> None:
     """Serve this node's kubelet until SIGTERM.
 
     \b
@@ -91,7 +93,7 @@ def run(log_level: str, log_json: bool, **options: Any) -> None:
       partita-driver run --node-name a --backend simulated --machine dgx-a100-80 --kubeconfig kc \\
         --state-dir /tmp/a/state --cdi-dir /tmp/a/cdi --plugin-dir /tmp/a/plugin --registry-dir /tmp/a/registry
     """
-    # The command that only prints devices needs neither gRPC nor the API client.
+    # `devices` needs neither gRPC nor the API client, whose import takes longer than its work.
     from partita_driver.app import Driver  # noqa: PLC0415
 
     _configure_logs(log_level, as_json=log_json)
@@ -104,7 +106,7 @@ def run(log_level: str, log_json: bool, **options: Any) -> None:
 @cli.command()
 @_node_options
 @click.option("--force", is_flag=True, help="Also take back what prepared claims hold: their pods lose their devices.")
-def cleanup(force: bool, **options: Any) -> None:
+def cleanup(*, force: bool, **options: Any) -> None:
     """Remove what the driver left on this node: partitions, CDI files, sockets, slices, its memory.
 
     \b
@@ -112,6 +114,8 @@ def cleanup(force: bool, **options: Any) -> None:
       kubectl delete daemonset -n partita-system partita-driver
       partita-driver cleanup --node-name $(hostname)
     """
+    from partita_driver.cleanup import clean_up  # noqa: PLC0415
+
     _configure_logs("error", as_json=False)
     rows = list(clean_up(Options(**options), force=force))
     width = max(len(row.kind) for row in rows)
@@ -130,6 +134,7 @@ def cleanup(force: bool, **options: Any) -> None:
 @click.option("--groups", default="", help="Sizes of groups, comma-separated: 2, 4, 8.")
 @click.option("--json", "json_", is_flag=True, help="The slices' contents as JSON.")
 def devices(
+    *,
     backend: str,
     machine: str,
     simulated_dir: Path | None,

@@ -81,6 +81,7 @@ class Publisher:
         self._watch = Reflector(api, RESOURCE_SLICES, ResourceSlice, self._mirror.seen, fieldSelector=selector)
         self._done = threading.Condition()
         self._asked = self._answered = 0
+        self._ready = False
         self._features = ALL_FEATURES
         self._accepted: dict[str, Accepted] = {}
         self._generation = 0
@@ -102,7 +103,7 @@ class Publisher:
     @property
     def ready(self) -> bool:
         """Has the API server ever had all that it should from this process?"""
-        return self._answered > 0
+        return self._ready
 
     @property
     def features(self) -> Features:
@@ -134,7 +135,7 @@ class Publisher:
                 return pause
             self._failures = 0
             with self._done:
-                self._answered = max(self._answered, ticket, 1)
+                self._answered, self._ready = ticket, True
                 self._done.notify_all()
             return self._withdraw_seconds / 6 if self._leaving else RESYNC_SECONDS
 

@@ -111,7 +111,8 @@ def _bind(server: Any, path: Path) -> None:
         raise Permanent(
             f"cannot make the socket {path}: {error.strerror}", advice="run as root on a node with a kubelet"
         ) from error
-    if not _add_port(server, f"unix://{path}"):
+    # With "unix://" gRPC counts the two slashes as part of the path, which may have 107 bytes.
+    if not _add_port(server, f"unix:{path}"):
         raise Permanent(f"cannot listen on {path}", advice="check that no other instance of the driver runs there")
 
 

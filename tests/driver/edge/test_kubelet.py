@@ -63,7 +63,7 @@ class Served:
     registered: list[int]
 
     def channel(self, path: Path | None = None) -> Any:
-        return grpc.insecure_channel(f"unix://{path or self.sockets.plugin}")
+        return grpc.insecure_channel(f"unix:{path or self.sockets.plugin}")
 
     def call(self, verb: str, *names: str, version: str = "v1", timeout: float = 10) -> Any:
         messages: Any = VERSIONS[version]
@@ -90,8 +90,8 @@ class Served:
 
 
 @contextmanager
-def served(directory: Path, **options: str) -> Iterator[Served]:
-    sockets = socket_paths(DRIVER, directory / "registry", directory / "plugin")
+def served(directory: Path, *, plugin: str = "plugin", **options: str) -> Iterator[Served]:
+    sockets = socket_paths(DRIVER, directory / "registry", directory / plugin)
     handler, registered = Handler(), []
     server = KubeletServer(
         driver=DRIVER, sockets=sockets, claims=handler, on_registered=lambda: registered.append(1), **options
@@ -298,6 +298,13 @@ def test_socket_names_fit_the_kernel_s_limit(registry: str, pod_uid: str, regist
     assert found.registrar.name.endswith("-reg.sock")
     assert found.plugin.name == plugin
     assert len(str(found.registrar).encode()) <= MAX_SOCKET_PATH_BYTES
+
+
+def test_a_socket_of_the_greatest_length_is_served(tmp_path: Path) -> None:
+    room = MAX_SOCKET_PATH_BYTES - len(str(tmp_path / "dra.sock")) - 1
+    with served(tmp_path, plugin="p" * room) as world:
+        assert len(str(world.sockets.plugin)) == MAX_SOCKET_PATH_BYTES
+        assert world.prepare("a").claims["uid-a"].error == ""
 
 
 def test_a_directory_too_deep_for_any_socket_is_refused() -> None:

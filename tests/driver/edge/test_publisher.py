@@ -145,6 +145,15 @@ def test_publish_now_gives_up_at_its_deadline_and_the_loop_goes_on(tmp_path: Pat
         assert [device.name for device in world.devices().values() if device.taints]
 
 
+def test_publish_now_waits_for_a_pool_decided_after_the_call(tmp_path: Path) -> None:
+    with pooled(tmp_path, H100, Offer(whole=True)) as world:
+        publisher = world.publisher()
+        assert eventually(lambda: publisher.ready)
+        world.inputs = replace(world.inputs, faults=(fault_on(H100, 0),))
+        assert publisher.publish_now(5)
+        assert [device.name for device in world.devices().values() if device.taints]
+
+
 def test_a_lost_answer_to_a_create_does_no_harm(tmp_path: Path) -> None:
     with pooled(tmp_path, H100) as world:
         world.server.faults.plant(HttpFault(method="POST", path="resourceslices", times=2, drop=True, after=True))

@@ -1,0 +1,237 @@
+"""The driver put together, with the claim engine played by a fake: start, readiness, faults, stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from partita_driver.app import Driver
+from partita_driver.engine import PreparedClaim, PreparedDevice
+from partita_driver.faults import Fault
+from partita_driver.options import Options, StateLock
+from partita_plugins.errors import Retryable
+from partita_plugins.kubelet_api import dra_v1_pb2, health_v1_pb2, registration_pb2
+from partita_plugins.model.mig import Placement
+from partita_plugins.model.offer import SlottedHardware
+from partita_plugins.testing.apiserver import ApiServer
+from partita_plugins.wire import FAULT_TAINT_KEY
+from partita_plugins.wire.resource import ResourceClaim
+from tests.driver.edge.test_claims import DEVICE
+from tests.driver.edge.worlds import NODE, eventually, fault_on
+
+
+class FakeEngine:
+    """The claim engine's interface over a dictionary. The last one made is `latest`."""
+
+    latest: FakeEngine
+    start_failures = 0
+
+    def __init__(self, *, backend: Any, on_fault: Callable[[Fault], None], **_: Any) -> None:
+        self._backend, self._on_fault = backend, on_fault
+        self._faults: list[Fault] = []
+        self.unprepared: list[str] = []
+        self.findings: tuple[str, ...] = ("the journal was damaged",)
+        self.reconciled = 0
+        FakeEngine.latest = self
+
+    def start(self) -> None:
+        if FakeEngine.start_failures:
+            FakeEngine.start_failures -= 1
+            raise Retryable("no GPU list", delay_seconds=0.01)
+        hardware = self._backend.discover()
+        self.node = SlottedHardware(hardware=hardware, slots=tuple(range(len(hardware.gpus))))
+
+    def refresh(self) -> bool:
+        return False
+
+    def prepare(self, _claim: ResourceClaim) -> tuple[PreparedDevice, ...]:
+        return (DEVICE,)
+
+    def unprepare(self, claim_uid: str) -> None:
+        self.unprepared.append(claim_uid)
+
+    def reconcile(self) -> None:
+        self.reconciled += 1
+
+    def reconcile_claims(self, exists: Callable[[str, str, str], bool]) -> tuple[str, ...]:
+        return () if exists("default", "train", "uid-1") else ("uid-1",)
+
+    def faults(self) -> tuple[Fault, ...]:
+        return tuple(self._faults)
+
+    def add_fault(self, fault: Fault) -> None:
+        self._faults.append(fault)
+        self._on_fault(fault)
+
+    def revalidate(self, _fault: Fault) -> bool:
+        return False
+
+    def prepared(self) -> Mapping[str, PreparedClaim]:
+        return {}
+
+    claims = prepared
+
+    def foreign_placements(self) -> frozenset[tuple[int, Placement]]:
+        return frozenset()
+
+
+@dataclass
+class Running:
+    driver: Driver
+    options: Options
+    thread: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.thread = threading.Thread(target=self.driver.run, daemon=True)
+        self.thread.start()
+
+    def stop(self) -> None:
+        self.driver.stop()
+        self.thread.join(15)
+        assert not self.thread.is_alive()
+
+    def channel(self, path: Path) -> Any:
+        return grpc.insecure_channel(f"unix:{path}")
+
+    def register(self) -> None:
+        status = registration_pb2.RegistrationStatus(plugin_registered=True)
+        with self.channel(self.options.registry_dir / "gpu.partita.dev-reg.sock") as channel:
+            channel.unary_unary(
+                "/pluginregistration.Registration/NotifyRegistrationStatus",
+                request_serializer=registration_pb2.RegistrationStatus.SerializeToString,
+                response_deserializer=registration_pb2.RegistrationStatusResponse.FromString,
+            )(status, timeout=5)
+
+    def unprepare(self, uid: str) -> str:
+        request = dra_v1_pb2.NodeUnprepareResourcesRequest(claims=[dra_v1_pb2.Claim(uid=uid)])
+        with self.channel(self.options.plugin_dir / "dra.sock") as channel:
+            answer = channel.unary_unary(
+                "/k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin/NodeUnprepareResources",
+                request_serializer=dra_v1_pb2.NodeUnprepareResourcesRequest.SerializeToString,
+                response_deserializer=dra_v1_pb2.NodeUnprepareResourcesResponse.FromString,
+            )(request, timeout=5)
+        return str(answer.claims[uid].error)
+
+
+@contextmanager
+def running(directory: Path, server: ApiServer, pod_uid: str = "") -> Iterator[Running]:
+    options = Options(
+        node_name=NODE,
+        backend="simulated",
+        machine="hgx-h100",
+        state_dir=directory / "state",
+        cdi_dir=directory / "cdi",
+        plugin_dir=directory / "plugin",
+        registry_dir=directory / "registry",
+        kubeconfig=str(server.write_kubeconfig(directory / "kubeconfig")),
+        http_address="127.0.0.1:0",
+        pod_uid=pod_uid,
+    )
+    world = Running(Driver(options), options)
+    yield world
+    world.stop()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
+    monkeypatch.setattr("partita_driver.app.ClaimEngine", FakeEngine)
+    with ApiServer() as made:
+        made.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "labels": {}}})
+        yield made
+
+
+def tainted(server: ApiServer) -> set[str]:
+    return {
+        device["name"]
+        for entry in server.list("ResourceSlice").items
+        for device in entry["spec"].get("devices", [])
+        if any(taint["key"] == FAULT_TAINT_KEY for taint in device.get("taints", []))
+    }
+
+
+def test_ready_means_registered_and_published(tmp_path: Path, server: ApiServer) -> None:
+    with running(tmp_path, server) as world:
+        assert eventually(lambda: len(server.list("ResourceSlice").items) == 2)
+        assert eventually(lambda: ["not registered" in why for why in world.driver.not_ready()] == [True])
+        world.register()
+        assert eventually(lambda: world.driver.not_ready() == [])
+        assert eventually(lambda: [e["reason"] for e in server.list("Event").items] == ["PartitaStateDamaged"])
+    assert not (world.options.plugin_dir / "dra.sock").exists()
+    assert not (world.options.registry_dir / "gpu.partita.dev-reg.sock").exists()
+    assert len(server.list("ResourceSlice").items) == 2, "a stopping driver leaves its slices"
+
+
+def test_without_an_api_server_unprepare_is_served_and_the_driver_is_not_ready(
+    tmp_path: Path, server: ApiServer
+) -> None:
+    server.stop()
+    with running(tmp_path, server) as world:
+        assert eventually((world.options.registry_dir / "gpu.partita.dev-reg.sock").exists)
+        assert world.unprepare("uid-9") == ""
+        assert FakeEngine.latest.unprepared == ["uid-9"]
+        world.register()
+        assert any("API server" in why for why in world.driver.not_ready())
+        server.start()
+        assert eventually(lambda: world.driver.not_ready() == [], 10)
+
+
+def test_a_fault_is_in_the_slices_and_in_the_health_stream_when_add_fault_returns(
+    tmp_path: Path, server: ApiServer
+) -> None:
+    with running(tmp_path, server) as world:
+        assert eventually(lambda: len(server.list("ResourceSlice").items) == 2)
+        engine = FakeEngine.latest
+        engine.add_fault(fault_on(engine.node, 4))
+        name = f"gpu-{engine.node.gpus[4].pci_label}"
+        assert tainted(server) == {name}
+        with world.channel(world.options.plugin_dir / "dra.sock") as channel:
+            stream = channel.unary_stream(
+                "/v1.DRAResourceHealth/NodeWatchResources",
+                request_serializer=health_v1_pb2.NodeWatchResourcesRequest.SerializeToString,
+                response_deserializer=health_v1_pb2.NodeWatchResourcesResponse.FromString,
+            )(health_v1_pb2.NodeWatchResourcesRequest(), timeout=5)
+            listed = {entry.device.device_name: entry for entry in next(stream).devices}
+            stream.cancel()
+        assert len(listed) == 8
+        assert {device for device, entry in listed.items() if entry.health == health_v1_pb2.UNHEALTHY} == {name}
+        assert listed[name].message == "bit 7 of word 0x10 reads 1"
+
+
+def test_hardware_that_cannot_be_read_yet_is_tried_again(tmp_path: Path, server: ApiServer) -> None:
+    FakeEngine.start_failures = 2
+    with running(tmp_path, server):
+        assert eventually(lambda: len(server.list("ResourceSlice").items) == 2)
+
+
+def test_during_a_rolling_update_the_second_instance_stands_by_until_the_first_is_gone(
+    tmp_path: Path, server: ApiServer
+) -> None:
+    first = StateLock(tmp_path / "state")
+    assert first.try_acquire()
+    with running(tmp_path, server, pod_uid="11111111-2222-3333-4444-555555555555") as world:
+        registry = world.options.registry_dir
+        assert not eventually(lambda: any(registry.glob("*-reg.sock")), 0.3)
+        assert world.driver.not_ready() == [], "or the first would never be told to go"
+        first.release()
+        assert eventually(lambda: any(registry.glob("*-reg.sock")))
+
+
+def test_settings_change_what_is_published(tmp_path: Path, server: ApiServer) -> None:
+    with running(tmp_path, server):
+        assert eventually(lambda: len(server.list("ResourceSlice").items) == 2)
+        server.create(
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": {"name": "partita-nodes", "namespace": "partita-system"},
+                "data": {"nodes.yaml": "nodes: [{offer: {mig: all}}]"},
+            }
+        )
+        assert eventually(lambda: len(server.list("ResourceSlice").items) > 2)

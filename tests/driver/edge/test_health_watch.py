@@ -1,0 +1,116 @@
+"""Events of the hardware become faults, and faults are tried again with growing pauses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from partita_driver.faults import Fault
+from partita_driver.health_watch import HealthWatch, faults_from
+from partita_plugins.contracts import DeviceBackend
+from partita_plugins.errors import BackendError, NvmlCode
+from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.mig import Placement
+
+
+@pytest.mark.parametrize(
+    ("event", "expected"),
+    [
+        (HealthEvent(gpu_uuid="g", kind="xid", xid=13), []),
+        (HealthEvent(gpu_uuid="g", kind="xid", xid=43), []),
+        (HealthEvent(gpu_uuid="g", kind="xid", xid=79), [("xid-79", "NoExecute", None)]),
+        (HealthEvent(gpu_uuid="g", kind="xid", xid=63), [("xid-63", "NoSchedule", None)]),
+        (HealthEvent(gpu_uuid="g", kind="gpu-lost"), [("gpu-lost", "NoExecute", None)]),
+        (
+            HealthEvent(gpu_uuid="g", kind="ecc", placements=(Placement(0, 1), Placement(4, 4))),
+            [("ecc", "NoSchedule", Placement(0, 1)), ("ecc", "NoSchedule", Placement(4, 4))],
+        ),
+        (HealthEvent(gpu_uuid="g", kind="thermal"), [("thermal", "NoSchedule", None)]),
+    ],
+)
+def test_an_event_s_faults(event: HealthEvent, expected: list[tuple[str, str, Placement | None]]) -> None:
+    found = faults_from(event, 1.0)
+    assert [(fault.reason, fault.effect, fault.placement) for fault in found] == expected
+    assert all(fault.message for fault in found)
+
+
+@dataclass
+class Keeper:
+    known: list[Fault] = field(default_factory=list)
+    passes: bool = False
+    tried: list[str] = field(default_factory=list)
+    refreshed: int = 0
+    hardware_changed: bool = False
+
+    def faults(self) -> tuple[Fault, ...]:
+        return tuple(self.known)
+
+    def add_fault(self, fault: Fault) -> None:
+        self.known.append(fault)
+
+    def revalidate(self, fault: Fault) -> bool:
+        self.tried.append(fault.reason)
+        if self.passes:
+            self.known.remove(fault)
+        return self.passes
+
+    def refresh(self) -> bool:
+        self.refreshed += 1
+        return self.hardware_changed
+
+
+@dataclass
+class Backend:
+    events: list[HealthEvent | BackendError]
+
+    def wait_events(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
+        event = self.events.pop(0)
+        if isinstance(event, BackendError):
+            raise event
+        return (event,)
+
+
+def watch(keeper: Keeper, *events: HealthEvent | BackendError, **options: Any) -> tuple[HealthWatch, list[int]]:
+    changes: list[int] = []
+    backend = cast("DeviceBackend", Backend(list(events)))
+    return HealthWatch(backend, keeper, lambda: changes.append(1), **options), changes
+
+
+def test_a_lost_gpu_is_quarantined_and_the_hardware_looked_at() -> None:
+    keeper = Keeper()
+    made, changes = watch(keeper, HealthEvent(gpu_uuid="g", kind="gpu-lost"))
+    assert made.step_events() == 0.0
+    assert [fault.reason for fault in keeper.known] == ["gpu-lost"]
+    assert (keeper.refreshed, changes) == (1, [1])
+
+
+def test_a_backend_that_cannot_tell_is_asked_again_later() -> None:
+    made, changes = watch(Keeper(), BackendError(NvmlCode.UNKNOWN, "no events"), wait_seconds=0.1)
+    assert made.step_events() > 0
+    assert changes == []
+
+
+def test_a_fault_is_tried_again_until_it_passes() -> None:
+    keeper = Keeper(known=[Fault(gpu_uuid="g", reason="validation", message="m")])
+    made, changes = watch(keeper, again_seconds=(0.0, 0.0))
+    made.step_recovery()
+    made.step_recovery()
+    assert (keeper.tried, changes) == (["validation"] * 2, [])
+    keeper.passes = True
+    made.step_recovery()
+    assert (keeper.known, changes) == ([], [1])
+
+
+def test_a_fresh_fault_is_not_tried_at_once() -> None:
+    keeper = Keeper(known=[Fault(gpu_uuid="g", reason="validation", message="m")], passes=True)
+    made, _ = watch(keeper, again_seconds=(60.0, 60.0))
+    made.step_recovery()
+    assert keeper.tried == []
+
+
+def test_gpus_that_come_or_go_are_published() -> None:
+    made, changes = watch(Keeper(hardware_changed=True))
+    made.step_recovery()
+    assert changes == [1]

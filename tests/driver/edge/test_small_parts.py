@@ -1,0 +1,148 @@
+"""Loop, metrics endpoint, state lock, validator switch, command line."""
+
+from __future__ import annotations
+
+import json
+import threading
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import cast
+
+import pytest
+from click.testing import CliRunner
+
+from partita_driver.loop import Loop
+from partita_driver.main import cli
+from partita_driver.metrics import HttpEndpoint, Metrics
+from partita_driver.options import StateLock
+from partita_driver.switched import SwitchedValidator
+from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
+from partita_plugins.errors import Permanent, Retryable
+from tests.driver.edge.worlds import eventually
+
+
+def test_a_loop_goes_on_after_a_step_that_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("partita_driver.loop.ERROR_PAUSE_SECONDS", (0.01, 0.02))
+    steps: list[int] = []
+
+    def step() -> float:
+        steps.append(1)
+        if len(steps) < 3:
+            raise RuntimeError("planted")
+        return 60.0
+
+    loop = Loop("test", step)
+    loop.start()
+    assert eventually(lambda: len(steps) == 3)
+    loop.wake()
+    assert eventually(lambda: len(steps) == 4)
+    assert loop.stop()
+
+
+def test_a_wake_during_a_step_is_for_the_next_one() -> None:
+    inside, go, steps = threading.Event(), threading.Event(), []
+
+    def step() -> float:
+        steps.append(1)
+        inside.set()
+        go.wait(5)
+        return 60.0
+
+    loop = Loop("test", step)
+    loop.start()
+    inside.wait(5)
+    loop.wake()
+    go.set()
+    assert eventually(lambda: len(steps) == 2)
+    assert loop.stop()
+
+
+def get(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def test_metrics_and_probes_are_served() -> None:
+    metrics = Metrics()
+    metrics.claim_done("prepare", "ok", 0.02)
+    metrics.set_prepared(["mig", "mig", "gpu"])
+    metrics.set_prepared(["mig"])
+    endpoint = HttpEndpoint(
+        "127.0.0.1:0", {"/metrics": lambda: (200, metrics.text()), "/readyz": lambda: (503, b"not registered\n")}
+    )
+    endpoint.start()
+    status, text = get(endpoint.port, "/metrics")
+    assert status == 200
+    assert 'partita_claims_total{result="ok",verb="prepare"} 1.0' in text
+    assert 'partita_prepared_devices{kind="mig"} 1.0' in text
+    assert 'kind="gpu"' not in text
+    assert get(endpoint.port, "/readyz?verbose") == (503, "not registered\n")
+    assert get(endpoint.port, "/nothing")[0] == 404
+    endpoint.stop()
+
+
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:99999", "192.0.2.1:1", ""])
+def test_an_address_that_cannot_be_served_is_an_error_with_advice(address: str) -> None:
+    with pytest.raises(Permanent, match="--http-address"):
+        HttpEndpoint(address, {})
+
+
+def test_one_process_owns_a_state_folder(tmp_path: Path) -> None:
+    first, second = StateLock(tmp_path / "state"), StateLock(tmp_path / "state")
+    assert first.try_acquire()
+    with pytest.raises(Retryable, match="is in use"):
+        second.acquire()
+    first.release()
+    assert second.try_acquire()
+    second.release()
+
+
+class Failing:
+    name = "failing"
+
+    def validate(self, target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
+        return ValidationResult(method=self.name, depth=depth, seconds=0.0, findings=("broken",))
+
+
+def test_settings_switch_validation_off_but_never_for_a_quarantine() -> None:
+    wanted = True
+    switched = SwitchedValidator(Failing(), lambda: wanted)
+    target = cast("ValidationTarget", None)
+    assert not switched.validate(target, Depth.QUICK, 1.0).passed
+    wanted = False
+    assert switched.validate(target, Depth.QUICK, 1.0).passed
+    with switched.forced():
+        assert not switched.validate(target, Depth.QUICK, 1.0).passed
+    assert switched.validate(target, Depth.QUICK, 1.0).passed
+
+
+def test_devices_prints_what_a_machine_would_publish() -> None:
+    run = CliRunner().invoke(cli, ["devices", "--machine", "hgx-h100", "--mig", "1g,3g", "--json"])
+    assert run.exit_code == 0, run.output
+    slices = json.loads(run.output)
+    assert [len(entry["devices"]) for entry in slices] == [0, 64, 16]
+    assert slices[1]["devices"][0]["attributes"]["type"] == {"string": "gpu"}
+    table = CliRunner().invoke(cli, ["devices", "--machine", "a30-x4"]).output
+    assert "4 devices in 2 slices" in table
+
+
+def test_the_command_line_says_what_is_wrong_and_what_can_be_chosen() -> None:
+    wrong = CliRunner().invoke(cli, ["devices", "--machine", "hgx-h100", "--mig", "9g"])
+    assert wrong.exit_code == 2
+    assert "9g: choose from 1g" in wrong.output
+    unknown = CliRunner().invoke(cli, ["devices", "--machine", "toaster"])
+    assert "choose one of" in str(unknown.exception)
+    nameless = CliRunner().invoke(cli, ["run"], env={"NODE_NAME": ""})
+    assert "NODE_NAME" in nameless.output
+
+
+@pytest.mark.parametrize("command", ["run", "cleanup", "devices"])
+def test_every_command_teaches_by_example(command: str) -> None:
+    run = CliRunner().invoke(cli, [command, "--help"])
+    assert run.exit_code == 0
+    assert "partita-driver " in run.output.partition("\n\n")[2]

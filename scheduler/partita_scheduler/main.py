@@ -25,7 +25,7 @@ from partita_scheduler.watch import STALE_SECONDS
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
-@click.group(cls=Plain, context_settings={"auto_envvar_prefix": "PARTITA", "show_default": True})
+@click.group(cls=Plain, context_settings={"show_default": True})
 @click.version_option(package_name="partita")
 def main() -> None:
     """Partita's scheduler extender: puts GPU pods where their devices fit best.
@@ -36,11 +36,11 @@ def main() -> None:
     3. partita-scheduler run --listen 0.0.0.0:8888 \\
          --tls-cert pki/server.crt --tls-key pki/server.key --client-ca pki/ca.crt
 
-    Every option can be set in the environment: --listen of run is PARTITA_RUN_LISTEN.
+    Options of run can be set in the environment: --listen is PARTITA_LISTEN.
     """
 
 
-@main.command()
+@main.command(context_settings={"auto_envvar_prefix": "PARTITA"})
 @click.option("--kubeconfig", type=EXISTING, help="File with the way to the API server; else the pod's own account.")
 @click.option("--listen", default="127.0.0.1:8888", help="HOST:PORT for kube-scheduler. Not loopback: needs TLS.")
 @click.option("--health-listen", help="HOST:PORT for plain /healthz, /readyz and /metrics: probes have no certificate.")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from cheroot.server import HTTPConnection
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server as WsgiServer
 
@@ -26,6 +27,7 @@ BACKLOG = 128
 SOCKET_SECONDS = 10
 """A client that goes silent in the middle of a request is dropped after this."""
 
+HANDSHAKE_SECONDS = 2
 DRAIN_SECONDS = 5
 
 
@@ -64,16 +66,54 @@ class Address:
 
 
 class _Adapter(BuiltinSSLAdapter):
-    """TLS 1.2 or newer with a client certificate required; the handshake comes with the first read."""
+    """TLS 1.2 or newer with a client certificate required. Renewed files count from the next connection on."""
 
     def __init__(self, tls: Tls) -> None:
         context = server_context(tls)
         super().__init__(str(tls.certificate), str(tls.key))
         self.context = context
+        self._tls, self._made_from = tls, _changed_at(tls)
 
     def wrap(self, sock: Any) -> tuple[Any, dict[str, str]]:
+        self._reload()
         wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
         return wrapped, {"wsgi.url_scheme": "https", "HTTPS": "on"}
+
+    def _reload(self) -> None:
+        found = _changed_at(self._tls)
+        if found == self._made_from:
+            return
+        self._made_from = found
+        try:
+            self.context = server_context(self._tls)
+            log.info("certificates read again")
+        except InvalidInput as error:
+            log.warning("the old certificates stay in use", error=str(error))
+
+
+def _changed_at(tls: Tls) -> tuple[int, ...]:
+    try:
+        return tuple(path.stat().st_mtime_ns for path in (tls.certificate, tls.key, tls.client_ca))
+    except OSError:
+        return ()  # being replaced: looked at again with the next connection
+
+
+class _Connection(HTTPConnection):
+    """Does the TLS handshake in the worker, once, and ends quietly where it fails."""
+
+    _greeted = False
+
+    def communicate(self) -> bool:
+        if isinstance(self.socket, ssl.SSLSocket) and not self._greeted:
+            try:
+                self.socket.settimeout(HANDSHAKE_SECONDS)
+                self.socket.do_handshake()
+                self.socket.settimeout(SOCKET_SECONDS)
+            except OSError as error:
+                log.info("TLS refused", client=self.remote_addr, error=str(error))
+                return False
+            self._greeted = True
+        return bool(super().communicate())  # type: ignore[no-untyped-call]
 
 
 def server_context(tls: Tls) -> ssl.SSLContext:
@@ -93,6 +133,7 @@ def server_context(tls: Tls) -> ssl.SSLContext:
 
 
 class _Server(WsgiServer):
+    ConnectionClass = _Connection
     nodelay = True
     max_request_header_size = 64 * 1024
 

@@ -73,7 +73,7 @@ def test_certificates_are_named_once_made_and_refused_the_second_time(tmp_path: 
 def test_mistakes_are_one_line_with_the_next_action(args: list[str], says: str, tmp_path: Path) -> None:
     kubeconfig = tmp_path / "kubeconfig"
     with api_server(tmp_path):
-        result = CliRunner().invoke(main, args, env={"PARTITA_RUN_KUBECONFIG": str(kubeconfig)})
+        result = CliRunner().invoke(main, args, env={"PARTITA_KUBECONFIG": str(kubeconfig)})
     assert result.exit_code == 1
     assert says in result.output
     assert "Traceback" not in result.output

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
+import shutil
 import socket
 import ssl
 import stat
@@ -134,6 +136,41 @@ def test_a_client_that_never_ends_its_handshake_keeps_nobody_waiting(start: Star
         assert time.monotonic() - began < 3
         connection.close()
         silent.close()
+
+
+def test_more_half_open_clients_than_threads_only_delay(start: Start, pki: Path) -> None:
+    address = start(tls_of(pki), threads=2)
+    with contextlib.ExitStack() as stack:
+        for _ in range(3):
+            halfway = stack.enter_context(socket.create_connection((address.host, address.port)))
+            halfway.sendall(b"\x16\x03\x01\x02\x00\x01")
+        context = client_context(pki, certificate=True)
+        connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=9)
+        assert post(connection, "filter", body(make_pod(), "a"))[0] == 200
+        connection.close()
+
+
+def test_renewed_certificates_count_from_the_next_connection_on(start: Start, tmp_path: Path) -> None:
+    write_certificates(tmp_path / "in-use", ("127.0.0.1",))
+    write_certificates(tmp_path / "renewed", ("127.0.0.1",))
+    address = start(tls_of(tmp_path / "in-use"))
+    for name in ("server.crt", "server.key", "ca.crt"):
+        (tmp_path / "renewed" / name).replace(tmp_path / "in-use" / name)
+    shutil.copy(tmp_path / "in-use" / "ca.crt", tmp_path / "renewed")
+    context = client_context(tmp_path / "renewed", certificate=True)
+    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=5)
+    assert post(connection, "filter", body(make_pod(), "a"))[0] == 200
+    connection.close()
+
+
+def test_a_half_written_renewal_leaves_the_old_certificates_in_use(start: Start, tmp_path: Path) -> None:
+    write_certificates(tmp_path / "pki", ("127.0.0.1",))
+    address = start(tls_of(tmp_path / "pki"))
+    context = client_context(tmp_path / "pki", certificate=True)
+    (tmp_path / "pki" / "server.crt").write_text("half")
+    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=5)
+    assert post(connection, "filter", body(make_pod(), "a"))[0] == 200
+    connection.close()
 
 
 def test_a_body_over_the_bound_is_refused_before_it_is_sent(start: Start) -> None:

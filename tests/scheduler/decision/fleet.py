@@ -81,8 +81,8 @@ def slices(
 
 
 def _taints(device: Device, taints: Mapping[int, Taint]) -> list[Taint]:
-    slot = device.attributes.get("slot")
-    return [taints[slot.int_]] if slot and slot.int_ in taints else []
+    slot = device.attributes["slot"].int_ if "slot" in device.attributes else None
+    return [taints[slot]] if slot is not None and slot in taints else []
 
 
 def view(machines: Mapping[str, tuple[ResourceSlice, ...]], *claims: ResourceClaim, minor: int = 36) -> ClusterView:

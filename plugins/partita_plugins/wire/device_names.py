@@ -16,10 +16,11 @@ from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.offer import DeviceKind, OfferedDevice, shape_of
 
 _NAME = re.compile(
-    r"^gpu-(?P<pci>[0-9a-f]{4,8}-[0-9a-f]{2}-[0-9a-f]{2}-[0-7])"
-    r"(?:(?P<shared>-shared)|-mig-(?P<shape>[1-8]g(?:-double)?)-(?P<profile>\d{1,3})-(?P<start>\d{1,2}))?$"
+    r"gpu-(?P<pci>[0-9a-f]{4,8}-[0-9a-f]{2}-[0-9a-f]{2}-[0-7])"
+    r"(?:(?P<shared>-shared)|-mig-(?P<shape>[1-8]g(?:-double)?)-(?P<profile>\d{1,3})-(?P<start>\d{1,2}))?",
+    re.ASCII,
 )
-_GROUP = re.compile(r"^group-(?P<size>\d{1,2})(?P<slots>(?:-\d{1,2})+)$")
+_GROUP = re.compile(r"group-(?P<size>\d{1,2})(?P<slots>(?:-\d{1,2})+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,12 +53,13 @@ def format_name(device: OfferedDevice, gpus: dict[int, Gpu]) -> str:
 
 def parse_name(name: str) -> DeviceName:
     """The parts of a device name. Raises InvalidInput for a name that Partita never publishes."""
-    if found := _GROUP.match(name):
+    if found := _GROUP.fullmatch(name):
         slots = tuple(int(slot) for slot in found["slots"][1:].split("-"))
-        return DeviceName(kind=DeviceKind.GROUP, slots=slots)
-    found = _NAME.match(name)
+        if len(slots) == len(set(slots)) == int(found["size"]):
+            return DeviceName(kind=DeviceKind.GROUP, slots=slots)
+    found = _NAME.fullmatch(name)
     if not found:
-        raise InvalidInput(f"{name!r} is not a device of Partita")
+        raise InvalidInput(f"{name[:64]!r} is not a device of Partita")
     if found["profile"]:
         return DeviceName(
             kind=DeviceKind.MIG,

@@ -1,0 +1,1 @@
+"""The vocabulary: geometry, counters, topology, names and quantities, as properties and against other sources."""

@@ -46,6 +46,31 @@ def test_without_the_right_to_make_devices_plain_files_stand_in(
     assert all(Path(node.host_path).is_file() for node in found)
 
 
+def test_a_stand_in_gives_way_to_a_device_as_soon_as_one_can_be_made(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that was first used without the right: mknod is played by a file that holds the numbers."""
+
+    def played(path: Path, mode: int, device: int) -> None:
+        assert stat.S_ISCHR(mode)
+        Path(path).write_text(f"{os.major(device)}:{os.minor(device)}")
+
+    backend = opened()
+    gpu_uuid = backend.discover().gpus[3].uuid
+    backend.machine.devices.clear()
+    (path := Path(backend.machine.devices.of(3, None)[0].host_path)).unlink()
+    path.touch()
+    monkeypatch.setattr("os.mknod", played)
+    backend.device_nodes(gpu_uuid, None)
+    assert path.read_text() == "195:3"
+    assert sorted(one.name for one in path.parent.iterdir()) == [
+        "nvidia-uvm",
+        "nvidia-uvm-tools",
+        "nvidia3",
+        "nvidiactl",
+    ]
+
+
 def test_partitions_of_all_gpus_have_nodes_of_their_own(opened: Opener) -> None:
     """Every (GPU, GPU instance, compute instance) of a machine has a minor that no other has."""
     minors = [

@@ -43,6 +43,11 @@ def test_partitions_come_in_the_best_static_order(shape: str, expected: list[tup
     assert places(shape, H100) == expected
 
 
+def test_on_one_gpu_large_partitions_come_before_small_ones() -> None:
+    shapes = [shape_of(one.profile) for one in H100 if one.slots == (0,) and one.profile]
+    assert list(dict.fromkeys(shapes)) == ["7g", "4g", "3g", "2g", "1g-double", "1g"]
+
+
 def test_every_placement_of_every_plain_profile_is_offered_once(node: SlottedHardware) -> None:
     devices = offered_devices(node, EVERYTHING)
     for slot, gpu in node.gpus.items():

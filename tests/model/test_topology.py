@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from partita_plugins.backends import catalog
 from partita_plugins.model.gpu import GpuLink, PcieLevel
 from partita_plugins.model.offer import groups
-from partita_plugins.model.topology import links_from_matrix
+from partita_plugins.model.topology import Topology, links_from_matrix
 from tests.model.conftest import slotted
 
 EIGHT = dict.fromkeys(range(8), 0)
@@ -52,6 +52,13 @@ def test_every_machine_is_covered() -> None:
 def test_islands_are_those_of_the_real_machine(name: str) -> None:
     node = slotted(name)
     assert node.topology.islands(node.slots) == ISLANDS[name]
+
+
+def test_the_greatest_island_comes_first_and_leaves_the_rest_alone() -> None:
+    """GPUs 1, 2 and 3 are a triangle; 0 hangs on 1, so it has no island of its own."""
+    links = links_from_matrix(("X NV2 SYS SYS", "NV2 X NV1 NV1", "SYS NV1 X NV1", "SYS NV1 NV1 X"))
+    topology = Topology({(link.a, link.b): (link.nvlinks, link.pcie) for link in links}, nvlink_gbps=25)
+    assert topology.islands((0, 1, 2, 3)) == {1: 1, 2: 1, 3: 1}
 
 
 @pytest.mark.parametrize("name", catalog.names())

@@ -6,6 +6,7 @@ Without the right to make them, plain files stand in; the numbers in DeviceNode 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import stat
 from pathlib import Path
@@ -73,14 +74,22 @@ class DeviceFolder:
 
 
 def _make(path: Path, node: DeviceNode) -> None:
-    """Make one node; when another process is faster, its node is as good."""
-    if path.exists():
+    """Make one node, whole and with its mode at once, whoever else makes it; a stand-in of before is replaced."""
+    if _is_device(path, node):
         return
     path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        os.mknod(path, stat.S_IFCHR | node.mode, os.makedev(node.major, node.minor))
-        path.chmod(node.mode)  # mknod heeds the umask
-    except FileExistsError:
-        return
+        os.mknod(temporary, stat.S_IFCHR | node.mode, os.makedev(node.major, node.minor))
+        temporary.chmod(node.mode)  # mknod heeds the umask
+        temporary.replace(path)
     except PermissionError:
         path.touch()
+
+
+def _is_device(path: Path, node: DeviceNode) -> bool:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return False
+    return stat.S_ISCHR(status.st_mode) and status.st_rdev == os.makedev(node.major, node.minor)

@@ -36,11 +36,14 @@ MAX_REMEMBERED = 500
 EXTENDED_CLAIM_ANNOTATION = "resource.kubernetes.io/extended-resource-claim"
 
 
-class Prediction(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     """What was foretold for one claim, and what came: devices are "pool/device", sorted."""
 
     pod_uid: str
     pod: str
+    claim_uid: str
+    """Until it is seen, the key in ClusterView.assumed of a claim that kube-scheduler will make itself."""
+
     claim: str
     node: str
     predicted: tuple[str, ...]
@@ -131,9 +134,9 @@ class Assumptions:
         with self._lock:
             self._expire()
             waiting = [
-                self._prediction(pending, name)
+                _prediction(pending, key, name)
                 for pending in self._pending.values()
-                for name in pending.claims.values()
+                for key, name in pending.claims.items()
             ]
             return [*self._remembered, *waiting]
 
@@ -180,6 +183,7 @@ class Assumptions:
             Prediction(
                 pod_uid=pending.pod_uid,
                 pod=pending.pod,
+                claim_uid=claim.metadata.uid,
                 claim=claim.metadata.name,
                 node=pending.node,
                 predicted=predicted,
@@ -195,14 +199,19 @@ class Assumptions:
             self._forget(self._pending.pop(uid))
 
     def _forget(self, pending: _Pending) -> None:
-        for name in pending.claims.values():
-            self._remembered.append(msgspec.structs.replace(self._prediction(pending, name), result="forgotten"))
+        for key, name in pending.claims.items():
+            self._remembered.append(msgspec.structs.replace(_prediction(pending, key, name), result="forgotten"))
 
-    def _prediction(self, pending: _Pending, name: str) -> Prediction:
-        allocation = pending.options[pending.node][name]
-        return Prediction(
-            pod_uid=pending.pod_uid, pod=pending.pod, claim=name, node=pending.node, predicted=devices_of(allocation)
-        )
+
+def _prediction(pending: _Pending, key: str, name: str) -> Prediction:
+    return Prediction(
+        pod_uid=pending.pod_uid,
+        pod=pending.pod,
+        claim_uid=key,
+        claim=name,
+        node=pending.node,
+        predicted=devices_of(pending.options[pending.node][name]),
+    )
 
 
 def devices_of(allocation: Allocation) -> tuple[str, ...]:

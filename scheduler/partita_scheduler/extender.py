@@ -64,6 +64,7 @@ def create_app(parts: Parts, *, max_body_bytes: int = protocol.MAX_BODY_BYTES) -
             return _error(404, "no pending pod of that name, and no recent decision about one")
         return _json(found)
 
+    app.after_request(lambda response: _let_go(parts, response))
     for verb, view in {"filter": filter_, "prioritize": prioritize, "preempt": preempt, "simulate": simulate}.items():
         app.add_url_rule(f"/{verb}", verb, view, methods=["POST"])
     app.add_url_rule("/predictions", "predictions", predictions)
@@ -91,6 +92,13 @@ def create_health_app(parts: Parts) -> Flask:
     app.register_error_handler(InvalidInput, lambda error: _bad_request(parts.metrics, error))
     app.register_error_handler(Retryable, _busy)
     return app
+
+
+def _let_go(parts: Parts, response: Response) -> Response:
+    # kube-scheduler keeps its connection, also to a replica that no longer leads: it is to find the other one.
+    if parts.draining() or parts.decider.doubt() == "standby":
+        response.headers["Connection"] = "close"
+    return response
 
 
 def _simulate(parts: Parts, args: SimulationArgs) -> PodReport:

@@ -97,11 +97,13 @@ def run(
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="strong", help="strong wins, mild has a say.")
 @click.option("--weight", type=click.IntRange(1, 100), help="Instead of the preset's.")
 @click.option("--certificates", default="/etc/kubernetes/partita", help="Folder on kube-scheduler's host.")
-def print_stanza(*, url: str, preset: str, weight: int | None, certificates: str) -> None:
+@click.option("--server-name", default="", help="Name in the extender's certificate, where the URL has an address.")
+def print_stanza(*, url: str, preset: str, weight: int | None, certificates: str, server_name: str) -> None:
     """Print the stanza for kube-scheduler's configuration, with reasons."""
     if not url.startswith(("http://", "https://")):
         raise InvalidInput(f"{url!r} is not a URL", advice="write https://HOST:PORT")
-    click.echo(stanza(url=url, weight=weight or PRESETS[preset], certificates=certificates), nl=False)
+    text = stanza(url=url, weight=weight or PRESETS[preset], certificates=certificates, server_name=server_name)
+    click.echo(text, nl=False)
 
 
 @main.command()

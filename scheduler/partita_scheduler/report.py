@@ -22,7 +22,7 @@ class ReasonReport(msgspec.Struct, frozen=True):
     text: str
 
 
-class NodeReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class NodeReport(msgspec.Struct, frozen=True, kw_only=True):
     """One node."""
 
     node: str
@@ -36,7 +36,7 @@ class NodeReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     undecided: bool = False
 
 
-class PodReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class PodReport(msgspec.Struct, frozen=True, kw_only=True):
     """One pod: `fits` says whether any node can take it, `summary` in one line why the others can't."""
 
     pod: str

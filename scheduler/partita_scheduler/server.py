@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import structlog
-from cheroot.server import HTTPConnection
+from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server as WsgiServer
 
@@ -28,6 +29,8 @@ SOCKET_SECONDS = 10
 """A client that goes silent in the middle of a request is dropped after this."""
 
 HANDSHAKE_SECONDS = 2
+DISCARD_SECONDS = 2
+DISCARD_BYTES = 64 * 1024
 DRAIN_SECONDS = 5
 
 
@@ -98,9 +101,17 @@ def _changed_at(tls: Tls) -> tuple[int, ...]:
         return ()  # being replaced: looked at again with the next connection
 
 
+class _Request(HTTPRequest):
+    def simple_response(self, status: str, msg: str = "") -> None:
+        self.conn.body_refused = str(status).startswith("413")
+        super().simple_response(status, msg)
+
+
 class _Connection(HTTPConnection):
     """Does the TLS handshake in the worker, once, and ends quietly where it fails."""
 
+    RequestHandlerClass = _Request
+    body_refused = False
     _greeted = False
 
     def communicate(self) -> bool:
@@ -113,7 +124,20 @@ class _Connection(HTTPConnection):
                 log.info("TLS refused", client=self.remote_addr, error=str(error))
                 return False
             self._greeted = True
-        return bool(super().communicate())  # type: ignore[no-untyped-call]
+        keep = bool(super().communicate())  # type: ignore[no-untyped-call]
+        if self.body_refused:
+            self._discard()
+        return keep
+
+    def _discard(self) -> None:
+        """Take in what the client still sends, for a while, so that it reads our answer and not a reset."""
+        end = time.monotonic() + DISCARD_SECONDS
+        try:
+            self.socket.settimeout(DISCARD_SECONDS)
+            while time.monotonic() < end and self.socket.recv(DISCARD_BYTES):
+                continue
+        except OSError as error:
+            log.info("client left", client=self.remote_addr, error=str(error))
 
 
 def server_context(tls: Tls) -> ssl.SSLContext:

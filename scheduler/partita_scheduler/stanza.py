@@ -16,6 +16,10 @@ _TLS = """\
       keyFile: {folder}/client.key
 """
 
+_SERVER_NAME = """\
+      serverName: {name}   # in the extender's certificate, whatever the address above
+"""
+
 _STANZA = """\
 apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
@@ -38,7 +42,10 @@ _MEANING = MappingProxyType(
 )
 
 
-def stanza(*, url: str, weight: int, certificates: str) -> str:
+def stanza(*, url: str, weight: int, certificates: str, server_name: str = "") -> str:
     """YAML for `kube-scheduler --config`. `certificates` is a folder on kube-scheduler's host; used with https only."""
     text = _STANZA.format(url=url, weight=weight, meaning=_MEANING[weight >= PRESETS["strong"]])
-    return text + (_TLS.format(folder=certificates) if url.startswith("https:") else "")
+    if not url.startswith("https:"):
+        return text
+    name = _SERVER_NAME.format(name=server_name) if server_name else ""
+    return text + _TLS.format(folder=certificates) + name

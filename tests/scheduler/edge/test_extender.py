@@ -116,6 +116,12 @@ def test_not_ready_names_the_reason_and_is_still_healthy(client: FlaskClient, wo
     assert client.get("/healthz").status_code == 200
 
 
+def test_a_standby_lets_go_of_the_connection_so_that_the_leader_is_found(client: FlaskClient, world: World) -> None:
+    assert "Connection" not in client.post("/filter", data=body(make_pod(), "a")).headers
+    world.answering = False
+    assert client.post("/filter", data=body(make_pod(), "a")).headers["Connection"] == "close"
+
+
 def test_metrics_count_requests_by_verb_and_outcome(client: FlaskClient) -> None:
     client.post("/filter", data=body(make_pod(), "a"))
     client.post("/filter", data=b"rubbish")

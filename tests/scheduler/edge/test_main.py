@@ -40,6 +40,11 @@ def test_the_weight_may_be_chosen(args: tuple[str, ...], weight: int) -> None:
     assert yaml.safe_load(call("stanza", *args))["extenders"][0]["weight"] == weight
 
 
+def test_the_certificates_name_may_differ_from_the_address() -> None:
+    (extender,) = yaml.safe_load(call("stanza", "--server-name", "partita-scheduler.partita-system.svc"))["extenders"]
+    assert extender["tlsConfig"]["serverName"] == "partita-scheduler.partita-system.svc"
+
+
 def test_plain_http_has_no_tls_settings() -> None:
     (extender,) = yaml.safe_load(call("stanza", "--url", "http://127.0.0.1:8888"))["extenders"]
     assert "tlsConfig" not in extender

@@ -180,6 +180,14 @@ def test_a_body_over_the_bound_is_refused_before_it_is_sent(start: Start) -> Non
         assert b"413" in raw.recv(200)
 
 
+def test_who_sends_too_much_reads_the_refusal_and_not_a_reset(start: Start, pki: Path) -> None:
+    address = start(tls_of(pki))
+    context = client_context(pki, certificate=True)
+    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=10)
+    assert post(connection, "filter", b"x" * 30_000_000)[0] == 413
+    connection.close()
+
+
 @pytest.mark.parametrize(
     "chunks",
     [b"zz\r\nrubbish\r\n0\r\n\r\n", b"5\r\nabcdefgh\r\n0\r\n\r\n", b"fffffff\r\nabc", b"-1\r\n\r\n"],

@@ -123,10 +123,9 @@ class _Call:
             if found.node_selector is not None and not selector_matches(found.node_selector, node):
                 return Verdict(node=name, reasons=(Reason("elsewhere", f"claim {claim} is allocated on another node"),))
         try:
-            plans = self._plans(node)
+            return self._judged(node, self._plans(node))
         except InvalidInput as error:
-            return Verdict(node=name, reasons=(Reason("claim", str(error)),))
-        return self._judged(node, plans)
+            return Verdict(node=name, reasons=(Reason("invalid", str(error)),))
 
     def _plans(self, node: Node) -> tuple[ClaimPlan, ...]:
         extended = self._needs.extended
@@ -139,7 +138,7 @@ class _Call:
         found = judge(name, offered, self._uses, plans, rules=self._rules, budget=self._budget)
         if found.picks is None:
             return Verdict(node=name, reasons=found.reasons, undecided=found.undecided)
-        refusal = self.wishes.refusal(found.outcome) if found.outcome else ""
+        refusal = self.wishes.refusal(found)
         if refusal:
             self.refusals[name] = refusal
             return Verdict(node=name, reasons=(Reason("wish", refusal),))

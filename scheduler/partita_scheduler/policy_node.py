@@ -12,6 +12,7 @@ from partita_plugins.contracts import Outcome, Scorer
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.quantity import MIB, format_mib
 from partita_plugins.registry import load
+from partita_plugins.scorers.links import linked_pairwise, rows
 from partita_plugins.wire.resource import Allocation, AllocationResult, DeviceAllocation
 from partita_scheduler.allocator.capacity import canonical, parsed
 from partita_scheduler.allocator.in_use import NOTHING, PREDICTED_SHARE, Uses
@@ -33,7 +34,7 @@ SCORERS = ("topology", "memory", "fragmentation")
 STEPS_PER_NODE = 50_000
 """Devices looked at for one node, about 0.1 s; an ordinary pod needs fewer than a thousand."""
 
-MAX_REMEMBERED = 100_000
+MAX_REMEMBERED = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,11 @@ class Judgement:
     undecided: bool = False
     rank: tuple[float, ...] = ()
     explanation: str = ""
-    outcome: Outcome | None = None
+    whole: tuple[int, ...] = ()
+    """GPUs that the pod gets entirely."""
+
+    nvlink: bool = True
+    """Whether every two of them are joined by NVLink."""
 
 
 _remembered: dict[Hashable, Judgement] = {}
@@ -89,7 +94,13 @@ def _judge(
     scores = [scorer.score(result) for scorer in scorers()]
     chosen = {(c, pick.request) for c, claim in enumerate(picks) for pick in claim}
     places = float(sum(request.alternative for _, request in chosen))
-    return Judgement(picks=picks, rank=(places, *scores), explanation=_explain(pools, flat, result), outcome=result)
+    return Judgement(
+        picks=picks,
+        rank=(places, *scores),
+        explanation=_explain(pools, flat, result),
+        whole=result.whole,
+        nvlink=linked_pairwise(rows(result.before), result.whole),
+    )
 
 
 @lru_cache(maxsize=1)

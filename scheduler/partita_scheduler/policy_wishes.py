@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from partita_plugins.contracts import Outcome
-from partita_plugins.scorers.links import linked_pairwise, rows
 from partita_plugins.scorers.topology import slot_list
 from partita_plugins.wire import DRIVER_NAME
+from partita_scheduler.policy_node import Judgement
 
 PREFIX = f"{DRIVER_NAME}/"
 TOPOLOGY = f"{PREFIX}topology"
@@ -26,10 +25,10 @@ class Wishes:
     notes: tuple[str, ...] = ()
     """Annotations that nobody understands."""
 
-    def refusal(self, outcome: Outcome) -> str:
+    def refusal(self, found: Judgement) -> str:
         """Why the node must be refused; empty if it need not."""
-        if self.nvlink and not linked_pairwise(rows(outcome.before), outcome.whole):
-            return f"{slot_list(outcome.whole)} are not all joined by NVLink"
+        if self.nvlink and not found.nvlink:
+            return f"{slot_list(found.whole)} are not all joined by NVLink"
         return ""
 
 

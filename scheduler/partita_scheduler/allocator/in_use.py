@@ -5,6 +5,7 @@ Admin access does not count, as in kube-scheduler.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -46,20 +47,61 @@ class PoolUse:
 
 NOTHING = PoolUse()
 Uses = Mapping[PoolId, PoolUse]
+ClaimKey = tuple[str, str]
+Claims = Mapping[ClaimKey, ResourceClaim]
 
-_seen: dict[int, tuple[Mapping[tuple[str, str], ResourceClaim], Uses]] = {}
+
+class UseIndex:
+    """What claims hold, by pool, kept from one snapshot of claims to the next: only changed claims cost anything."""
+
+    def __init__(self) -> None:
+        self._claims: Claims = {}
+        self._results: dict[PoolId, dict[ClaimKey, list[AllocationResult]]] = {}
+        self._uses: dict[PoolId, PoolUse] = {}
+        self._lock = threading.Lock()
+
+    def of(self, claims: Claims) -> Uses:
+        """The use by all allocations in a snapshot. The answer is never changed afterwards."""
+        with self._lock:
+            if claims is not self._claims:
+                self._move_to(claims)
+            return self._uses
+
+    def _move_to(self, claims: Claims) -> None:
+        old = self._claims
+        changed = [key for key, claim in claims.items() if old.get(key) is not claim]
+        if len(old) + len(changed) != len(claims):
+            changed += [key for key in old if key not in claims]
+        touched: set[PoolId] = set()
+        for key in changed:
+            touched |= self._change(key, old.get(key), claims.get(key))
+        if touched:
+            self._uses = {**self._uses, **{pool: self._use(pool) for pool in touched}}
+        self._claims = claims
+
+    def _change(self, key: ClaimKey, old: ResourceClaim | None, new: ResourceClaim | None) -> set[PoolId]:
+        before = _by_pool([old.status.allocation]) if old and old.status.allocation else {}
+        after = _by_pool([new.status.allocation]) if new and new.status.allocation else {}
+        for pool in before:
+            self._results[pool].pop(key, None)
+        for pool, results in after.items():
+            self._results.setdefault(pool, {})[key] = results
+        return before.keys() | after.keys()
+
+    def _use(self, pool: PoolId) -> PoolUse:
+        return _add(NOTHING, [result for results in self._results[pool].values() for result in results])
+
+
+_index = UseIndex()
 
 
 def in_use(view: ClusterView, pod_uid: str) -> Uses:
     """Everything in use for a pod: all allocations in the API and all assumed ones but its own."""
-    known = _seen.get(id(view.claims))
-    if known is None or known[0] is not view.claims:
-        known = (view.claims, _collect(_allocations(view.claims), {}))
-        if len(_seen) >= 4:
-            _seen.clear()
-        _seen[id(view.claims)] = known
+    known = _index.of(view.claims)
     assumed = [one.allocation for key, one in view.assumed.items() if one.pod_uid != pod_uid and _pending(view, key)]
-    return _collect(assumed, known[1]) if assumed else known[1]
+    if not assumed:
+        return known
+    return {**known, **{pool: _add(known.get(pool, NOTHING), found) for pool, found in _by_pool(assumed).items()}}
 
 
 def _pending(view: ClusterView, key: str) -> bool:
@@ -80,17 +122,13 @@ def _owners_of_extended(view: ClusterView) -> set[str]:
     }
 
 
-def _allocations(claims: Mapping[tuple[str, str], ResourceClaim]) -> Iterable[Allocation]:
-    return (claim.status.allocation for claim in claims.values() if claim.status.allocation is not None)
-
-
-def _collect(allocations: Iterable[Allocation], base: Uses) -> Uses:
-    results: dict[PoolId, list[AllocationResult]] = {}
+def _by_pool(allocations: Iterable[Allocation]) -> dict[PoolId, list[AllocationResult]]:
+    found: dict[PoolId, list[AllocationResult]] = {}
     for allocation in allocations:
         for result in allocation.devices.results:
             if not result.admin_access:
-                results.setdefault(PoolId(result.driver, result.pool), []).append(result)
-    return {**base, **{pool: _add(base.get(pool, NOTHING), found) for pool, found in results.items()}}
+                found.setdefault(PoolId(result.driver, result.pool), []).append(result)
+    return found
 
 
 def _add(use: PoolUse, results: list[AllocationResult]) -> PoolUse:

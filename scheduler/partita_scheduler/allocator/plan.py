@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from partita_plugins.errors import InvalidInput
@@ -72,7 +72,9 @@ class ConstraintPlan:
 class ClaimPlan:
     """One claim still to be allocated."""
 
-    name: str
+    name: str = field(compare=False)
+    """Claims that differ by name alone have the same result."""
+
     requests: tuple[tuple[RequestPlan, ...], ...]
     """For each request its alternatives in order."""
 

@@ -59,7 +59,7 @@ class Search:
                 least += min(counts)
                 deepest += max(counts)
                 if least > MAX_RESULTS:
-                    raise Abort(f"claim {claim.name} asks for more than {MAX_RESULTS} devices")
+                    raise Abort(f"a claim asks for more than {MAX_RESULTS} devices")
         if deepest > MAX_DEVICES:
             raise OutOfSteps(f"the pod asks for up to {deepest} devices")
 

@@ -72,6 +72,12 @@ def test_shares_add_up_and_the_next_device_takes_the_rest() -> None:
     assert allocate(slices, plan(share("5Gi")), use=held("4Gi")) == [["y"]]
 
 
+def test_one_request_never_takes_two_shares_of_one_device() -> None:
+    slices = [slice_of("1", shared("x"), shared("y"))]
+    assert allocate(slices, plan(request(count=2))) == [["x", "y"]]
+    assert allocate(slices, plan(request(count=3))) is None
+
+
 def test_a_shared_device_pays_its_counters_once() -> None:
     slices = [counters(c=2), slice_of("1", shared("x", consumes={"c": 2}), device("whole", {"c": 2}), count=2)]
     assert allocate(slices, plan(share("1Gi")), plan(share("1Gi"))) == [["x"], ["x"]]

@@ -95,6 +95,13 @@ def test_an_alternative_gives_way_to_a_later_request() -> None:
     assert allocate(slices, plan(alternatives(2, 1), request("s"))) == [["x", "y"]]
 
 
+def test_alternatives_that_fail_let_an_earlier_request_move() -> None:
+    only_x = [{"cel": {"expression": 'device.attributes["dev.example.com"].kind == "x"'}}]
+    slices = [slice_of("1", device("x", **string(kind="x")), device("y", **string(kind="y")))]
+    choice = {"name": "r", "firstAvailable": [{"name": "a", "deviceClassName": "any", "selectors": only_x}]}
+    assert allocate(slices, plan(request("first"), choice)) == [["y", "x"]]
+
+
 def test_an_alternative_too_large_for_a_result_is_passed_over() -> None:
     devices = [device(f"d{i}") for i in range(40)]
     found = allocate([slice_of("1", *devices)], plan(request("first", count=30), alternatives(10, 2)))

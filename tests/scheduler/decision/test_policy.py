@@ -197,6 +197,7 @@ def test_equal_machines_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(policy_node, "_judge", counted)
     machines = {f"m{i}": slices(f"m{i}", "hgx-h200") for i in range(20)}
-    cluster = view(machines, claim("fresh", exactly(kind="mig-2g", count=3)))
-    assert len(decide(cluster, pod("fresh"), list(machines)).order) == 20
+    cluster = view(machines, *(claim(name, exactly(kind="mig-2g", count=3)) for name in ("one", "other")))
+    assert len(decide(cluster, pod("one"), list(machines)).order) == 20
+    assert len(decide(cluster, pod("other"), list(machines)).order) == 20
     assert len(runs) == 1

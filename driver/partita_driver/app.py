@@ -10,15 +10,14 @@ from partita_driver.cdi import CdiFolder
 from partita_driver.claims import Claims, read_claim
 from partita_driver.engine import ClaimEngine
 from partita_driver.faults import Fault
-from partita_driver.health_watch import HealthWatch
+from partita_driver.health_watch import HealthWatch, device_health
 from partita_driver.journal import Journal, read_boot_id
-from partita_driver.kubelet.health_service import DeviceHealth
 from partita_driver.kubelet.server import KubeletServer
 from partita_driver.kubelet.sockets import socket_paths
 from partita_driver.loop import Loop
 from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.options import Options, StateLock, open_backend, open_strategies, open_validator
-from partita_driver.pool import PoolInputs, Published, broken_devices
+from partita_driver.pool import PoolInputs, Published
 from partita_driver.publisher import Publisher
 from partita_driver.settings_watch import SettingsWatch
 from partita_driver.simulated_machine import with_machine
@@ -53,7 +52,7 @@ class Driver:
         self._lock = StateLock(options.state_dir)
         self._api = KubeApi.connect(options.kubeconfig or None, user_agent="partita-driver")
         self.metrics = Metrics()
-        pages = {"/metrics": self._metrics_page, "/healthz": lambda: (200, b"ok\n"), "/readyz": self._ready_page}
+        pages = {"/metrics": self._metrics_page, "/healthz": _well, "/readyz": self._ready_page}
         self.http = HttpEndpoint(options.http_address, pages) if options.http_address else None
         self._status = StatusWriter(self._api, options.node_name, self.metrics)
         self._settings = SettingsWatch(
@@ -62,6 +61,7 @@ class Driver:
             options.namespace,
             on_change=lambda _: self._publisher.request(),
             report=self._status.settings_refused,
+            remembered=options.state_dir / "nodes.yaml",
         )
         self._backend = open_backend(with_machine(options, self._api))
         validator = open_validator(options.validator, self._backend)
@@ -149,17 +149,16 @@ class Driver:
 
     def _make_kubelet(self) -> KubeletServer:
         options = self._options
-        claims = Claims(
-            read=lambda ref: read_claim(self._api, ref),
-            engine=self._engine,
-            pool=pool_name(options.node_name),
-            outcomes=self._status,
-            counter=self.metrics,
-        )
         return KubeletServer(
             driver=DRIVER_NAME,
             sockets=socket_paths(DRIVER_NAME, options.registry_dir, options.plugin_dir, options.pod_uid),
-            claims=claims,
+            claims=Claims(
+                read=lambda ref: read_claim(self._api, ref),
+                engine=self._engine,
+                pool=pool_name(options.node_name),
+                outcomes=self._status,
+                counter=self.metrics,
+            ),
             on_registered=self._publisher.request,
             health_address=options.health_address,
         )
@@ -193,14 +192,7 @@ class Driver:
         self.metrics.set_devices(str(device.attributes["type"].value) for device in pool.devices.values())
 
     def _tell_health(self, inputs: PoolInputs, pool: Published) -> None:
-        broken = broken_devices(inputs, pool.devices)
-        name = pool_name(inputs.node_name)
-        self._kubelet.health.update(
-            [
-                DeviceHealth(pool=name, device=device, healthy=device not in broken, message=broken.get(device, ""))
-                for device in pool.devices
-            ]
-        )
+        self._kubelet.health.update(device_health(inputs, pool.devices))
 
     def _validates_in_prepare(self) -> bool:
         settings = self._settings.current
@@ -218,10 +210,9 @@ class Driver:
         owner = self._settings.owner
         if owner is None:
             return
-        findings = [finding for finding in self._engine.findings if finding not in self._told]
-        for finding in findings:
+        for finding in set(self._engine.findings) - self._told:
             self._status.state_found(owner, finding)
-        self._told.update(findings)
+            self._told.add(finding)
 
     def _step_probe(self) -> float:
         self._kubelet.set_serving(serving=not self.not_ready())
@@ -229,8 +220,8 @@ class Driver:
 
     def _metrics_page(self) -> tuple[int, bytes]:
         if self._serving:
-            devices = [device for claim in self._engine.prepared().values() for device in claim.devices]
-            self.metrics.set_prepared(device.kind for device in devices)
+            claims = self._engine.prepared().values()
+            self.metrics.set_prepared(device.kind for claim in claims for device in claim.devices)
             self.metrics.set_faults(fault.reason for fault in self._engine.faults())
         return 200, self.metrics.text()
 
@@ -248,3 +239,8 @@ class Driver:
             self.http.stop()
         self._lock.release()
         log.info("stopped")
+
+
+def _well() -> tuple[int, bytes]:
+    """The process answers: hardware and API server are for readiness."""
+    return 200, b"ok\n"

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, Protocol
 
 import structlog
 
 from partita_driver.faults import GPU_LOST, Fault
+from partita_driver.kubelet.health_service import DeviceHealth
 from partita_driver.loop import Loop
+from partita_driver.pool import PoolInputs, broken_devices
 from partita_plugins.contracts import DeviceBackend
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import HealthEvent
 from partita_plugins.model.mig import Placement
+from partita_plugins.wire import pool_name
 
 log = structlog.get_logger(__name__)
 
@@ -146,4 +149,15 @@ def faults_from(event: HealthEvent, now: float) -> list[Fault]:
             effect=effect,
         )
         for part in parts
+    ]
+
+
+def device_health(inputs: PoolInputs, names: Iterable[str]) -> list[DeviceHealth]:
+    """The complete list for the kubelet: every published device, with what is wrong with it."""
+    published = list(names)
+    broken = broken_devices(inputs, published)
+    pool = pool_name(inputs.node_name)
+    return [
+        DeviceHealth(pool=pool, device=name, healthy=name not in broken, message=broken.get(name, ""))
+        for name in published
     ]

@@ -55,23 +55,27 @@ def plan_writes(
 ) -> tuple[Write, ...]:
     """Writes in order; none where the API server has what it should.
 
-    One changed slice is updated in place. More, or a new or superfluous one, make a new generation of all, which
-    readers ignore until it is complete. `generation` is the highest this driver has written; a higher one in the API
-    is adopted.
+    One changed slice is updated in place, and an incomplete generation is completed. Anything else makes a new
+    generation of all, which readers ignore until it is complete. `generation` is the highest this driver has written;
+    a higher one in the API is adopted.
     """
     wanted = {content.name for content in desired}
     obsolete = [entry for name, entry in sorted(current.items()) if name not in wanted]
     highest = max([generation, *(entry.spec.pool.generation for entry in current.values())])
-    changed = [content for content in desired if not _is_as_wanted(current, content, len(desired), owner, accepted)]
-    uneven = {entry.spec.pool.generation for entry in current.values()} - {highest}
-    if not changed and not obsolete and not uneven:
-        return ()
-    in_place = len(changed) <= 1 and not obsolete and not uneven and all(c.name in current for c in changed)
-    if not in_place:
+    newest = {name for name, entry in current.items() if entry.spec.pool.generation == highest}
+    changed = {
+        content.name for content in desired if not _is_as_wanted(current, content, len(desired), owner, accepted)
+    }
+    if newest <= wanted - changed and newest:
+        names = wanted - newest
+    elif len(changed) == 1 and newest == wanted and not obsolete:
+        names = changed
+    else:
         # The very first pool begins at 1.
-        highest, changed = highest + 1, list(desired)
+        highest, names = highest + 1, wanted
+    contents = [content for content in desired if content.name in names]
     return (
-        *_puts(current, changed, len(desired), owner, highest),
+        *_puts(current, contents, len(desired), owner, highest),
         *(Write(verb=Verb.DELETE, slice=entry) for entry in obsolete),
     )
 

@@ -41,6 +41,9 @@ GATHER_SECONDS = 0.1
 WITHDRAW_SECONDS = 30.0
 """From the taint that keeps new claims away to the device's removal: allocations decided before it are visible then."""
 
+MAX_LOGGED = 500
+"""Characters of an error: a refusal names every field of every device."""
+
 DROPPED_ADVICE = {
     "counters": "DRAPartitionableDevices is off in the API server: devices that overlap are not published",
     "taints": "DRADeviceTaints is off in the API server: faulty devices are taken out of the slices instead",
@@ -149,10 +152,7 @@ class Publisher:
             writes = plan_writes(current, contents, owner, accepted=self._accepted, generation=self._generation)
             for write in writes:
                 self._write(write)
-        except (Conflict, NotFound, Retryable) as error:
-            return self._failed(error)
-        except ApiError as error:
-            log.error("the API server refuses the slices", error=str(error))  # noqa: TRY400 - the message says it all
+        except (ApiError, Retryable) as error:
             return self._failed(error)
         if writes:
             self._counter.published("ok")
@@ -213,7 +213,7 @@ class Publisher:
         pause = min(first * 2.0 ** min(self._failures, 16), longest)
         self._failures += 1
         self._counter.published("conflict" if isinstance(error, Conflict | NotFound) else "error")
-        log.warning("slices not published yet", error=str(error), retry_seconds=pause)
+        log.warning("slices not published yet", error=str(error)[:MAX_LOGGED], retry_seconds=pause)
         return pause
 
 

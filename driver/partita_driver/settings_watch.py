@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import msgspec
 import structlog
@@ -43,7 +44,9 @@ class SettingsWatch:
         *,
         on_change: Callable[[NodeSettings], None],
         report: Callable[[Owner, InvalidInput], None],
+        remembered: Path | None = None,
     ) -> None:
+        """`remembered` is a file that keeps the last good text over restarts of the driver."""
         self._node_name, self._namespace, self._on_change, self._report = node_name, namespace, on_change, report
         self.loop = Loop("settings", self.step)
         self._maps = Reflector(
@@ -52,7 +55,8 @@ class SettingsWatch:
         self._nodes = Reflector(api, NODES, Node, self._seen, fieldSelector=f"metadata.name={node_name}")
         self._lock = threading.Lock()
         self._text: str | None = None
-        self._good = Settings()
+        self._remembered = remembered
+        self._good = _recalled(remembered)
         self._current: NodeSettings | None = None
 
     def start(self) -> None:
@@ -98,9 +102,29 @@ class SettingsWatch:
         self._text = text
         try:
             self._good = parse_settings(text)
+            _remember(self._remembered, text)
         except InvalidInput as error:
             log.error("settings refused", error=str(error))  # noqa: TRY400 - the message says it all
             self._report(owner, error)
 
     def _seen(self, _old: object, _new: object) -> None:
         self.loop.wake()
+
+
+def _remember(path: Path | None, text: str) -> None:
+    if path is None:
+        return
+    try:
+        fresh = path.with_suffix(".new")
+        fresh.write_text(text, encoding="utf-8")
+        fresh.replace(path)
+    except OSError as error:
+        log.warning("settings not remembered", error=str(error))
+
+
+def _recalled(path: Path | None) -> Settings:
+    """Wrong settings at the driver's start must not turn a MIG node into a node of whole GPUs."""
+    try:
+        return parse_settings(path.read_text(encoding="utf-8")) if path else Settings()
+    except (OSError, UnicodeDecodeError, InvalidInput):
+        return Settings()

@@ -6,12 +6,17 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from partita_driver.pool import WITHDRAWN_TAINT_KEY
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.resources import Resource
 from partita_plugins.model.offer import Offer
 from partita_plugins.testing.apiserver import Fault as HttpFault
 from partita_plugins.wire import FAULT_TAINT_KEY, pool_name
-from tests.driver.edge.worlds import MIXED, NODE, eventually, fault_on, inputs_of, pooled, slotted
+from tests.driver.edge.worlds import MIXED, NODE, Pooled, eventually, fault_on, inputs_of, pooled, slotted
 
 H100 = slotted("hgx-h100")
 
@@ -78,7 +83,10 @@ def test_a_higher_generation_in_the_api_is_adopted(tmp_path: Path) -> None:
         first = world.server.get("ResourceSlice", world.slices()[0].metadata.name)
         first["spec"]["pool"]["generation"] = 41
         world.server.update(first)
-        assert eventually(lambda: world.generations() == {42})
+        assert eventually(lambda: world.generations() == {41})
+        world.inputs = replace(world.inputs, faults=tuple(fault_on(H100, slot) for slot in range(8)))
+        assert publisher.publish_now(5)
+        assert world.generations() == {42}
 
 
 def test_deleted_slices_come_back_within_a_second(tmp_path: Path) -> None:
@@ -154,6 +162,15 @@ def test_publish_now_waits_for_a_pool_decided_after_the_call(tmp_path: Path) -> 
         assert [device.name for device in world.devices().values() if device.taints]
 
 
+def test_a_refused_slice_is_tried_again_without_a_storm_of_generations(tmp_path: Path) -> None:
+    with pooled(tmp_path, H100, Offer(whole=True)) as world:
+        world.server.faults.plant(HttpFault(method="POST", path="resourceslices", times=1, after=True, code=422))
+        refused = world.server.faults.plant(HttpFault(method="POST", path="resourceslices", times=4, code=422))
+        assert world.publisher().publish_now(10)
+        assert refused.hits == 4
+        assert world.generations() == {1}
+
+
 def test_a_lost_answer_to_a_create_does_no_harm(tmp_path: Path) -> None:
     with pooled(tmp_path, H100) as world:
         world.server.faults.plant(HttpFault(method="POST", path="resourceslices", times=2, drop=True, after=True))
@@ -172,3 +189,63 @@ def test_many_callers_wait_for_one_writer(tmp_path: Path) -> None:
             caller.join()
         assert answers == [True] * 12
         assert world.counted.rounds == ["ok"]
+
+
+class ForgetfulApi(KubeApi):
+    """An older API server: it takes slices and keeps only the fields it knows."""
+
+    forgotten: tuple[str, ...] = ()
+
+    def create(self, resource: Resource, obj: Any, namespace: str = "") -> bytes:
+        return super().create(resource, self._strip(obj), namespace)
+
+    def replace(self, resource: Resource, name: str, obj: Any, namespace: str = "", subresource: str = "") -> bytes:
+        return super().replace(resource, name, self._strip(obj), namespace, subresource)
+
+    def _strip(self, obj: Any) -> Any:
+        body = msgspec.to_builtins(obj)
+        devices = body["spec"].get("devices", [])
+        capacities = [capacity for device in devices for capacity in device.get("capacity", {}).values()]
+        for part in (body["spec"], *devices, *capacities):
+            for name in self.forgotten:
+                part.pop(name, None)
+        return body
+
+
+def forgetful(world: Pooled, directory: Path, *forgotten: str) -> None:
+    made = ForgetfulApi.connect(str(directory / "kubeconfig"))
+    assert isinstance(made, ForgetfulApi)
+    made.forgotten = forgotten
+    world.api = made
+
+
+def test_an_api_server_that_drops_counters_gets_no_devices_that_overlap(tmp_path: Path) -> None:
+    with pooled(tmp_path, H100, MIXED) as world:
+        forgetful(world, tmp_path, "sharedCounters", "consumesCounters")
+        publisher = world.publisher()
+        assert publisher.publish_now(5)
+        assert not publisher.features.counters
+        assert {str(device.attributes["type"].value) for device in world.devices().values()} == {"gpu"}
+        assert len(world.slices()) == 1
+        rounds = len(world.counted.rounds)
+        assert publisher.publish_now(5)
+        assert len(world.counted.rounds) == rounds, "what was dropped is not written again"
+
+
+def test_an_api_server_that_drops_taints_loses_faulty_devices(tmp_path: Path) -> None:
+    with pooled(tmp_path, H100, Offer(whole=True)) as world:
+        forgetful(world, tmp_path, "taints")
+        publisher = world.publisher()
+        assert publisher.publish_now(5)
+        world.inputs = replace(world.inputs, faults=(fault_on(H100, 3),))
+        assert publisher.publish_now(5)
+        assert eventually(lambda: f"gpu-{H100.gpus[3].pci_label}" not in world.devices())
+        assert len(world.devices()) == 7
+
+
+def test_an_api_server_without_shares_gets_no_shared_gpus(tmp_path: Path) -> None:
+    with pooled(tmp_path, H100, MIXED) as world:
+        forgetful(world, tmp_path, "allowMultipleAllocations", "requestPolicy")
+        publisher = world.publisher()
+        assert publisher.publish_now(5)
+        assert eventually(lambda: not any(name.endswith("-shared") for name in world.devices()))

@@ -86,3 +86,27 @@ def test_wrong_settings_are_reported_and_the_good_ones_stay(tmp_path: Path) -> N
         assert eventually(lambda: watch.current == parse_settings(GOOD).for_labels({"gpu.partita.dev/offer": "shared"}))
         assert watch.owner is not None
         watch.stop()
+
+
+def test_the_last_good_settings_survive_a_restart(tmp_path: Path) -> None:
+    """A wrong ConfigMap at the start must not turn a MIG node into a node of whole GPUs."""
+    refused: list[InvalidInput] = []
+    with api_server(tmp_path) as (server, api):
+        meta = {"name": CONFIG_MAP, "namespace": "partita-system"}
+        config = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"nodes.yaml": GOOD}}
+        server.create(config)
+        for _ in range(2):
+            watch = SettingsWatch(
+                api,
+                NODE,
+                "partita-system",
+                on_change=lambda _: None,
+                report=lambda _, error: refused.append(error),
+                remembered=tmp_path / "nodes.yaml",
+            )
+            watch.start()
+            assert eventually(lambda found=watch: found.current is not None)  # type: ignore[misc]
+            assert watch.current == parse_settings(GOOD).for_labels({})
+            watch.stop()
+            server.apply({**config, "data": {"nodes.yaml": "nodes: 7"}})
+        assert len(refused) == 1

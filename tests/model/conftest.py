@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from partita_plugins.backends import catalog
@@ -15,9 +17,15 @@ EVERYTHING = Offer(
 )
 
 
-def slotted(name: str, slots: tuple[int, ...] | None = None) -> SlottedHardware:
-    """A machine with its GPUs in slots: 0, 1, 2, ... unless said otherwise."""
+def slotted(name: str, slots: tuple[int, ...] | None = None, *, resetless: bool = True) -> SlottedHardware:
+    """A machine with its GPUs in slots: 0, 1, 2, ... unless said otherwise.
+
+    Resetless: as if no GPU needed a reset to switch MIG mode, so that everything can be offered at once.
+    """
     hardware = catalog.machine(name, seed="node-a")
+    if resetless:
+        gpus = [replace(g, mig=g.mig and replace(g.mig, mode_needs_reset=False)) for g in hardware.gpus]
+        hardware = replace(hardware, gpus=tuple(gpus))
     return SlottedHardware(hardware=hardware, slots=slots or tuple(range(len(hardware.gpus))))
 
 

@@ -43,6 +43,17 @@ def test_partitions_come_in_the_best_static_order(shape: str, expected: list[tup
     assert places(shape, H100) == expected
 
 
+@pytest.mark.parametrize(
+    ("enabled", "kinds"),
+    [(False, {DeviceKind.GPU, DeviceKind.SHARED, DeviceKind.GROUP}), (True, {DeviceKind.MIG})],
+)
+def test_a_gpu_that_needs_a_reset_is_offered_in_its_present_mode_alone(enabled: bool, kinds: set[DeviceKind]) -> None:
+    ampere = slotted("dgx-a100-80", resetless=False)
+    gpus = [replace(g, mig=g.mig and replace(g.mig, enabled=enabled, pending=enabled)) for g in ampere.hardware.gpus]
+    node = replace(ampere, hardware=replace(ampere.hardware, gpus=tuple(gpus)))
+    assert {device.kind for device in offered_devices(node, EVERYTHING)} == kinds
+
+
 def test_on_one_gpu_large_partitions_come_before_small_ones() -> None:
     shapes = [shape_of(one.profile) for one in H100 if one.slots == (0,) and one.profile]
     assert list(dict.fromkeys(shapes)) == ["7g", "4g", "3g", "2g", "1g-double", "1g"]

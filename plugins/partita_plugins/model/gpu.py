@@ -44,6 +44,16 @@ class MigSupport:
     """Ampere: switching the mode takes a reset without clients. Hopper and later: only no clients."""
 
     @property
+    def pinned(self) -> bool:
+        """True where MIG is on and only a reset would turn it off: the GPU is for partitions alone."""
+        return self.enabled and self.mode_needs_reset
+
+    @property
+    def available(self) -> bool:
+        """True where a partition can be made without a reset."""
+        return self.enabled or not self.mode_needs_reset
+
+    @property
     def geometry(self) -> MigGeometry:
         return MigGeometry.of(self.profiles)
 

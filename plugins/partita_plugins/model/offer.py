@@ -86,18 +86,22 @@ def shape_of(profile: MigProfile) -> str:
 
 
 def offered_devices(node: SlottedHardware, offer: Offer) -> tuple[OfferedDevice, ...]:
-    """All devices of a node in publishing order: few and wanted first, then partitions GPU by GPU."""
+    """All devices of a node in publishing order: few and wanted first, then partitions GPU by GPU.
+
+    A GPU whose MIG mode only a reset could switch is offered in its present mode alone.
+    """
     gpus = node.gpus
+    whole = tuple(slot for slot, gpu in gpus.items() if not (gpu.mig and gpu.mig.pinned))
     devices: list[OfferedDevice] = []
     if offer.whole:
-        devices += (OfferedDevice(kind=DeviceKind.GPU, slots=(slot,)) for slot in sorted(gpus, reverse=True))
+        devices += (OfferedDevice(kind=DeviceKind.GPU, slots=(slot,)) for slot in reversed(whole))
     if offer.shared:
         devices += (
-            OfferedDevice(kind=DeviceKind.SHARED, slots=(slot,), max_clients=offer.shared_clients) for slot in gpus
+            OfferedDevice(kind=DeviceKind.SHARED, slots=(slot,), max_clients=offer.shared_clients) for slot in whole
         )
     devices += (
         OfferedDevice(kind=DeviceKind.GROUP, slots=members)
-        for size, members in groups(node.topology, tuple(gpus))
+        for size, members in groups(node.topology, whole)
         if size in offer.group_sizes
     )
     devices += _partitions(gpus, offer.mig_shapes)
@@ -125,7 +129,7 @@ def _fills(gpu: Gpu, placement: Placement) -> bool:
 
 
 def _by_size(gpu: Gpu, shapes: frozenset[str]) -> list[MigProfile]:
-    profiles = gpu.mig.profiles if gpu.mig else ()
+    profiles = gpu.mig.profiles if gpu.mig and gpu.mig.available else ()
     wanted = [p for p in profiles if p.enum in PLAIN_PROFILE_ENUMS and shape_of(p) in shapes]
     return sorted(wanted, key=lambda p: (-p.compute_slices, -p.size))
 

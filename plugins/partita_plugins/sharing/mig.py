@@ -25,9 +25,8 @@ class Mig:
         """
         profile, placement = _partition(device)
         gpu = gpus[device.slots[0]]
-        pinned = gpu.mig is not None and gpu.mig.enabled and gpu.mig.mode_needs_reset
         target = (gpu.uuid, profile.profile_id, placement.start, placement.size)
-        mode = () if pinned else (EnableMig(gpu.uuid),)
+        mode = () if gpu.mig and gpu.mig.pinned else (EnableMig(gpu.uuid),)
         return (*mode, CreateGpuInstance(*target), CreateComputeInstance(*target))
 
     def environment(self, device: OfferedDevice, gpus: Mapping[int, Gpu], share: ShareRequest) -> dict[str, str]:  # noqa: ARG002 - the contract's

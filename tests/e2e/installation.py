@@ -29,18 +29,21 @@ class Installation:
         return run(CLUSTER, "kubectl", *arguments, check=check, stdin=stdin)
 
     def driver_pod(self, node: str) -> str:
-        """The running driver pod of a node."""
+        """The ready driver pod of a node, once there is one."""
 
         def find() -> str | None:
-            text = self.kubectl(
-                "get", "pods", "-n", SYSTEM, "-l", "app.kubernetes.io/name=partita-driver",
-                "--field-selector", f"spec.nodeName={node},status.phase=Running", "-o", "json",
-            )  # fmt: skip
-            pods = [p for p in json.loads(text)["items"] if not p["metadata"].get("deletionTimestamp")]
-            ready = [p for p in pods if _is_ready(p)]
+            alive = [pod for pod in self._driver_pods(node) if not pod["metadata"].get("deletionTimestamp")]
+            ready = [pod for pod in alive if _is_ready(pod)]
             return str(ready[0]["metadata"]["name"]) if ready else None
 
         return until(f"a ready driver pod on {node}", find, 90)
+
+    def _driver_pods(self, node: str) -> list[dict[str, Any]]:
+        selector = ("-l", "app.kubernetes.io/name=partita-driver", "--field-selector", f"spec.nodeName={node}")
+        pods: list[dict[str, Any]] = json.loads(self.kubectl("get", "pods", "-n", SYSTEM, *selector, "-o", "json"))[
+            "items"
+        ]
+        return pods
 
     def restart_driver(self, node: str) -> None:
         """Kill the node's driver pod at once and wait for its successor."""
@@ -49,13 +52,15 @@ class Installation:
         until(f"another driver pod on {node}", lambda: self.driver_pod(node) != old, 90)
 
     def become(self, machines: dict[str, str]) -> None:
-        """Turn nodes into other machines: new label, wiped simulated hardware, restarted driver."""
+        """Turn nodes into other machines: the driver leaves, its node's hardware is wiped, another machine comes."""
+        for node in machines:
+            self.kubectl("label", "node", node, f"{MACHINE_LABEL}-")
+        until("the drivers are gone", lambda: not any(self._driver_pods(node) for node in machines), 90)
         for node, machine in machines.items():
+            run(CLUSTER, "node-exec", node, "--", "find", "/var/lib/partita", "-mindepth", "1", "-delete")
             self.kubectl("label", "node", node, f"{MACHINE_LABEL}={machine}", "--overwrite")
-            pod = self.driver_pod(node)
-            # The folder is a mount point of the pod: what is in it goes, it stays.
-            self.kubectl("exec", "-n", SYSTEM, pod, "--", "find", "/var/lib/partita", "-mindepth", "1", "-delete")
-            self.restart_driver(node)
+        for node in machines:
+            self.driver_pod(node)
 
     def offer(self, node: str, kind: str) -> None:
         """Choose what a node offers, by the label that the settings select on."""

@@ -23,7 +23,7 @@ def test_a_stuck_bit_sends_the_deployments_pod_to_another_device(lab: Lab, insta
         assert all(_gpu(name) == _gpu(victim.name) for name in tainted)
         assert victim.name in tainted
     finally:
-        installation.simulated("node-a", "lift", "--gpu", uuid)
+        installation.simulated("node-a", "lift", "--all")
     until("the taint is lifted after validation passes", lambda: not _tainted(lab), 120)
 
 

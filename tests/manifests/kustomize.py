@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
 
 Json = dict[str, Any]
-KNOWN = {"apiVersion", "kind", "namespace", "resources", "components", "patches", "images", "labels"}
+KNOWN = {"apiVersion", "kind", "resources", "components", "patches", "images", "labels"}
 
 
 def documents(file: Path) -> list[Json]:

@@ -64,3 +64,11 @@ def test_the_stanza_never_holds_scheduling_up() -> None:
     assert extender["httpTimeout"] == "500ms"
     assert "managedResources" not in extender
     assert extender["tlsConfig"]["caFile"]
+
+
+def test_every_object_says_itself_which_namespace_it_belongs_to() -> None:
+    """kustomize does not know which kinds have none, and would put one on DeviceClasses."""
+    cluster_wide = {"Namespace", "ClusterRole", "ClusterRoleBinding", "DeviceClass"}
+    for obj in render(MANIFESTS / "base"):
+        bare = obj["kind"] in cluster_wide or obj["kind"].startswith("ValidatingAdmissionPolicy")
+        assert ("namespace" in obj["metadata"]) is not bare, obj["metadata"]["name"]

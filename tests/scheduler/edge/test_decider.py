@@ -83,6 +83,15 @@ def test_a_changed_view_is_decided_anew() -> None:
     assert len(world.policy.calls) == 2
 
 
+def test_what_was_assumed_for_another_pod_meanwhile_is_seen() -> None:
+    world = World(FixedPolicy(fits=("b", "c")))
+    world.decider.filter(ask(make_pod("first")))
+    other = make_pod("other")
+    world.assumptions.assume(world.source.current, other, "b", world.policy.decide(world.source.current, other, NAMES))
+    world.decider.prioritize(ask(make_pod("first")))
+    assert {entry.pod_uid for entry in world.policy.calls[-1].assumed.values()} == {"uid-other"}
+
+
 def test_pods_without_claims_are_answered_without_a_decision() -> None:
     world = World(FixedPolicy(fits=("b",)))
     pod = make_pod(claim="")

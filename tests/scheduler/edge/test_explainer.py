@@ -123,6 +123,8 @@ def test_a_minute_has_room_for_so_many_events_and_the_rest_come_later() -> None:
 def test_all_pods_get_their_turn_when_there_are_many() -> None:
     found = desk(*(unschedulable(make_pod(f"p{number}")) for number in range(50)), per_minute=600)
     assert [found.explainer.step() for _ in range(3)] == [20, 20, 10]
+    found.world.source.current = ClusterView(nodes=make_nodes("a", "b", "c"))
+    assert sum(found.explainer.step() for _ in range(3)) == 50
 
 
 def test_an_event_that_could_not_be_written_is_tried_again() -> None:

@@ -38,7 +38,7 @@ from partita_scheduler.simulator import EmbeddedScheduler
 from partita_scheduler.view import ClusterView
 from tests.scheduler.edge.cluster import api_server, claim, device_class, node, pod, whole_gpus
 
-HARDWARE = SlottedHardware(hardware=machine("dgx-a100-40"), slots=tuple(range(8)))
+HARDWARE = SlottedHardware(hardware=machine("hgx-h100"), slots=tuple(range(8)))
 SHAPES = frozenset({"1g", "1g-double", "2g", "3g", "4g", "7g"})
 DEVICES = offered_devices(HARDWARE, Offer(mig_shapes=SHAPES, shared=True, group_sizes=frozenset({2, 4, 8})))
 POOL = Pool(name=pool_name("n1"))
@@ -88,7 +88,7 @@ def test_the_map_draws_partitions_shares_groups_and_whose_pods_have_them() -> No
         (device(DeviceKind.GPU, (4,)), "whole"),
     ]
     lines = draw_map(fleet(view_with(taken))).splitlines()
-    assert lines[0].startswith("n1  8 x NVIDIA A100")
+    assert lines[0].startswith("n1  8 x NVIDIA H100")
     assert lines[1].startswith("  GPU 0  [..#.####]")
     assert "3g at 4        team/pod-of-three  (claim team/three)" in "\n".join(lines)
     assert "1g at 2        team/pod-of-one" in "\n".join(lines)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -80,6 +81,31 @@ def test_a_lease_of_somebody_elses_shape_is_not_trampled(cluster: Cluster) -> No
     assert not one.step()
     clock.now += 1
     assert one.step()
+
+
+class _Interrupted:
+    """The API of a candidate whom another one overtakes between reading and writing."""
+
+    def __init__(self, api: KubeApi, between: Callable[[], object]) -> None:
+        self._api, self._between = api, between
+
+    def get(self, *args: Any, **options: Any) -> Any:
+        found = self._api.get(*args, **options)
+        self._between()
+        return found
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api, name)
+
+
+def test_of_two_that_read_the_same_lease_one_gets_it(cluster: Cluster) -> None:
+    clock = Clock()
+    first, fast = elector(cluster[1], "first", clock), elector(cluster[1], "fast", clock)
+    first.step()
+    first.release()
+    slow = elector(_Interrupted(cluster[1], fast.step), "slow", clock)  # type: ignore[arg-type]
+    assert not slow.step()
+    assert fast.leading
 
 
 _STEPS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["step", "step", "release", "wait"])), max_size=25)

@@ -80,13 +80,14 @@ def test_no_device_is_given_twice_and_the_pod_too_many_is_told_why(cluster: Clus
     assert message == "0/2 nodes are available: 2 cannot allocate all claims."
 
 
-def test_two_pods_on_one_claim_go_to_one_node(cluster: Cluster) -> None:
+def test_pods_on_one_claim_go_to_one_node(cluster: Cluster) -> None:
     cluster.server.create(claim("wish"))
-    cluster.server.create(pod("one", "wish"))
-    cluster.server.create(pod("two", "wish"))
-    assert cluster.scheduler.step() == 2
-    assert cluster.node_of("one") == cluster.node_of("two")
-    assert len(cluster.server.get("ResourceClaim", "wish", "default")["status"]["reservedFor"]) == 2
+    names = [f"user-{number}" for number in range(8)]
+    for name in names:
+        cluster.server.create(pod(name, "wish"))
+    assert cluster.scheduler.step() == 8
+    assert len({cluster.node_of(name) for name in names}) == 1
+    assert len(cluster.server.get("ResourceClaim", "wish", "default")["status"]["reservedFor"]) == 8
 
 
 def test_a_pod_whose_claim_is_not_there_yet_waits(cluster: Cluster) -> None:

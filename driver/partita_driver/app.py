@@ -9,6 +9,7 @@ import structlog
 from partita_driver.cdi import CdiFolder
 from partita_driver.claims import Claims, read_claim
 from partita_driver.engine import ClaimEngine
+from partita_driver.engine.revalidate import OWN_CLAIM
 from partita_driver.faults import Fault
 from partita_driver.health_watch import HealthWatch, device_health
 from partita_driver.journal import Journal, read_boot_id
@@ -167,7 +168,8 @@ class Driver:
         settings = self._settings.current
         if settings is None:
             return None
-        held = {device.device for claim in self._engine.claims().values() for device in claim.devices}
+        claims = {uid: claim for uid, claim in self._engine.claims().items() if not uid.startswith(OWN_CLAIM)}
+        held = {device.device for claim in claims.values() for device in claim.devices}
         return PoolInputs(
             node_name=self._options.node_name,
             node=self._engine.node,

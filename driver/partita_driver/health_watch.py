@@ -97,14 +97,14 @@ class HealthWatch:
             log.error("a GPU reports a fault", gpu=fault.gpu_uuid, reason=fault.reason, message=fault.message)
             self._keeper.add_fault(fault)
         if any(event.kind == GPU_LOST for event in events):
-            self._keeper.refresh()
+            self._looks_different()
         if faults:
             self._on_change()
         return 0.0
 
     def step_recovery(self) -> float:
         """Validate again what is due, and look whether GPUs came or went. Returns seconds until the next look."""
-        changed = self._keeper.refresh()
+        changed = self._looks_different()
         faults = self._keeper.faults()
         now = time.monotonic()
         first, longest = self._again_seconds
@@ -121,6 +121,13 @@ class HealthWatch:
         if changed:
             self._on_change()
         return self._look_seconds
+
+    def _looks_different(self) -> bool:
+        try:
+            return self._keeper.refresh()
+        except PartitaError as error:
+            log.warning("the hardware cannot be read", error=str(error))
+            return False
 
     def _passes(self, fault: Fault) -> bool:
         try:

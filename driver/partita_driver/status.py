@@ -16,6 +16,7 @@ import structlog
 from partita_driver.claims import Prepared
 from partita_driver.loop import Loop
 from partita_driver.pool_plan import Owner
+from partita_driver.switched import SWITCHED_OFF
 from partita_plugins.errors import InvalidInput, PartitaError, ValidationFailed
 from partita_plugins.kube.api import Conflict, KubeApi, NotFound
 from partita_plugins.kube.events import EventRecorder
@@ -137,11 +138,12 @@ def status_patch(found: dict[str, Any], uid: str, entries: Sequence[AllocatedDev
 def device_status(device: Prepared) -> AllocatedDeviceStatus:
     """One device as the claim's status shows it."""
     validation = msgspec.to_builtins(device.validation) if device.validation is not None else None
+    looked = validation is not None and validation["method"] != SWITCHED_OFF and validation["depth"] != "skipped"
     data: dict[str, Any] = {"uuid": device.uuid, **({"validation": validation} if validation else {})}
     ready = Condition(
         type="Ready",
         status="True",
-        reason="Validated" if validation and validation.get("depth") != "skipped" else "Prepared",
+        reason="Validated" if looked else "Prepared",
         message="",
         last_transition_time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )

@@ -156,8 +156,8 @@ def tainted(server: ApiServer) -> set[str]:
     }
 
 
-def test_ready_means_registered_and_published(tmp_path: Path, server: ApiServer) -> None:
-    with running(tmp_path, server) as world:
+def test_ready_means_registered_and_published(short_path: Path, server: ApiServer) -> None:
+    with running(short_path, server) as world:
         assert eventually(lambda: len(server.list("ResourceSlice").items) == 2)
         assert eventually(lambda: ["not registered" in why for why in world.driver.not_ready()] == [True])
         world.register()
@@ -169,10 +169,10 @@ def test_ready_means_registered_and_published(tmp_path: Path, server: ApiServer)
 
 
 def test_without_an_api_server_unprepare_is_served_and_the_driver_is_not_ready(
-    tmp_path: Path, server: ApiServer
+    short_path: Path, server: ApiServer
 ) -> None:
     server.stop()
-    with running(tmp_path, server) as world:
+    with running(short_path, server) as world:
         assert eventually((world.options.registry_dir / "gpu.partita.dev-reg.sock").exists)
         assert world.unprepare("uid-9") == ""
         assert FakeEngine.latest.unprepared == ["uid-9"]
@@ -183,9 +183,9 @@ def test_without_an_api_server_unprepare_is_served_and_the_driver_is_not_ready(
 
 
 def test_a_fault_is_in_the_slices_and_in_the_health_stream_when_add_fault_returns(
-    tmp_path: Path, server: ApiServer
+    short_path: Path, server: ApiServer
 ) -> None:
-    with running(tmp_path, server) as world:
+    with running(short_path, server) as world:
         assert eventually(lambda: len(server.list("ResourceSlice").items) == 2)
         engine = FakeEngine.latest
         engine.add_fault(fault_on(engine.node, 4))
@@ -204,18 +204,18 @@ def test_a_fault_is_in_the_slices_and_in_the_health_stream_when_add_fault_return
         assert listed[name].message == "bit 7 of word 0x10 reads 1"
 
 
-def test_hardware_that_cannot_be_read_yet_is_tried_again(tmp_path: Path, server: ApiServer) -> None:
+def test_hardware_that_cannot_be_read_yet_is_tried_again(short_path: Path, server: ApiServer) -> None:
     FakeEngine.start_failures = 2
-    with running(tmp_path, server):
+    with running(short_path, server):
         assert eventually(lambda: len(server.list("ResourceSlice").items) == 2)
 
 
 def test_during_a_rolling_update_the_second_instance_stands_by_until_the_first_is_gone(
-    tmp_path: Path, server: ApiServer
+    short_path: Path, server: ApiServer
 ) -> None:
-    first = StateLock(tmp_path / "state")
+    first = StateLock(short_path / "state")
     assert first.try_acquire()
-    with running(tmp_path, server, pod_uid="11111111-2222-3333-4444-555555555555") as world:
+    with running(short_path, server, pod_uid="11111111-2222-3333-4444-555555555555") as world:
         registry = world.options.registry_dir
         assert not eventually(lambda: any(registry.glob("*-reg.sock")), 0.3)
         assert world.driver.not_ready() == [], "or the first would never be told to go"
@@ -223,8 +223,8 @@ def test_during_a_rolling_update_the_second_instance_stands_by_until_the_first_i
         assert eventually(lambda: any(registry.glob("*-reg.sock")))
 
 
-def test_settings_change_what_is_published(tmp_path: Path, server: ApiServer) -> None:
-    with running(tmp_path, server):
+def test_settings_change_what_is_published(short_path: Path, server: ApiServer) -> None:
+    with running(short_path, server):
         assert eventually(lambda: len(server.list("ResourceSlice").items) == 2)
         server.create(
             {

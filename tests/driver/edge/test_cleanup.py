@@ -31,9 +31,9 @@ class Engine(FakeEngine):
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pooled]:
+def world(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pooled]:
     monkeypatch.setattr("partita_driver.cleanup.ClaimEngine", Engine)
-    with pooled(tmp_path, slotted(), MIXED) as made:
+    with pooled(short_path, slotted(), MIXED) as made:
         publisher = made.publisher()
         assert publisher.publish_now(5)
         publisher.stop()
@@ -53,38 +53,38 @@ def options(directory: Path) -> Options:
     )
 
 
-def test_what_pods_may_use_is_kept_with_the_memory_of_it(tmp_path: Path, world: Pooled) -> None:
-    rows = list(clean_up(options(tmp_path), force=False))
+def test_what_pods_may_use_is_kept_with_the_memory_of_it(short_path: Path, world: Pooled) -> None:
+    rows = list(clean_up(options(short_path), force=False))
     outcomes = {row.name.split(" ")[0]: row.outcome.partition(":")[0] for row in rows}
     assert outcomes["default/train"] == "kept"
     assert outcomes["default/torn"] == "removed"
     assert FakeEngine.latest.unprepared == ["u2"]
-    assert options(tmp_path).journal_dir.exists()
+    assert options(short_path).journal_dir.exists()
     assert world.slices() == []
 
 
-def test_force_removes_everything(tmp_path: Path, world: Pooled) -> None:
-    rows = list(clean_up(options(tmp_path), force=True))
+def test_force_removes_everything(short_path: Path, world: Pooled) -> None:
+    rows = list(clean_up(options(short_path), force=True))
     assert {row.outcome for row in rows} == {"removed"}
     assert FakeEngine.latest.unprepared == ["u1", "u2"]
-    assert not options(tmp_path).journal_dir.exists()
+    assert not options(short_path).journal_dir.exists()
 
 
-def test_a_running_driver_is_not_cleaned_up_under(tmp_path: Path, world: Pooled) -> None:
-    lock = StateLock(tmp_path / "state")
+def test_a_running_driver_is_not_cleaned_up_under(short_path: Path, world: Pooled) -> None:
+    lock = StateLock(short_path / "state")
     lock.acquire()
     with pytest.raises(Retryable, match="stop the driver"):
-        list(clean_up(options(tmp_path), force=True))
+        list(clean_up(options(short_path), force=True))
     lock.release()
 
 
-def test_the_command_prints_a_table(tmp_path: Path, world: Pooled) -> None:
-    paths = [f"--{name}={tmp_path / name}" for name in ("state-dir", "cdi-dir", "plugin-dir", "registry-dir")]
+def test_the_command_prints_a_table(short_path: Path, world: Pooled) -> None:
+    paths = [f"--{name}={short_path / name}" for name in ("state-dir", "cdi-dir", "plugin-dir", "registry-dir")]
     node = [
         f"--node-name={NODE}",
         "--backend=simulated",
         "--machine=hgx-h100",
-        f"--kubeconfig={tmp_path / 'kubeconfig'}",
+        f"--kubeconfig={short_path / 'kubeconfig'}",
     ]
     run = CliRunner().invoke(cli, ["cleanup", *node, *paths])
     assert run.exit_code == 0, run.output

@@ -10,7 +10,7 @@ import pytest
 from partita_driver.faults import Fault
 from partita_driver.health_watch import HealthWatch, faults_from
 from partita_plugins.contracts import DeviceBackend
-from partita_plugins.errors import BackendError, NvmlCode
+from partita_plugins.errors import BackendError, NvmlCode, Retryable
 from partita_plugins.model.gpu import HealthEvent
 from partita_plugins.model.mig import Placement
 
@@ -43,6 +43,7 @@ class Keeper:
     tried: list[str] = field(default_factory=list)
     refreshed: int = 0
     hardware_changed: bool = False
+    unreadable: bool = False
 
     def faults(self) -> tuple[Fault, ...]:
         return tuple(self.known)
@@ -58,6 +59,8 @@ class Keeper:
 
     def refresh(self) -> bool:
         self.refreshed += 1
+        if self.unreadable:
+            raise Retryable("no GPU list")
         return self.hardware_changed
 
 
@@ -114,3 +117,10 @@ def test_gpus_that_come_or_go_are_published() -> None:
     made, changes = watch(Keeper(hardware_changed=True))
     made.step_recovery()
     assert changes == [1]
+
+
+def test_hardware_that_cannot_be_read_does_not_stop_the_rest() -> None:
+    keeper = Keeper(known=[Fault(gpu_uuid="g", reason="validation", message="m")], unreadable=True)
+    made, _ = watch(keeper, again_seconds=(0.0, 0.0))
+    assert made.step_recovery() > 0
+    assert keeper.tried == ["validation"]

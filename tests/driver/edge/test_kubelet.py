@@ -101,10 +101,10 @@ def served(directory: Path, *, plugin: str = "plugin", **options: str) -> Iterat
     server.stop(2.0)
 
 
-def test_the_kubelet_learns_name_socket_and_versions(tmp_path: Path) -> None:
-    with served(tmp_path) as world:
+def test_the_kubelet_learns_name_socket_and_versions(short_path: Path) -> None:
+    with served(short_path) as world:
         info = world.register("GetInfo", registration_pb2.InfoRequest(), registration_pb2.PluginInfo)
-        assert (info.type, info.name, info.endpoint) == ("DRAPlugin", DRIVER, str(tmp_path / "plugin/dra.sock"))
+        assert (info.type, info.name, info.endpoint) == ("DRAPlugin", DRIVER, str(short_path / "plugin/dra.sock"))
         assert list(info.supported_versions) == [
             "v1.DRAPlugin",
             "v1beta1.DRAPlugin",
@@ -118,8 +118,8 @@ def notify(world: Served, *, registered: bool, error: str = "") -> None:
     world.register("NotifyRegistrationStatus", status, registration_pb2.RegistrationStatusResponse)
 
 
-def test_every_registration_is_told_on_and_a_refusal_is_kept(tmp_path: Path) -> None:
-    with served(tmp_path) as world:
+def test_every_registration_is_told_on_and_a_refusal_is_kept(short_path: Path) -> None:
+    with served(short_path) as world:
         notify(world, registered=True)
         notify(world, registered=True)
         assert world.registered == [1, 1]
@@ -131,8 +131,8 @@ def test_every_registration_is_told_on_and_a_refusal_is_kept(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_both_versions_prepare(tmp_path: Path, version: str) -> None:
-    with served(tmp_path) as world:
+def test_both_versions_prepare(short_path: Path, version: str) -> None:
+    with served(short_path) as world:
         answer = world.prepare("a", version=version).claims["uid-a"]
         [device] = answer.devices
         assert answer.error == ""
@@ -148,8 +148,8 @@ def raising(error: Exception) -> Callable[[], tuple[Granted, ...]]:
     return work
 
 
-def test_each_claim_has_an_answer_of_its_own(tmp_path: Path) -> None:
-    with served(tmp_path) as world:
+def test_each_claim_has_an_answer_of_its_own(short_path: Path) -> None:
+    with served(short_path) as world:
         world.handler.works = {
             "bad": raising(InvalidInput("no profile 9g here", advice="choose 3g")),
             "bug": raising(ZeroDivisionError("division by zero")),
@@ -164,13 +164,13 @@ def test_each_claim_has_an_answer_of_its_own(tmp_path: Path) -> None:
         assert sorted(world.handler.unprepared) == ["uid-x", "uid-y"]
 
 
-def test_an_empty_request_succeeds(tmp_path: Path) -> None:
-    with served(tmp_path) as world:
+def test_an_empty_request_succeeds(short_path: Path) -> None:
+    with served(short_path) as world:
         assert not world.prepare().claims
         assert not world.call("NodeUnprepareResources").claims
 
 
-def test_claims_and_calls_run_side_by_side(tmp_path: Path) -> None:
+def test_claims_and_calls_run_side_by_side(short_path: Path) -> None:
     """Each waits for all four: one after the other they would never end."""
     barrier = threading.Barrier(4, timeout=5)
 
@@ -178,7 +178,7 @@ def test_claims_and_calls_run_side_by_side(tmp_path: Path) -> None:
         barrier.wait()
         return ()
 
-    with served(tmp_path) as world:
+    with served(short_path) as world:
         world.handler.works = dict.fromkeys("abcd", work)
         answers: list[str] = []
 
@@ -193,9 +193,9 @@ def test_claims_and_calls_run_side_by_side(tmp_path: Path) -> None:
         assert answers == [""] * 4
 
 
-def test_a_slow_claim_is_answered_before_the_call_ends_and_does_not_hold_up_the_rest(tmp_path: Path) -> None:
+def test_a_slow_claim_is_answered_before_the_call_ends_and_does_not_hold_up_the_rest(short_path: Path) -> None:
     release = threading.Event()
-    with served(tmp_path) as world:
+    with served(short_path) as world:
         world.handler.works = {"slow": lambda: (release.wait(10), ())[1]}
         begun = time.monotonic()
         answers = world.prepare("slow", "quick", timeout=1.5).claims
@@ -209,10 +209,10 @@ def test_a_slow_claim_is_answered_before_the_call_ends_and_does_not_hold_up_the_
     ("service", "messages"),
     [("v1.DRAResourceHealth", health_v1_pb2), ("v1alpha1.DRAResourceHealth", health_v1alpha1_pb2)],
 )
-def test_health_is_streamed_on_connect_and_on_change(tmp_path: Path, service: str, messages: Any) -> None:
+def test_health_is_streamed_on_connect_and_on_change(short_path: Path, service: str, messages: Any) -> None:
     well = DeviceHealth(pool="p", device="gpu-0", healthy=True)
     ill = DeviceHealth(pool="p", device="gpu-0", healthy=False, message="bit 7 reads 1")
-    with served(tmp_path) as world:
+    with served(short_path) as world:
         world.server.health.update([well])
         with world.channel() as channel:
             stream = channel.unary_stream(
@@ -229,8 +229,8 @@ def test_health_is_streamed_on_connect_and_on_change(tmp_path: Path, service: st
             stream.cancel()
 
 
-def test_stop_takes_the_sockets_away_and_lets_work_finish(tmp_path: Path) -> None:
-    with served(tmp_path) as world:
+def test_stop_takes_the_sockets_away_and_lets_work_finish(short_path: Path) -> None:
+    with served(short_path) as world:
         begun, done = threading.Event(), []
 
         def work() -> tuple[Granted, ...]:
@@ -249,31 +249,31 @@ def test_stop_takes_the_sockets_away_and_lets_work_finish(tmp_path: Path) -> Non
         assert not world.sockets.registrar.exists()
 
 
-def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
-    sockets = socket_paths(DRIVER, tmp_path / "registry", tmp_path / "plugin")
+def test_a_stale_socket_is_replaced(short_path: Path) -> None:
+    sockets = socket_paths(DRIVER, short_path / "registry", short_path / "plugin")
     sockets.plugin.parent.mkdir()
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(sockets.plugin))
-    with served(tmp_path) as world:
+    with served(short_path) as world:
         assert world.prepare("a").claims["uid-a"].error == ""
 
 
-def test_only_sockets_are_removed(tmp_path: Path) -> None:
-    precious = tmp_path / "dra.sock"
+def test_only_sockets_are_removed(short_path: Path) -> None:
+    precious = short_path / "dra.sock"
     precious.write_text("not a socket")
     remove_socket(precious)
     assert precious.exists()
 
 
-def test_a_place_that_cannot_hold_a_socket_is_an_error_with_advice(tmp_path: Path) -> None:
-    (tmp_path / "registry").write_text("a file")
-    with pytest.raises(Permanent, match="cannot make the socket"), served(tmp_path):
+def test_a_place_that_cannot_hold_a_socket_is_an_error_with_advice(short_path: Path) -> None:
+    (short_path / "registry").write_text("a file")
+    with pytest.raises(Permanent, match="cannot make the socket"), served(short_path):
         pass
 
 
-def test_the_standard_health_service_answers_on_the_plugin_socket_and_on_tcp(tmp_path: Path) -> None:
+def test_the_standard_health_service_answers_on_the_plugin_socket_and_on_tcp(short_path: Path) -> None:
     request = health_pb2.HealthCheckRequest()
-    with served(tmp_path, health_address="127.0.0.1:0") as world:
+    with served(short_path, health_address="127.0.0.1:0") as world:
         with world.channel() as channel:
             answer = health_pb2_grpc.HealthStub(channel).Check(request, timeout=5)
             assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
@@ -300,9 +300,9 @@ def test_socket_names_fit_the_kernel_s_limit(registry: str, pod_uid: str, regist
     assert len(str(found.registrar).encode()) <= MAX_SOCKET_PATH_BYTES
 
 
-def test_a_socket_of_the_greatest_length_is_served(tmp_path: Path) -> None:
-    room = MAX_SOCKET_PATH_BYTES - len(str(tmp_path / "dra.sock")) - 1
-    with served(tmp_path, plugin="p" * room) as world:
+def test_a_socket_of_the_greatest_length_is_served(short_path: Path) -> None:
+    room = MAX_SOCKET_PATH_BYTES - len(str(short_path / "dra.sock")) - 1
+    with served(short_path, plugin="p" * room) as world:
         assert len(str(world.sockets.plugin)) == MAX_SOCKET_PATH_BYTES
         assert world.prepare("a").claims["uid-a"].error == ""
 

@@ -46,7 +46,7 @@ def cdi_id(name: str) -> str:
 
 
 def environment(request: str, index: int, values: dict[str, str]) -> list[str]:
-    """What a program is told of one device: PARTITA_<REQUEST>_<INDEX>_<KEY>, so that devices never overwrite another's."""
+    """What a program is told of one device: PARTITA_<REQUEST>_<INDEX>_<KEY>, never the same for two devices."""
     prefix = f"PARTITA_{_UNSAFE.sub('_', request.upper())}_{index}"
     return [f"{prefix}_{key}={value}" for key, value in sorted(values.items())]
 

@@ -94,7 +94,7 @@ class CdiSpec(CdiValue, frozen=True, kw_only=True):
 
 
 def version_for(spec: CdiSpec) -> str:
-    """The lowest version that has all fields in use: annotations came with 0.6.0, names with a first digit with 0.5.0."""
+    """The lowest version that has the fields in use: annotations since 0.6.0, hostPath and names with a first digit 0.5.0."""
     annotated = spec.annotations or any(device.annotations for device in spec.devices)
     return "0.6.0" if annotated else "0.5.0"
 

@@ -56,7 +56,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Reaction:
     """What an NVML code means for the call that met it."""
 
-    error: type[Retryable] | type[Permanent]
+    error: type[Retryable | Permanent]
     advice: str
     fault: str = ""
     """Reason of the fault that the GPU gets; empty: the GPU is not to blame."""
@@ -83,4 +83,5 @@ REACTIONS: dict[NvmlCode, Reaction] = {
 def as_partita_error(error: BackendError, doing: str) -> PartitaError:
     """The error that a caller gets for a code: `doing` says in words what failed. The caller chains the cause."""
     reaction = REACTIONS[error.code]
-    return reaction.error(f"{doing}: {error}", advice=error.advice and "" or reaction.advice)
+    # What the backend advises is in its message already.
+    return reaction.error(f"{doing}: {error}", advice="" if error.advice else reaction.advice)

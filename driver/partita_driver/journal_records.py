@@ -1,7 +1,7 @@
 """What the journal holds, as versioned values, and their spelling on disk.
 
-A copy is one header line and a body of JSON: "partita-journal <version> <sequence> <sha256 of the body>". The checksum
-covers the bytes as they were written, so a field added later never makes an old file look damaged.
+A copy is one header line and a body of JSON: "partita-journal <version> <sequence> <sha256>". The checksum covers the
+rest of the header and the body as they were written, so a field added later never makes an old file look damaged.
 """
 
 from __future__ import annotations
@@ -121,8 +121,12 @@ _DECODERS = {1: msgspec.json.Decoder(JournalState)}
 
 def encode_journal(sequence: int, state: JournalState) -> bytes:
     """A copy as it stands on disk."""
-    body = msgspec.json.encode(state)
-    return f"{MAGIC} {VERSION} {sequence} {hashlib.sha256(body).hexdigest()}\n".encode() + body
+    return sealed(VERSION, sequence, msgspec.json.encode(state))
+
+
+def sealed(version: int, sequence: int, body: bytes) -> bytes:
+    """A body under its header."""
+    return f"{MAGIC} {version} {sequence} {_checksum(str(version), str(sequence), body)}\n".encode() + body
 
 
 def decode_journal(data: bytes) -> tuple[int, JournalState]:
@@ -131,7 +135,7 @@ def decode_journal(data: bytes) -> tuple[int, JournalState]:
     words = header.decode("ascii", errors="replace").split(" ")
     if len(words) != 4 or words[0] != MAGIC or not (words[1].isdigit() and words[2].isdigit()):
         raise Damaged("its first line is not that of a journal")
-    if hashlib.sha256(body).hexdigest() != words[3]:
+    if _checksum(words[1], words[2], body) != words[3]:
         raise Damaged("its checksum does not match")
     decoder = _DECODERS.get(int(words[1]))
     if decoder is None:
@@ -142,3 +146,7 @@ def decode_journal(data: bytes) -> tuple[int, JournalState]:
         return int(words[2]), decoder.decode(body)
     except msgspec.DecodeError as error:
         raise Damaged(f"its content does not fit: {error}") from error
+
+
+def _checksum(version: str, sequence: str, body: bytes) -> str:
+    return hashlib.sha256(f"{version} {sequence}\n".encode() + body).hexdigest()

@@ -73,7 +73,9 @@ class Workers:
         """The result of `act`, or what it raised. Raises Hung after the deadline; `act` may still take effect later."""
         with self._lock:
             if gpu_uuid in self._out:
-                raise Hung(f"{self._out[gpu_uuid]} still hangs on {gpu_uuid or 'the node'}", gpu_uuid=gpu_uuid, first=False)
+                raise Hung(
+                    f"{self._out[gpu_uuid]} still hangs on {gpu_uuid or 'the node'}", gpu_uuid=gpu_uuid, first=False
+                )
         if not self._slots.acquire(timeout=deadline_seconds):
             raise Retryable(f"{name}: too many calls in progress", delay_seconds=2.0)
         job = _Job(act)

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import structlog
+
 from partita_driver.cdi import CdiFolder
-from partita_driver.engine.values import PreparedClaim, PreparedDevice
+from partita_driver.engine import reconcile
+from partita_driver.engine.locks import Flights
+from partita_driver.engine.prepare import prepare
+from partita_driver.engine.revalidate import OWN_CLAIM, own_claim_uid, revalidate
+from partita_driver.engine.tools import Tools
+from partita_driver.engine.undo import undo
+from partita_driver.engine.values import PreparedClaim, PreparedDevice, prepared_claim
 from partita_driver.faults import Fault
-from partita_driver.journal import Journal
-from partita_driver.workers import Deadlines
+from partita_driver.hardware import Hardware, HardwareError
+from partita_driver.journal import Durability, Journal
+from partita_driver.lifecycle import ClaimState
+from partita_driver.workers import Deadlines, Workers
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
+from partita_plugins.errors import PartitaError
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.wire.resource import ResourceClaim
+
+log = structlog.get_logger(__name__)
 
 
 class ClaimEngine:
@@ -31,66 +44,138 @@ class ClaimEngine:
         on_fault: Callable[[Fault], None],
         observe: Callable[[str, float], None] = lambda _phase, _seconds: None,
         destroy_unknown_instances: bool = False,
-    ) -> None: ...
+    ) -> None:
+        """`on_fault` is called when a fault is added or lifted: `faults()` already says so.
+
+        `observe` is told the seconds of each phase: lock, steps, validate, cdi, journal, undo.
+        """
+        self._workers = Workers()
+        self._tools = Tools(
+            hardware=Hardware(backend, self._workers, deadlines),
+            validator=validator,
+            strategies=strategies,
+            journal=journal,
+            cdi=cdi,
+            node_name=node_name,
+            deadlines=deadlines,
+            on_fault=on_fault,
+            observe=observe,
+        )
+        self._flights = Flights()
+        self._destroy_unknown = destroy_unknown_instances
+        self._foreign: frozenset[tuple[int, Placement]] = frozenset()
+        self._findings: tuple[str, ...] = journal.findings
 
     def start(self) -> None:
-        """Discover, give slots, bring journal and hardware together. Raises Retryable where no GPU list can be had."""
-        raise NotImplementedError
+        """Discover, give slots, bring journal, hardware and CDI folder together; nothing else may run meanwhile.
+
+        Raises Retryable where the node does not say what GPUs it has; all else is logged and left for `reconcile`.
+        """
+        tools, journal = self._tools, self._tools.journal
+        tools.refresh()
+        journal.change(lambda state: reconcile.after_boot(state, journal.boot_id), Durability.BEST_EFFORT)
+        if journal.rebuilt:
+            adopted = reconcile.rebuild(tools)
+            self._findings += (f"the journal was lost; {len(adopted)} claims were found again by their CDI files",)
+            log.error("journal rebuilt", adopted=adopted)
+        reconcile.undo_each(reconcile.half_made(journal.state), self._undo)
+        tools.cdi.sweep(journal.state.claims.keys())
+        self.reconcile()
 
     @property
     def node(self) -> SlottedHardware:
         """The hardware as it was last discovered, under slots."""
-        raise NotImplementedError
+        return self._tools.node
 
     def refresh(self) -> bool:
-        """Discover again; True if it changed."""
-        raise NotImplementedError
+        """Discover again; True if it changed. Raises Retryable where the node does not answer."""
+        return self._tools.refresh()
 
     def prepare(self, claim: ResourceClaim) -> tuple[PreparedDevice, ...]:
         """Make, validate and hand out a claim's devices. Idempotent. Raises PartitaError with what to do."""
-        raise NotImplementedError
+        uid = claim.metadata.uid
+        record = self._flights.run(uid, "prepare", lambda: prepare(self._tools, claim), self._patience)
+        return prepared_claim(record, self._tools.node_name).devices
 
     def unprepare(self, claim_uid: str) -> None:
-        """Take back what a claim holds. An unknown claim is a success. Raises Retryable if something remains."""
-        raise NotImplementedError
+        """Take back what a claim holds. An unknown claim is a success. Raises PartitaError if something remains.
+
+        On a GPU that hangs or is lost the rest is put off, and the hardware stays refused to others until it is done.
+        """
+        self._undo(claim_uid)
 
     def reconcile(self) -> None:
-        """Try again what could not be undone, rewrite lost CDI files, look for instances of others."""
-        raise NotImplementedError
+        """Try again what could not be undone, mend the CDI folder, look for instances of others. Logs what fails."""
+        reconcile.undo_each(reconcile.undoing(self._tools.journal.state), self._undo)
+        try:
+            reconcile.restore_cdi(self._tools)
+        except PartitaError as error:
+            log.warning("CDI folder not mended", error=str(error))
+        self._foreign = reconcile.foreign_instances(self._tools, destroy=self._destroy_unknown)
 
     def reconcile_claims(self, exists: Callable[[str, str, str], bool]) -> tuple[str, ...]:
-        """Undo claims that are gone from the API: `exists(namespace, name, uid)`. Returns their UIDs."""
-        raise NotImplementedError
+        """Undo claims that are gone from the API: `exists(namespace, name, uid)`, which raises if it cannot tell.
+
+        Claims that were found again after a lost journal have no name yet and are kept. Returns the UIDs undone.
+        """
+        gone = tuple(
+            uid
+            for uid, claim in self._tools.journal.state.claims.items()
+            if claim.name and not uid.startswith(OWN_CLAIM) and not exists(claim.namespace, claim.name, uid)
+        )
+        reconcile.undo_each(gone, self._undo)
+        return tuple(uid for uid in gone if uid not in self._tools.journal.state.claims)
 
     def faults(self) -> tuple[Fault, ...]:
         """Quarantined hardware, kept over restarts."""
-        raise NotImplementedError
+        return self._tools.journal.state.faults
 
     def add_fault(self, fault: Fault) -> None:
         """Quarantine hardware: journalled, then `on_fault` is called. A fault that is known already changes nothing."""
-        raise NotImplementedError
+        self._tools.quarantine(fault)
 
     def lift_fault(self, fault: Fault) -> None:
-        """End a quarantine, whatever its words and time; `on_fault` is called."""
-        raise NotImplementedError
+        """End a quarantine, whatever its words and time; then `on_fault` is called."""
+        self._tools.lift(fault)
 
     def revalidate(self, fault: Fault) -> bool:
         """Validate faulty hardware that no claim holds; lift the fault if it passes. False if not, or not now."""
-        raise NotImplementedError
+        tools = self._tools
+        gpu = tools.gpu(fault.gpu_uuid)
+        if gpu is None:
+            return False
+        try:
+            uid = own_claim_uid(gpu)
+            return self._flights.run(uid, "revalidate", lambda: revalidate(tools, fault, gpu), self._patience)
+        except (PartitaError, HardwareError) as error:
+            log.info("not validated again", gpu=gpu.uuid, error=str(tools.blamed(error)))
+            return False
 
     def prepared(self) -> Mapping[str, PreparedClaim]:
         """Claims that are handed out, by UID."""
-        raise NotImplementedError
+        return {uid: claim for uid, claim in self.claims().items() if claim.state is ClaimState.PREPARED}
 
     def claims(self) -> Mapping[str, PreparedClaim]:
         """Claims in every state, by UID."""
-        raise NotImplementedError
+        state = self._tools.journal.state
+        return {uid: prepared_claim(claim, self._tools.node_name) for uid, claim in state.claims.items()}
 
     def foreign_placements(self) -> frozenset[tuple[int, Placement]]:
-        """GPU instances that are not ours, by slot: what overlaps them must not be offered."""
-        raise NotImplementedError
+        """GPU instances that are not ours, by slot, as of the last `reconcile`: not to be offered."""
+        return self._foreign
+
+    def hung(self) -> Mapping[str, str]:
+        """GPUs with a call that has not come back, and its name."""
+        return self._workers.hung()
 
     @property
     def findings(self) -> tuple[str, ...]:
         """What was found wrong with the driver's own state at the start, one sentence each, for an event."""
-        raise NotImplementedError
+        return self._findings
+
+    @property
+    def _patience(self) -> float:
+        return self._tools.deadlines.lock_seconds
+
+    def _undo(self, claim_uid: str) -> None:
+        self._flights.run(claim_uid, "unprepare", lambda: undo(self._tools, claim_uid), self._patience)

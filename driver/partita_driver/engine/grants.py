@@ -1,0 +1,163 @@
+"""From an allocated claim to the devices it was granted here: pure, and strict about what it cannot take."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from partita_driver.journal_records import DeviceRecord
+from partita_plugins.contracts import ShareRequest, SharingStrategy
+from partita_plugins.errors import InvalidInput
+from partita_plugins.model.gpu import Gpu
+from partita_plugins.model.offer import DeviceKind, OfferedDevice, SlottedHardware, shape_of
+from partita_plugins.model.quantity import to_mib
+from partita_plugins.wire import DRIVER_NAME, pool_name
+from partita_plugins.wire.device_names import parse_name
+from partita_plugins.wire.opaque import config_for
+from partita_plugins.wire.resource import AllocationResult, DeviceConfig, ResourceClaim
+
+STRATEGIES: Mapping[DeviceKind, str] = {
+    DeviceKind.GPU: "exclusive",
+    DeviceKind.GROUP: "exclusive",
+    DeviceKind.MIG: "mig",
+    DeviceKind.SHARED: "timeslice",
+}
+"""Which sharing strategy serves which kind of device."""
+
+DEVICES_MAX = 64
+"""Of one claim: the API allows 32 results."""
+
+
+def granted_devices(
+    claim: ResourceClaim, node: SlottedHardware, strategies: Mapping[str, SharingStrategy], node_name: str
+) -> tuple[DeviceRecord, ...]:
+    """What this node owes a claim, with the steps that make it. Raises InvalidInput with what is wrong."""
+    allocation = claim.status.allocation
+    if allocation is None:
+        raise InvalidInput(
+            "the claim is not allocated", advice="wait for kube-scheduler, or look why its pod is pending"
+        )
+    results = _ours(allocation.devices.results, node_name)
+    granted = [_granted(result, allocation.devices.config, node, strategies) for result in results]
+    return tuple(_once_each(granted))
+
+
+def offered_device(record: DeviceRecord, gpus: Mapping[int, Gpu]) -> OfferedDevice:
+    """The device of a record on the hardware as it is now. Raises InvalidInput if the hardware no longer has it."""
+    missing = [slot for slot in record.slots if slot not in gpus]
+    if missing:
+        raise InvalidInput(
+            f"{record.device} is not on this node now", advice="a lost GPU comes back after a reset or a repair"
+        )
+    if record.placement is None:
+        return OfferedDevice(kind=record.kind, slots=record.slots)
+    mig = gpus[record.slots[0]].mig
+    for profile in mig.profiles if mig else ():
+        if profile.profile_id == record.profile_id and record.placement in profile.placements:
+            return OfferedDevice(kind=DeviceKind.MIG, slots=record.slots, profile=profile, placement=record.placement)
+    raise InvalidInput(f"the GPU has no partition {record.device}", advice="compare with the node's ResourceSlices")
+
+
+def share_of(record: DeviceRecord) -> ShareRequest:
+    """How a granted device is shared."""
+    return ShareRequest(memory_mib=record.memory_mib, time_slice=record.time_slice)
+
+
+def record_of(
+    offered: OfferedDevice,
+    name: str,
+    gpus: Mapping[int, Gpu],
+    strategies: Mapping[str, SharingStrategy],
+    **fields: object,
+) -> DeviceRecord:
+    """A device as it is journalled; `fields` are those of the grant. Admin access has no steps."""
+    record = DeviceRecord(
+        request="",
+        device=name,
+        kind=offered.kind,
+        slots=offered.slots,
+        gpu_uuids=tuple(gpus[slot].uuid for slot in offered.slots),
+        profile_id=offered.profile.profile_id if offered.profile else None,
+        start=offered.placement.start if offered.placement else None,
+        size=offered.placement.size if offered.placement else None,
+    )
+    record = msgspec.structs.replace(record, **fields)
+    if record.admin:
+        return record
+    steps = strategies[STRATEGIES[offered.kind]].steps(offered, gpus, share_of(record))
+    return msgspec.structs.replace(record, steps=steps)
+
+
+def _ours(results: list[AllocationResult], node_name: str) -> list[AllocationResult]:
+    ours = [result for result in results if result.driver == DRIVER_NAME]
+    if not ours:
+        raise InvalidInput(
+            f"the claim has no device of {DRIVER_NAME}", advice="ask the driver that it was allocated from"
+        )
+    here = [result for result in ours if result.pool == pool_name(node_name)]
+    if not here:
+        raise InvalidInput(
+            f"the claim's devices are in pool {ours[0].pool}, not in {pool_name(node_name)}",
+            advice="its pod belongs on the node of that pool",
+        )
+    if len(here) > DEVICES_MAX:
+        raise InvalidInput(f"the claim has more than {DEVICES_MAX} devices", advice="split it into several claims")
+    return here
+
+
+def _granted(
+    result: AllocationResult,
+    configs: list[DeviceConfig],
+    node: SlottedHardware,
+    strategies: Mapping[str, SharingStrategy],
+) -> DeviceRecord:
+    gpus = node.gpus
+    offered = offered_by_name(result.device, gpus)
+    memory = result.consumed_capacity.get("memory")
+    return record_of(
+        offered,
+        result.device,
+        gpus,
+        strategies,
+        request=result.request.partition("/")[0],
+        share_id=result.share_id,
+        memory_mib=to_mib(memory) if memory and offered.kind is DeviceKind.SHARED else None,
+        time_slice=config_for(result.request, configs, DRIVER_NAME).time_slice,
+        admin=bool(result.admin_access),
+    )
+
+
+def offered_by_name(name: str, gpus: Mapping[int, Gpu]) -> OfferedDevice:
+    """The device of that name on the hardware as it is now. Raises InvalidInput that says what there is."""
+    parsed = parse_name(name)
+    slots = parsed.slots or tuple(slot for slot, gpu in gpus.items() if gpu.pci_label == parsed.pci_label)
+    if not slots or any(slot not in gpus for slot in slots):
+        raise InvalidInput(
+            f"there is no device {name} on this node",
+            advice="its GPU is lost or was taken out: delete the pod, so that its next one is placed elsewhere",
+        )
+    if parsed.kind is not DeviceKind.MIG:
+        return OfferedDevice(kind=parsed.kind, slots=slots)
+    mig = gpus[slots[0]].mig
+    for profile in mig.profiles if mig else ():
+        places = [one for one in profile.placements if one.start == parsed.start]
+        if profile.profile_id == parsed.profile_id and shape_of(profile) == parsed.shape and places:
+            return OfferedDevice(kind=DeviceKind.MIG, slots=slots, profile=profile, placement=places[0])
+    have = ", ".join(profile.name for profile in mig.profiles) if mig else "no MIG at all"
+    raise InvalidInput(
+        f"{gpus[slots[0]].product} has no partition {name}",
+        advice=f"it has {have}; choose a DeviceClass for one of these",
+    )
+
+
+def _once_each(devices: list[DeviceRecord]) -> list[DeviceRecord]:
+    """Exclusive devices once in a claim. The same device for two requests is possible for shares and admin access."""
+    seen: set[tuple[str, str | None]] = set()
+    for device in devices:
+        key = (device.device, device.share_id)
+        if key in seen and not device.admin:
+            raise InvalidInput(f"the claim holds {device.device} twice", advice="delete the claim and make it again")
+        if not device.admin:
+            seen.add(key)
+    return devices

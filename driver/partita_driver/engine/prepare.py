@@ -1,0 +1,170 @@
+"""Prepare, from an allocated claim to a CDI file: journal the intent, make, check, hand out; or undo all of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import msgspec
+import structlog
+
+from partita_driver.cdi import cdi_device_name, cdi_id, environment
+from partita_driver.cdi_lint import CdiDevice, CdiNode, ContainerEdits
+from partita_driver.engine.grants import STRATEGIES, granted_devices, offered_device, share_of
+from partita_driver.engine.make import find_instance, make_and_check
+from partita_driver.engine.rules import refuse_faulty, refuse_other_time_slice, refuse_overlap, with_clean
+from partita_driver.engine.tools import Tools
+from partita_driver.engine.undo import undo
+from partita_driver.fault_points import reached
+from partita_driver.hardware import HardwareError
+from partita_driver.journal import Durability
+from partita_driver.journal_records import ClaimRecord, DeviceRecord, JournalState
+from partita_driver.lifecycle import ClaimEvent, ClaimState
+from partita_plugins.errors import PartitaError, Retryable
+from partita_plugins.model.gpu import GpuInstance
+from partita_plugins.wire.resource import ResourceClaim
+
+log = structlog.get_logger(__name__)
+
+
+def prepare(tools: Tools, claim: ResourceClaim) -> ClaimRecord:
+    """The claim's record, prepared. Raises PartitaError; whatever was made is undone or stays journalled as undoing."""
+    devices = granted_devices(claim, tools.node, tools.strategies, tools.node_name)
+    wanted = ClaimRecord(
+        uid=claim.metadata.uid, namespace=claim.metadata.namespace, name=claim.metadata.name, devices=devices
+    )
+    known = _settled(tools, wanted)
+    if known is not None and known.state is ClaimState.PREPARED:
+        refuse_faulty(tools.journal.state.faults, known.devices)
+        if (replayed := _replay(tools, known, wanted)) is not None:
+            return replayed
+        known = tools.put(known, ClaimEvent.REBOOT, Durability.BEST_EFFORT)
+    if known is not None:
+        wanted = msgspec.structs.replace(wanted, state=known.state, remake=known.remake)
+    return _anew(tools, wanted)
+
+
+def write_cdi(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
+    """Write a claim's CDI file from the hardware as it is now. Returns the record with ids and UUIDs."""
+    with tools.timed("cdi"):
+        counts: Counter[str] = Counter()
+        names: set[str] = set()
+        devices, records = [], []
+        for device in claim.devices:
+            name = cdi_device_name(claim.uid, device.device, device.share_id)
+            name = name if name not in names else f"{name}-{device.request}"
+            names.add(name)
+            instance = find_instance(tools, device)
+            devices.append(_cdi_device(tools, name, device, instance, counts[device.request]))
+            counts[device.request] += 1
+            records.append(msgspec.structs.replace(device, uuid=_uuid(device, instance), cdi_ids=(cdi_id(name),)))
+        tools.cdi.write(claim.uid, devices)
+    return msgspec.structs.replace(claim, devices=tuple(records))
+
+
+def _settled(tools: Tools, wanted: ClaimRecord) -> ClaimRecord | None:
+    """What is known of the claim, once leftovers and an allocation that no longer holds are undone."""
+    known = tools.journal.state.claims.get(wanted.uid)
+    if known is None:
+        return None
+    same = [device.identity for device in known.devices] == [device.identity for device in wanted.devices]
+    if same and known.state in (ClaimState.INTENDED, ClaimState.PREPARED):
+        return known
+    undo(tools, wanted.uid)
+    if wanted.uid in tools.journal.state.claims:
+        raise Retryable("what the claim held before is not undone yet", delay_seconds=5.0)
+    return None
+
+
+def _replay(tools: Tools, known: ClaimRecord, wanted: ClaimRecord) -> ClaimRecord | None:
+    """A prepared claim again: its CDI file rewritten and checked, nothing validated. None if its partition is gone."""
+    try:
+        for device in known.devices:
+            find_instance(tools, device)
+    except Retryable:
+        log.warning("a prepared partition is gone and is made again", claim=known.uid)
+        return None
+    except HardwareError as error:
+        raise tools.blamed(error) from error
+    try:
+        current = write_cdi(tools, msgspec.structs.replace(known, namespace=wanted.namespace, name=wanted.name))
+    except HardwareError as error:
+        raise tools.blamed(error) from error
+    if current != known:
+        tools.journal.change(lambda state: state.with_claim(current), Durability.BEST_EFFORT)
+    return current
+
+
+def _anew(tools: Tools, wanted: ClaimRecord) -> ClaimRecord:
+    gpu_uuids = [uuid for device in wanted.devices if not device.admin for uuid in device.gpu_uuids]
+
+    def admit(state: JournalState) -> JournalState:
+        refuse_faulty(state.faults, wanted.devices)
+        refuse_overlap(state, wanted)
+        refuse_other_time_slice(state, wanted)
+        return with_clean(state, drop=[uuid for one in wanted.devices if one.placement for uuid in one.gpu_uuids])
+
+    def hand_out(state: JournalState) -> JournalState:
+        refuse_faulty(state.faults, wanted.devices)
+        return with_clean(state, drop=gpu_uuids)
+
+    claim = tools.put(wanted, ClaimEvent.INTEND, Durability.REQUIRED, admit)
+    try:
+        reached("intended")
+        claim = make_and_check(tools, claim)
+        reached("checked")
+        claim = msgspec.structs.replace(write_cdi(tools, claim), remake=False)
+        reached("cdi-handed")
+        claim = tools.put(claim, ClaimEvent.HAND_OUT, Durability.REQUIRED, hand_out)
+    except Exception as error:
+        failure = tools.blamed(error)
+        _take_back(tools, claim.uid)
+        if isinstance(error, HardwareError):
+            _look_again(tools)
+        if failure is error:
+            raise
+        raise failure from error
+    reached("prepared")
+    return claim
+
+
+def _take_back(tools: Tools, claim_uid: str) -> None:
+    """Undo after a failure; what remains is journalled, and the first error is the one that matters."""
+    try:
+        undo(tools, claim_uid)
+    except PartitaError as error:
+        log.warning("left for reconciling", claim=claim_uid, error=str(error))
+
+
+def _look_again(tools: Tools) -> None:
+    """The hardware was not as expected."""
+    try:
+        tools.refresh()
+    except Retryable as error:
+        log.warning("discovery failed", error=str(error))
+
+
+def _uuid(device: DeviceRecord, instance: GpuInstance | None) -> str:
+    return instance.compute_instances[0].mig_uuid if instance else ",".join(device.gpu_uuids)
+
+
+def _cdi_device(tools: Tools, name: str, device: DeviceRecord, instance: GpuInstance | None, index: int) -> CdiDevice:
+    gpus = tools.node.gpus
+    offered = offered_device(device, gpus)
+    told = {
+        "KIND": str(device.kind),
+        "UUID": _uuid(device, instance),
+        "DEVICE": device.device,
+        "PRODUCT": gpus[device.slots[0]].product,
+        "PCI_BUS_ID": ",".join(gpus[slot].pci_bus_id for slot in device.slots),
+        **tools.strategies[STRATEGIES[device.kind]].environment(offered, gpus, share_of(device)),
+    }
+    if device.placement:
+        told["PLACEMENT"] = f"{device.placement.start}:{device.placement.size}"
+    # GPUs of a group bring the same control nodes.
+    nodes = {
+        node.path: CdiNode.of(node)
+        for gpu_uuid in device.gpu_uuids
+        for node in tools.hardware.nodes(gpu_uuid, instance)
+    }
+    edits = ContainerEdits(env=environment(device.request, index, told), device_nodes=list(nodes.values()))
+    return CdiDevice(name=name, container_edits=edits)

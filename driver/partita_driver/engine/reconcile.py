@@ -1,0 +1,154 @@
+"""Bringing journal, hardware and CDI folder together: at the start, and from time to time.
+
+What is in the journal is ours; a GPU instance that no record names is somebody else's, and is left alone unless the
+node's settings say otherwise.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from partita_driver.cdi import cdi_id
+from partita_driver.engine.grants import offered_by_name, record_of
+from partita_driver.engine.prepare import write_cdi
+from partita_driver.engine.rules import owned_placements
+from partita_driver.engine.tools import Tools
+from partita_driver.hardware import HardwareError
+from partita_driver.journal import Durability
+from partita_driver.journal_records import ClaimRecord, DeviceRecord, JournalState
+from partita_driver.lifecycle import ClaimEvent, ClaimState
+from partita_plugins.errors import InvalidInput, PartitaError
+from partita_plugins.model.gpu import GpuInstance
+from partita_plugins.model.mig import Placement
+
+log = structlog.get_logger(__name__)
+
+HALF_MADE = frozenset({ClaimState.INTENDED, ClaimState.MADE, ClaimState.CHECKED, ClaimState.UNDOING})
+
+_SHARE_ID = re.compile(r"-(?P<share>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$")
+
+
+def after_boot(state: JournalState, boot_id: str) -> JournalState:
+    """The journal as a (re)boot leaves it: what was prepared waits, with its place kept, for the replayed Prepare."""
+    if state.boot_id == boot_id:
+        return state
+    claims = {
+        uid: msgspec.structs.replace(claim.after(ClaimEvent.REBOOT), remake=True)
+        if claim.state is ClaimState.PREPARED
+        else claim
+        for uid, claim in state.claims.items()
+    }
+    return msgspec.structs.replace(state, boot_id=boot_id, claims=claims, clean=())
+
+
+def half_made(state: JournalState) -> tuple[str, ...]:
+    """Claims whose Prepare or Unprepare was cut short, to be undone."""
+    return tuple(
+        uid
+        for uid, claim in state.claims.items()
+        if claim.state in HALF_MADE and not (claim.remake and claim.state is ClaimState.INTENDED)
+    )
+
+
+def undoing(state: JournalState) -> tuple[str, ...]:
+    """Claims of which something may still be on the hardware."""
+    return tuple(uid for uid, claim in state.claims.items() if claim.state is ClaimState.UNDOING)
+
+
+def undo_each(claim_uids: tuple[str, ...], undo: Callable[[str], None]) -> None:
+    """Undo claims one by one; what fails stays journalled."""
+    for uid in claim_uids:
+        try:
+            undo(uid)
+        except PartitaError as error:
+            log.warning("not undone yet", claim=uid, error=str(error))
+
+
+def restore_cdi(tools: Tools) -> None:
+    """Remove CDI files of claims that are not known, rewrite lost ones of prepared claims."""
+    written = tuple(tools.cdi.claims())
+    state = tools.journal.state  # read after the folder: a file is younger than its record
+    for uid in set(written) - state.claims.keys():
+        tools.cdi.remove(uid)
+        log.info("orphaned CDI file removed", claim=uid)
+    for uid, claim in state.claims.items():
+        if claim.state is ClaimState.PREPARED and uid not in written:
+            try:
+                write_cdi(tools, claim)
+                log.info("lost CDI file written again", claim=uid)
+            except (PartitaError, HardwareError) as error:
+                log.warning("lost CDI file not written", claim=uid, error=str(error))
+
+
+def foreign_instances(tools: Tools, *, destroy: bool) -> frozenset[tuple[int, Placement]]:
+    """GPU instances that no claim of ours has, by slot; with `destroy` they are taken away first where that works."""
+    found: set[tuple[int, Placement]] = set()
+    for slot, gpu in tools.node.gpus.items():
+        if gpu.mig is None or not gpu.mig.enabled:
+            continue
+        try:
+            # Under the lock an instance that is being made has its record, and one being undone has it still.
+            with tools.lock((gpu.uuid,)):
+                for instance in _unowned(tools, gpu.uuid):
+                    if not (destroy and _destroyed(tools, instance)):
+                        found.add((slot, instance.placement))
+        except (PartitaError, HardwareError) as error:
+            log.warning("GPU instances not listed", gpu=gpu.uuid, error=str(tools.blamed(error)))
+    return frozenset(found)
+
+
+def _unowned(tools: Tools, gpu_uuid: str) -> list[GpuInstance]:
+    owned = owned_placements(tools.journal.state, gpu_uuid)
+    instances = tools.hardware.instances(gpu_uuid)
+    return [one for one in instances if (one.profile_id, one.placement) not in owned]
+
+
+def _destroyed(tools: Tools, instance: GpuInstance) -> bool:
+    try:
+        tools.hardware.destroy_instance(instance)
+    except (PartitaError, HardwareError) as error:
+        log.warning("unknown GPU instance not destroyed", gpu=instance.gpu_uuid, error=str(error))
+        return False
+    log.info("unknown GPU instance destroyed", gpu=instance.gpu_uuid, start=instance.placement.start)
+    return True
+
+
+def rebuild(tools: Tools) -> tuple[str, ...]:
+    """Adopt the claims whose CDI files say what they hold, after the journal was lost. Returns their UIDs.
+
+    Namespace and name are unknown until the kubelet prepares the claim again.
+    """
+    adopted: dict[str, ClaimRecord] = {}
+    for uid, names in tools.cdi.claims().items():
+        devices = tuple(device for name in names if (device := _adopt(tools, uid, name)))
+        if devices:
+            adopted[uid] = ClaimRecord(uid=uid, state=ClaimState.PREPARED, devices=devices)
+
+    def add(state: JournalState) -> JournalState:
+        return msgspec.structs.replace(state, claims={**adopted, **state.claims})
+
+    tools.journal.change(add, Durability.BEST_EFFORT)
+    return tuple(adopted)
+
+
+def _adopt(tools: Tools, claim_uid: str, cdi_name: str) -> DeviceRecord | None:
+    name = cdi_name.removeprefix(f"{claim_uid}-")
+    share = _SHARE_ID.search(name)
+    name = name[: share.start()] if share else name
+    try:
+        offered = offered_by_name(name, tools.node.gpus)
+    except InvalidInput as error:
+        log.warning("CDI device not adopted", claim=claim_uid, device=name, error=str(error))
+        return None
+    return record_of(
+        offered,
+        name,
+        tools.node.gpus,
+        tools.strategies,
+        share_id=share["share"] if share else None,
+        cdi_ids=(cdi_id(cdi_name),),
+    )

@@ -1,0 +1,149 @@
+"""What every part of the engine works with: hardware, journal, CDI folder, locks, and the node as it is now."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+import msgspec
+import structlog
+
+from partita_driver.cdi import CdiFolder
+from partita_driver.engine.locks import GpuLocks
+from partita_driver.faults import HUNG, REACTIONS, Fault
+from partita_driver.hardware import Hardware, HardwareError
+from partita_driver.journal import Durability, Journal
+from partita_driver.journal_records import ClaimRecord, JournalState
+from partita_driver.lifecycle import ClaimEvent
+from partita_driver.slots import give_slots, slotted
+from partita_driver.workers import Deadlines, Hung
+from partita_plugins.contracts import SharingStrategy, Validator
+from partita_plugins.errors import Retryable
+from partita_plugins.model.gpu import Gpu, NodeHardware
+from partita_plugins.model.offer import SlottedHardware
+
+log = structlog.get_logger(__name__)
+
+NO_HARDWARE = SlottedHardware(hardware=NodeHardware(driver_version="", cuda_version="", gpus=(), links=()), slots=())
+
+
+class Tools:
+    """Shared by all calls of one engine; thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        hardware: Hardware,
+        validator: Validator | None,
+        strategies: Mapping[str, SharingStrategy],
+        journal: Journal,
+        cdi: CdiFolder,
+        node_name: str,
+        deadlines: Deadlines,
+        on_fault: Callable[[Fault], None],
+        observe: Callable[[str, float], None],
+    ) -> None:
+        self.hardware, self.validator, self.strategies = hardware, validator, strategies
+        self.journal, self.cdi, self.node_name, self.deadlines = journal, cdi, node_name, deadlines
+        self.locks = GpuLocks()
+        self.node = NO_HARDWARE
+        self._on_fault, self._observe = on_fault, observe
+        self._refreshing = threading.Lock()
+
+    def refresh(self) -> bool:
+        """Discover again; True if it changed. Raises Retryable where the node does not answer."""
+        with self._refreshing:
+            try:
+                hardware = self.hardware.discover()
+            except HardwareError as error:
+                raise Retryable(str(error.error), delay_seconds=5.0) from error
+            slots = give_slots(self.journal.state.slots, hardware)
+            if slots != self.journal.state.slots:
+                self.journal.change(lambda state: msgspec.structs.replace(state, slots=slots), Durability.BEST_EFFORT)
+            before, self.node = self.node, slotted(slots, hardware)
+            return before != self.node
+
+    def gpu(self, gpu_uuid: str) -> Gpu | None:
+        """A GPU as it was last discovered; None if it was not."""
+        return next((gpu for gpu in self.node.hardware.gpus if gpu.uuid == gpu_uuid), None)
+
+    @contextmanager
+    def lock(self, gpu_uuids: tuple[str, ...]) -> Iterator[None]:
+        """Hold GPUs, in the order of their slots."""
+        slots = {gpu.uuid: slot for slot, gpu in self.node.gpus.items()}
+        ordered = sorted(set(gpu_uuids), key=lambda uuid: (slots.get(uuid, -1), uuid))
+        began = time.monotonic()
+        with self.locks.hold(ordered, self.deadlines.lock_seconds):
+            self._observe("lock", time.monotonic() - began)
+            yield
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Tell how long a phase took, also when it failed."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._observe(phase, time.monotonic() - began)
+
+    def put(
+        self,
+        claim: ClaimRecord,
+        event: ClaimEvent,
+        durability: Durability,
+        also: Callable[[JournalState], JournalState] = lambda state: state,
+    ) -> ClaimRecord:
+        """Journal a claim after an event, in one transaction with `also`. Raises what refuses it."""
+        after = claim.after(event)
+        with self.timed("journal"):
+            self.journal.change(lambda state: also(state).with_claim(after), durability)
+        return after
+
+    def quarantine(self, fault: Fault, also: Callable[[JournalState], JournalState] = lambda state: state) -> None:
+        """Journal a fault, in one transaction with `also`, and tell who publishes taints. A known fault is no news."""
+        stamped = msgspec.structs.replace(fault, since=fault.since or time.time())
+        known = {one.key for one in self.journal.state.faults}
+
+        def add(state: JournalState) -> JournalState:
+            kept = state.faults if any(one.key == stamped.key for one in state.faults) else (*state.faults, stamped)
+            clean = tuple(uuid for uuid in state.clean if uuid != stamped.gpu_uuid)
+            return also(msgspec.structs.replace(state, faults=kept, clean=clean))
+
+        self.journal.change(add, Durability.BEST_EFFORT)
+        if stamped.key not in known:
+            log.warning("hardware quarantined", gpu=fault.gpu_uuid, reason=fault.reason, found=fault.message)
+            self.tell(stamped)
+
+    def lift(self, fault: Fault) -> None:
+        """End a quarantine and tell who publishes taints."""
+
+        def drop(state: JournalState) -> JournalState:
+            return msgspec.structs.replace(state, faults=tuple(one for one in state.faults if one.key != fault.key))
+
+        known = any(one.key == fault.key for one in self.journal.state.faults)
+        self.journal.change(drop, Durability.BEST_EFFORT)
+        if known:
+            log.info("quarantine lifted", gpu=fault.gpu_uuid, reason=fault.reason)
+            self.tell(fault)
+
+    def tell(self, fault: Fault) -> None:
+        """Call the edge. What goes wrong there is its own affair: the fault is journalled already."""
+        try:
+            self._on_fault(fault)
+        except Exception:
+            log.exception("on_fault failed", gpu=fault.gpu_uuid, reason=fault.reason)
+
+    def blamed(self, error: Exception) -> Exception:
+        """The error for the caller. Hardware that is to blame for it is quarantined."""
+        if isinstance(error, Hung):
+            if error.gpu_uuid:
+                self.quarantine(Fault(gpu_uuid=error.gpu_uuid, reason=HUNG, message=error.args[0].partition(";")[0]))
+            return error
+        if isinstance(error, HardwareError):
+            reason = REACTIONS[error.code].fault
+            if reason and error.gpu_uuid:
+                self.quarantine(Fault(gpu_uuid=error.gpu_uuid, reason=reason, message=str(error)))
+            return error.error
+        return error

@@ -1,0 +1,95 @@
+"""Taking back what a claim holds. Needs the journal and the hardware, never the API."""
+
+from __future__ import annotations
+
+import structlog
+
+from partita_driver.engine.rules import mig_needed_by_others, time_slice_of
+from partita_driver.engine.tools import Tools
+from partita_driver.fault_points import reached
+from partita_driver.faults import GPU_LOST, REACTIONS
+from partita_driver.hardware import HardwareError
+from partita_driver.journal import Durability
+from partita_driver.journal_records import ClaimRecord, DeviceRecord
+from partita_driver.lifecycle import ClaimEvent
+from partita_driver.workers import Hung
+from partita_plugins.errors import Retryable
+from partita_plugins.model.steps import EnableMig, SetTimeSlice, Step
+
+log = structlog.get_logger(__name__)
+
+
+class GpuGone(Retryable):
+    """A step cannot be undone, because its GPU does not answer."""
+
+
+def undo(tools: Tools, claim_uid: str) -> None:
+    """Take a claim's devices back; nothing there is a success.
+
+    A GPU that hangs or is lost does not hold the claim up: the record stays as undoing, its hardware stays refused to
+    others, and reconciling tries again. Raises Retryable if something remains for any other reason.
+    """
+    claim = tools.journal.state.claims.get(claim_uid)
+    tools.cdi.remove(claim_uid)
+    if claim is None:
+        return
+    claim = tools.put(claim, ClaimEvent.UNDO, Durability.BEST_EFFORT)
+    reached("undo-intended")
+    with tools.timed("undo"):
+        errors = _undo_devices(tools, claim)
+    if not errors:
+        return
+    blamed = [tools.blamed(error) for error in errors]
+    if all(_out_of_reach(error) for error in errors):
+        log.warning("undo put off: the GPU does not answer", claim=claim_uid, error=str(blamed[0]))
+        return
+    log.warning("undo failed, it is tried again", claim=claim_uid, error=str(blamed[0]))
+    raise blamed[0] from errors[0]
+
+
+def _undo_devices(tools: Tools, claim: ClaimRecord) -> list[Exception]:
+    """Undo all that can be; forget the claim only if nothing is left."""
+    gpu_uuids = tuple(uuid for device in claim.devices for uuid in device.gpu_uuids)
+    try:
+        with tools.lock(gpu_uuids):
+            errors = [error for device in reversed(claim.devices) if (error := _undo_device(tools, claim, device))]
+            if not errors:
+                reached("undo-done")
+                # Under the lock: whoever lists instances next finds neither the partition nor its owner.
+                tools.put(claim, ClaimEvent.FORGET, Durability.BEST_EFFORT)
+            return errors
+    except Retryable as error:
+        return [error]
+
+
+def _undo_device(tools: Tools, claim: ClaimRecord, device: DeviceRecord) -> Exception | None:
+    for step in reversed(device.steps):
+        try:
+            _undo_step(tools, claim, step)
+        except (HardwareError, Retryable) as error:
+            return error
+    return None
+
+
+def _undo_step(tools: Tools, claim: ClaimRecord, step: Step) -> None:
+    gpu = tools.gpu(step.gpu_uuid)
+    if gpu is None:
+        raise GpuGone(f"GPU {step.gpu_uuid} does not answer", delay_seconds=30.0)
+    state = tools.journal.state
+    if isinstance(step, SetTimeSlice):
+        others = time_slice_of(state, step.gpu_uuid, without=claim.uid)
+        if others is None or others != step.interval:
+            tools.hardware.set_time_slice(step.gpu_uuid, others or "Default")
+        return
+    if isinstance(step, EnableMig):
+        if mig_needed_by_others(state, claim.uid, step.gpu_uuid):
+            return
+        tools.hardware.undo(step, gpu)
+        tools.refresh()
+        return
+    tools.hardware.undo(step, gpu)
+
+
+def _out_of_reach(error: Exception) -> bool:
+    lost = isinstance(error, HardwareError) and REACTIONS[error.code].fault == GPU_LOST
+    return lost or isinstance(error, (Hung, GpuGone))

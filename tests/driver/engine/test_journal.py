@@ -1,0 +1,136 @@
+"""The journal through damage, full disks and crowds."""
+
+from __future__ import annotations
+
+import errno
+import threading
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from partita_driver import journal as journal_module
+from partita_driver.fault_points import hooked
+from partita_driver.journal import COPIES, Durability, Journal
+from partita_driver.journal_records import ClaimRecord, Damaged, JournalState, decode_journal, encode_journal, sealed
+from partita_driver.lifecycle import ClaimState
+from partita_plugins.errors import Retryable
+
+
+def with_claim(uid: str) -> journal_module.Change:
+    return lambda state: state.with_claim(ClaimRecord(uid=uid, state=ClaimState.INTENDED))
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    return Journal(tmp_path, boot_id="b")
+
+
+def reopened(journal: Journal) -> Journal:
+    return Journal(journal._folder, boot_id="b")
+
+
+@pytest.mark.parametrize("copy", COPIES)
+@pytest.mark.parametrize("damage", [b"", b"x", b"partita-journal 1 1 0\n{}"])
+def test_one_damaged_copy_is_set_aside_and_loses_nothing(journal: Journal, copy: str, damage: bytes) -> None:
+    journal.change(with_claim("a"))
+    (journal._folder / copy).write_bytes(damage)
+    again = reopened(journal)
+    assert list(again.state.claims) == ["a"]
+    assert not again.rebuilt
+    assert copy in again.findings[0]
+    assert (journal._folder / f"{copy}.damaged-1").read_bytes() == damage
+
+
+def test_the_newest_intact_copy_wins(journal: Journal) -> None:
+    journal.change(with_claim("a"))
+    older = (journal._folder / COPIES[0]).read_bytes()
+    journal.change(with_claim("b"))
+    (journal._folder / COPIES[0]).write_bytes(older)
+    assert sorted(reopened(journal).state.claims) == ["a", "b"]
+
+
+def test_two_damaged_copies_are_told_and_never_stop_the_start(journal: Journal) -> None:
+    journal.change(with_claim("a"))
+    for copy in COPIES:
+        (journal._folder / copy).write_bytes(b"\x00" * 100)
+    again = reopened(journal)
+    assert again.rebuilt
+    assert again.state == JournalState()
+    assert len(again.findings) == 2
+
+
+def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_path: Path, _data: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(journal_module, "_write_durably", refuse)
+
+
+def test_a_full_disk_refuses_what_must_be_durable_and_changes_nothing(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal.change(with_claim("a"))
+    full_disk(monkeypatch)
+    with pytest.raises(Retryable, match="disk is full"):
+        journal.change(with_claim("b"))
+    assert list(journal.state.claims) == ["a"]
+    assert list(reopened(journal).state.claims) == ["a"]
+
+
+def test_best_effort_holds_on_a_full_disk_and_is_written_with_the_next_change(
+    journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as full:
+        full_disk(full)
+        journal.change(with_claim("a"), Durability.BEST_EFFORT)
+    assert list(journal.state.claims) == ["a"]
+    assert list(reopened(journal).state.claims) == []
+    journal.change(with_claim("b"))
+    assert sorted(reopened(journal).state.claims) == ["a", "b"]
+
+
+def test_a_change_that_refuses_changes_nothing(journal: Journal) -> None:
+    def refuse(_state: JournalState) -> JournalState:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        journal.change(refuse)
+    assert journal.sequence == 0
+
+
+def test_changes_that_arrive_together_share_writes(journal: Journal) -> None:
+    gate = threading.Event()
+    with hooked(lambda point: gate.wait(5) and None if point == "journal-written" else None):
+        threads = [threading.Thread(target=journal.change, args=(with_claim(str(n)),)) for n in range(20)]
+        for thread in threads:
+            thread.start()
+        while len(journal._queue) < 19:
+            threading.Event().wait(0.005)
+        gate.set()
+        for thread in threads:
+            thread.join()
+    assert len(reopened(journal).state.claims) == 20
+    assert journal.sequence == 2
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_are_taken_for_a_journal_by_accident(data: bytes) -> None:
+    with pytest.raises(Damaged):
+        decode_journal(data)
+
+
+@given(st.integers(0, 10_000), st.integers(0, 7))
+def test_any_flipped_bit_is_noticed(position: int, bit: int) -> None:
+    state = JournalState(slots={"0000:07:00.0": 0}).with_claim(ClaimRecord(uid="u", state=ClaimState.PREPARED))
+    data = bytearray(encode_journal(7, state))
+    data[position % len(data)] ^= 1 << bit
+    with pytest.raises(Damaged):
+        decode_journal(bytes(data))
+
+
+def test_a_field_of_a_newer_release_does_no_harm() -> None:
+    body = msgspec.json.encode({"slots": {"0000:07:00.0": 3}, "colour": "green"})
+    assert decode_journal(sealed(1, 5, body)) == (5, JournalState(slots={"0000:07:00.0": 3}))

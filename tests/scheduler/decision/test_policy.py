@@ -15,7 +15,6 @@ from partita_scheduler.policy import Decision, Verdict, concerns_us, decide, sco
 from partita_scheduler.reasons import Reason, summarise
 from partita_scheduler.view import EXTENDED_CLAIM_NAME, Node
 from tests.scheduler.decision.fleet import (
-    MIXED,
     allocated,
     claim,
     device_class,
@@ -172,17 +171,18 @@ def test_a_summary_fits_an_event() -> None:
 
 
 def test_a_new_pod_on_500_known_nodes_is_decided_at_once() -> None:
-    machines = {f"n{i}": slices(f"n{i}", "a30-x4", MIXED) for i in range(500)}
-    cluster = view(machines, claim("c", exactly(kind="mig-1g")), claim("d", exactly(kind="mig-1g")))
+    offer = Offer(mig_shapes=frozenset({"3g"}))
+    machines = {f"n{i}": slices(f"n{i}", "hgx-h100", offer) for i in range(500)}
+    cluster = view(machines, claim("c", exactly(kind="mig-3g")), claim("d", exactly(kind="mig-3g")))
     assert len(decide(cluster, pod("c"), list(machines)).order) == 500
     fastest = min(_seconds(cluster, list(machines)) for _ in range(5))
-    assert fastest < 0.25, "50 ms on an idle machine"
+    assert fastest < 0.25, "CPU seconds; about 0.01 on an idle machine"
 
 
 def _seconds(cluster: Any, names: list[str]) -> float:
-    start = time.perf_counter()
+    start = time.thread_time()
     decide(cluster, pod("d", uid="pod-2"), names)
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 def test_equal_machines_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from partita_plugins.kube.api import KubeApi
 from partita_scheduler.app import Application
 from partita_scheduler.certificates import write_certificates
 from partita_scheduler.cli import Plain
+from partita_scheduler.memory import Collector
 from partita_scheduler.server import THREADS, Address, Tls
 from partita_scheduler.settings import Settings
 from partita_scheduler.stanza import PRESETS, stanza
@@ -88,7 +89,7 @@ def run(
         signal.signal(number, lambda *_: ending.set())
     application = Application(api, settings).start()
     click.echo(f"listening on {application.address.host}:{application.address.port}", err=True)
-    ending.wait()
+    Collector().run(ending)
     application.stop()
 
 

@@ -27,7 +27,7 @@ LEVELS = ("debug", "info", "warning", "error")
 
 def _option(*names: str, env: tuple[str, ...] = (), **more: Any) -> Decorator:
     """An option whose default may also come from PARTITA_<NAME>."""
-    own = "PARTITA_" + names[0].removeprefix("--").replace("-", "_").upper()
+    own = "PARTITA_" + names[0].partition("/")[0].removeprefix("--").replace("-", "_").upper()
     return click.option(*names, envvar=[own, *env], show_envvar=True, show_default=True, **more)
 
 

@@ -143,6 +143,14 @@ class Hardware:
         """Set the quantum of a shared GPU."""
         self._call(gpu_uuid, "set_time_slice", lambda: self._backend.set_time_slice(gpu_uuid, interval))
 
+    def reset_time_slice(self, gpu_uuid: str, interval: str = "Default") -> None:
+        """Set the quantum back; a GPU that cannot have one (MIG is on) never got one."""
+        try:
+            self.set_time_slice(gpu_uuid, interval)
+        except HardwareError as error:
+            if error.code is not NvmlCode.NOT_SUPPORTED:
+                raise
+
     def _gone(self, gpu_uuid: str, name: str, act: Callable[[], None]) -> None:
         try:
             self._call(gpu_uuid, name, act)
@@ -203,7 +211,7 @@ STEPS: Mapping[type[Step], Hands] = {
     ),
     SetTimeSlice: Hands(
         lambda hardware, step, _gpu: hardware.set_time_slice(step.gpu_uuid, step.interval),
-        lambda hardware, step, _gpu: hardware.set_time_slice(step.gpu_uuid, "Default"),
+        lambda hardware, step, _gpu: hardware.reset_time_slice(step.gpu_uuid),
     ),
 }
 """Every kind of step."""

@@ -79,7 +79,7 @@ def _undo_step(tools: Tools, claim: ClaimRecord, step: Step) -> None:
     if isinstance(step, SetTimeSlice):
         others = time_slice_of(state, step.gpu_uuid, without=claim.uid)
         if others is None or others != step.interval:
-            tools.hardware.set_time_slice(step.gpu_uuid, others or "Default")
+            tools.hardware.reset_time_slice(step.gpu_uuid, others or "Default")
         return
     if isinstance(step, EnableMig):
         if mig_needed_by_others(state, claim.uid, step.gpu_uuid):

@@ -15,7 +15,7 @@ from partita_driver.faults import Fault
 from partita_driver.journal import Journal
 from partita_driver.workers import Deadlines
 from partita_plugins.backends.simulated import Delays, SimulatedBackend, open_backend
-from partita_plugins.contracts import Validator
+from partita_plugins.contracts import SharingStrategy, Validator
 from partita_plugins.model.gpu import GpuInstance
 from partita_plugins.model.mig import Placement
 from partita_plugins.sharing.exclusive import Exclusive
@@ -26,7 +26,7 @@ from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.resource import ResourceClaim
 
 NODE = "node-a"
-STRATEGIES = {"exclusive": Exclusive(), "mig": Mig(), "timeslice": Timeslice()}
+STRATEGIES: dict[str, SharingStrategy] = {"exclusive": Exclusive(), "mig": Mig(), "timeslice": Timeslice()}
 WORDS = 2**17
 DEADLINES = Deadlines(call_seconds=5.0, discover_seconds=5.0, validate_seconds=5.0, lock_seconds=20.0)
 
@@ -48,6 +48,7 @@ class Node:
     deadlines: Deadlines = DEADLINES
     validate: bool = True
     destroy_unknown: bool = False
+    shuffle_minors: bool = False
     boot_id: str = "boot-1"
     told: list[Fault] = field(default_factory=list)
 
@@ -57,7 +58,12 @@ class Node:
     def start(self) -> ClaimEngine:
         """Begin as a new driver process."""
         self.backend: SimulatedBackend = open_backend(
-            self.root / "hardware", self.machine, seed=NODE, delays=self.delays, words=WORDS
+            self.root / "hardware",
+            self.machine,
+            seed=NODE,
+            delays=self.delays,
+            words=WORDS,
+            shuffle_minors=self.shuffle_minors,
         )
         validator: Validator | None = ReferenceValidator(self.backend) if self.validate else None
         self.journal = Journal(self.root / "journal", boot_id=self.boot_id)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import stat
 from pathlib import Path
 
 import msgspec
@@ -114,11 +112,20 @@ def test_a_missing_device_node_stops_prepare(node: Node, monkeypatch: pytest.Mon
     assert node.cdi_files() == []
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="device nodes are made by root")
 def test_device_nodes_of_a_partition_are_those_on_the_node(node: Node) -> None:
     wanted = claim(node.mig(0, "3g", 4))
     node.engine.prepare(wanted)
-    for entry in node.cdi(wanted.metadata.uid)["devices"][0]["containerEdits"]["deviceNodes"]:
-        found = Path(entry["hostPath"]).stat()
-        assert stat.S_ISCHR(found.st_mode)
-        assert (os.major(found.st_rdev), os.minor(found.st_rdev)) == (entry["major"], entry["minor"])
+    written = node.cdi(wanted.metadata.uid)["devices"][0]["containerEdits"]["deviceNodes"]
+    promised = node.backend.device_nodes(node.gpu_uuid(0), node.instances()[0][0])
+    assert {(n["path"], n["hostPath"], n["major"], n["minor"]) for n in written} == {
+        (n.path, n.host_path, n.major, n.minor) for n in promised
+    }
+    assert sum("nvidia-cap" in n["path"] for n in written) == 2
+
+
+def test_an_empty_file_stands_in_for_a_simulated_node(tmp_path: Path) -> None:
+    (tmp_path / "nvidia0").touch()
+    simulated = msgspec.structs.replace(NULL, host_path=str(tmp_path / "nvidia0"))
+    assert lint(spec(device("a", simulated))) == ()
+    (tmp_path / "nvidia0").write_text("x")
+    assert "not a character device" in lint(spec(device("a", simulated)))[0]

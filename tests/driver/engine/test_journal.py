@@ -103,7 +103,12 @@ def test_a_change_that_refuses_changes_nothing(journal: Journal) -> None:
 
 def test_changes_that_arrive_together_share_writes(journal: Journal) -> None:
     gate = threading.Event()
-    with hooked(lambda point: gate.wait(5) and None if point == "journal-written" else None):
+
+    def wait(point: str) -> None:
+        if point == "journal-written":
+            gate.wait(5)
+
+    with hooked(wait):
         threads = [threading.Thread(target=journal.change, args=(with_claim(str(n)),)) for n in range(20)]
         for thread in threads:
             thread.start()

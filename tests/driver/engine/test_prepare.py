@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 
 import pytest
 
@@ -121,12 +122,12 @@ def _unallocated() -> ResourceClaim:
     return ResourceClaim(metadata=wanted.metadata, status=ResourceClaimStatus())
 
 
-BAD = {
-    "is not allocated": lambda node: _unallocated(),
+BAD: dict[str, Callable[[Node], ResourceClaim]] = {
+    "is not allocated": lambda _node: _unallocated(),
     "has no device of": lambda node: claim(result(node.whole(0)) | {"driver": "other.example"}),
     "not in gpu.partita.dev/node-a": lambda node: claim(result(node.whole(0)) | {"pool": "gpu.partita.dev/node-b"}),
-    "no device gpu-0000-ff-00-0": lambda node: claim("gpu-0000-ff-00-0"),
-    "is not a device of Partita": lambda node: claim("tpu-7"),
+    "no device gpu-0000-ff-00-0": lambda _node: claim("gpu-0000-ff-00-0"),
+    "is not a device of Partita": lambda _node: claim("tpu-7"),
     "has no partition": lambda node: claim(f"{node.whole(0)}-mig-3g-99-4"),
     "unknown field": lambda node: claim(
         node.whole(0),

@@ -1,0 +1,117 @@
+"""Many claims at once, joined calls, and GPUs that hang."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from partita_driver.faults import HUNG
+from partita_driver.workers import Hung, Workers
+from partita_plugins.backends.simulated import Delays, HungCall
+from partita_plugins.errors import PartitaError, Permanent
+from tests.driver.engine.nodes import DEADLINES, Node, claim
+
+CREATE_SECONDS = 0.05
+
+
+def test_28_partitions_on_4_gpus_are_made_4_wide(tmp_path: Path) -> None:
+    node = Node(tmp_path, delays=Delays(create_seconds=CREATE_SECONDS), validate=False)
+    wanted = [claim(node.mig(slot, "1g", start)) for start in range(7) for slot in range(4)]
+    began = time.monotonic()
+    with ThreadPoolExecutor(28) as pool:
+        list(pool.map(node.engine.prepare, wanted))
+    seconds = time.monotonic() - began
+    # Each GPU: one mode switch, then seven times a GPU instance and a compute instance.
+    busiest = (1 + 7 * 2) * CREATE_SECONDS
+    assert len(node.placements()) == 28
+    assert seconds < 2 * busiest
+    assert seconds < 4 * busiest * 0.6
+
+
+def test_a_second_prepare_of_a_claim_joins_the_first(tmp_path: Path) -> None:
+    node = Node(tmp_path, delays=Delays(create_seconds=CREATE_SECONDS))
+    wanted = claim(node.mig(0, "3g", 4))
+    before = node.journal.sequence
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda _n: node.engine.prepare(wanted), range(5)))
+    assert all(answer == answers[0] for answer in answers)
+    assert len(node.placements()) == 1
+    assert node.journal.sequence - before == 2
+
+
+def test_unprepare_waits_for_the_prepare_of_its_claim(tmp_path: Path) -> None:
+    node = Node(tmp_path, delays=Delays(create_seconds=CREATE_SECONDS))
+    wanted = claim(node.mig(0, "3g", 4))
+    thread = threading.Thread(target=node.engine.prepare, args=(wanted,))
+    thread.start()
+    while not node.engine.claims():
+        time.sleep(0.002)
+    node.engine.unprepare(wanted.metadata.uid)
+    thread.join()
+    assert node.placements() == []
+    assert dict(node.engine.claims()) == {}
+
+
+def test_a_hung_call_quarantines_one_gpu_and_holds_up_no_other(tmp_path: Path) -> None:
+    node = Node(tmp_path, deadlines=replace(DEADLINES, call_seconds=0.2))
+    planted = node.backend.faults.plant(HungCall(gpu_uuid=node.gpu_uuid(0), call="create_gpu_instance"))
+    wanted = claim(node.mig(0, "3g", 4))
+    with pytest.raises(Hung, match="did not come back"):
+        node.engine.prepare(wanted)
+    assert [(fault.gpu_uuid, fault.reason) for fault in node.engine.faults()] == [(node.gpu_uuid(0), HUNG)]
+    assert [fault.reason for fault in node.told] == [HUNG]
+    began = time.monotonic()
+    node.engine.prepare(claim(node.mig(1, "3g", 4)))
+    with pytest.raises(Permanent, match="quarantined"):
+        node.engine.prepare(claim(node.mig(0, "1g", 0)))
+    node.engine.unprepare(wanted.metadata.uid)
+    assert time.monotonic() - began < 1.5
+    assert list(node.engine.hung()) == [node.gpu_uuid(0)]
+    node.backend.faults.lift(planted)
+    while node.engine.hung():
+        time.sleep(0.01)
+    # The call took effect after it had been given up: what it made is still known as the claim's.
+    node.engine.reconcile()
+    assert wanted.metadata.uid not in node.engine.claims()
+    assert [slot for slot, _placement in node.placements()] == [1]
+    assert node.engine.revalidate(node.engine.faults()[0])
+    node.engine.prepare(wanted)
+
+
+def test_a_hung_call_costs_one_thread_however_often_it_is_tried(tmp_path: Path) -> None:
+    workers, gate = Workers(), threading.Event()
+    with pytest.raises(Hung):
+        workers.call("GPU-1", "call", lambda: gate.wait(10), 0.05)
+    threads = threading.active_count()
+    for _ in range(20):
+        with pytest.raises(Hung, match="still hangs"):
+            workers.call("GPU-1", "call", lambda: gate.wait(10), 0.05)
+    assert threading.active_count() == threads
+    assert workers.call("GPU-2", "call", lambda: 7, 1.0) == 7
+    gate.set()
+    while workers.hung():
+        time.sleep(0.005)
+    assert workers.call("GPU-1", "call", lambda: 8, 1.0) == 8
+
+
+def test_claims_for_the_same_place_at_once_have_one_winner(tmp_path: Path) -> None:
+    node = Node(tmp_path, delays=Delays(create_seconds=0.01))
+    wanted = [claim(name) for name in (node.mig(0, "3g", 4), node.mig(0, "1g", 5), node.whole(0), node.shared(0)) * 3]
+
+    def attempt(one: object) -> bool:
+        try:
+            node.engine.prepare(one)  # type: ignore[arg-type]
+        except PartitaError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(12) as pool:
+        won = [one for one, good in zip(wanted, pool.map(attempt, wanted), strict=True) if good]
+    kinds = {node.engine.prepared()[one.metadata.uid].devices[0].kind for one in won}
+    assert len(kinds) == 1
+    assert len(won) == 1 or kinds == {"shared"}

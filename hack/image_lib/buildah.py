@@ -11,7 +11,7 @@ from hack.image_lib.target import PROBE
 _ENVIRONMENT = {"STORAGE_DRIVER": "vfs", "BUILDAH_ISOLATION": "chroot"}
 """Neither needs anything of the kernel but root: no overlay, no namespaces."""
 
-MAX_IMAGES = 40
+MAX_IMAGES = 16
 """Layers that earlier builds left, before all are dropped: vfs keeps each as a full copy."""
 
 _ADVICE = "If it goes on failing, remove the folder of the image cache and try again."

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from partita_driver.engine.locks import Flights
 from partita_driver.faults import HUNG
 from partita_driver.workers import Hung, Workers
 from partita_plugins.backends.simulated import Delays, HungCall
-from partita_plugins.errors import PartitaError, Permanent
+from partita_plugins.errors import PartitaError, Permanent, Retryable
 from tests.driver.engine.nodes import DEADLINES, Node, claim
 
 CREATE_SECONDS = 0.05
@@ -115,3 +120,62 @@ def test_claims_for_the_same_place_at_once_have_one_winner(tmp_path: Path) -> No
     kinds = {node.engine.prepared()[one.metadata.uid].devices[0].kind for one in won}
     assert len(kinds) == 1
     assert len(won) == 1 or kinds == {"shared"}
+
+
+def test_changes_of_one_gpu_go_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = Node(tmp_path, delays=Delays(create_seconds=0.01, destroy_seconds=0.01), validate=False)
+    busy: Counter[str] = Counter()
+    crowds: list[int] = []
+
+    def watched(original: Callable[..., Any]) -> Callable[..., Any]:
+        def call(gpu_uuid: str, *args: Any, **kwargs: Any) -> Any:
+            busy[gpu_uuid] += 1
+            crowds.append(busy[gpu_uuid])
+            try:
+                return original(gpu_uuid, *args, **kwargs)
+            finally:
+                busy[gpu_uuid] -= 1
+
+        return call
+
+    for name in ("set_mig_mode", "create_gpu_instance", "create_compute_instance", "destroy_gpu_instance"):
+        monkeypatch.setattr(node.backend, name, watched(getattr(node.backend, name)))
+    wanted = [claim(node.mig(0, "1g", start)) for start in range(7)]
+    with ThreadPoolExecutor(7) as pool:
+        list(pool.map(node.engine.prepare, wanted))
+        list(pool.map(lambda one: node.engine.unprepare(one.metadata.uid), wanted))
+    assert max(crowds) == 1
+    assert not node.mig_enabled(0)
+
+
+def test_joined_calls_are_one_call_and_share_its_failure() -> None:
+    flights, gate, calls = Flights(), threading.Event(), 0
+
+    def act() -> int:
+        nonlocal calls
+        calls += 1
+        gate.wait(5)
+        raise Retryable("no")
+
+    with ThreadPoolExecutor(4) as pool:
+        futures = [pool.submit(flights.run, "uid", "prepare", act, 5.0) for _ in range(4)]
+        time.sleep(0.1)
+        gate.set()
+        assert all(isinstance(future.exception(), Retryable) for future in futures)
+    assert calls == 1
+
+
+def test_threads_and_files_stay_flat_over_many_claims(tmp_path: Path) -> None:
+    node = Node(tmp_path, validate=False)
+
+    def cycle() -> None:
+        held = claim(node.mig(0, "3g", 4))
+        node.engine.prepare(held)
+        node.engine.unprepare(held.metadata.uid)
+
+    cycle()
+    files, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+    for _ in range(30):
+        cycle()
+    assert len(os.listdir("/proc/self/fd")) <= files
+    assert threading.active_count() <= threads

@@ -100,7 +100,8 @@ class Driver:
                 log.warning("the hardware cannot be read yet", error=str(error), retry_seconds=error.delay_seconds)
                 if self._stopping.wait(error.delay_seconds):
                     return
-        self._health = HealthWatch(self._backend, Quarantine(self._engine, self._validator), self._publisher.request)
+        keeper, pauses = Quarantine(self._engine, self._validator), self._options.revalidate_pauses
+        self._health = HealthWatch(self._backend, keeper, self._publisher.request, again_seconds=pauses)
         self._kubelet = self._make_kubelet()
         self._serving = True
         for part in (self._status, self._settings, self._publisher, self._kubelet, self._health, self._upkeep):

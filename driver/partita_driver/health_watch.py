@@ -71,7 +71,8 @@ class HealthWatch:
         look_seconds: float = LOOK_SECONDS,
     ) -> None:
         self._backend, self._keeper, self._on_change = backend, keeper, on_change
-        self._wait_seconds, self._again_seconds, self._look_seconds = wait_seconds, again_seconds, look_seconds
+        self._wait_seconds, self._again_seconds = wait_seconds, again_seconds
+        self._look_seconds = min(look_seconds, again_seconds[0])
         self._tries: dict[tuple[object, ...], tuple[int, float]] = {}
         self.events = Loop("gpu-events", self.step_events)
         self.recovery = Loop("gpu-recovery", self.step_recovery)

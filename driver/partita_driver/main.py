@@ -81,6 +81,12 @@ def cli() -> None:
 @_node_options
 @_option("--namespace", env=("POD_NAMESPACE",), default=DEFAULTS.namespace, help="Where ConfigMap partita-nodes is.")
 @_option("--validator", default=DEFAULTS.validator, help="Proves that devices compute: reference, cupy or none.")
+@_option(
+    "--revalidate-seconds",
+    default=DEFAULTS.revalidate_seconds,
+    type=click.FloatRange(0.1),
+    help="Pause before a quarantined GPU is validated again; doubled each time that it fails.",
+)
 @_option("--http-address", default="127.0.0.1:8089", help='/metrics, /healthz, /readyz; "" for none.')
 @_option("--health-address", default="", help="Standard gRPC health service over TCP, as host:port.")
 @_option("--log-level", default="info", type=click.Choice(LEVELS), help="What is worth a line.")

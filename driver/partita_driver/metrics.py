@@ -107,6 +107,7 @@ class HttpEndpoint:
 
     def start(self) -> None:
         self._thread.start()
+        log.info("serving HTTP", port=self.port)
 
     def stop(self) -> None:
         self._server.shutdown()

@@ -13,6 +13,7 @@ from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.errors import Permanent, Retryable
 
 NO_VALIDATOR = "none"
+REVALIDATE_LONGEST_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,16 @@ class Options:
     registry_dir: Path = Path("/var/lib/kubelet/plugins_registry")
     kubeconfig: str = ""
     pod_uid: str = ""
+    revalidate_seconds: float = 30.0
+    """Before quarantined hardware is validated again for the first time."""
+
     http_address: str = ""
     health_address: str = ""
+
+    @property
+    def revalidate_pauses(self) -> tuple[float, float]:
+        """First and longest pause between two validations of quarantined hardware, seconds."""
+        return self.revalidate_seconds, max(self.revalidate_seconds, REVALIDATE_LONGEST_SECONDS)
 
     @property
     def journal_dir(self) -> Path:

@@ -124,3 +124,8 @@ def test_hardware_that_cannot_be_read_does_not_stop_the_rest() -> None:
     made, _ = watch(keeper, again_seconds=(0.0, 0.0))
     assert made.step_recovery() > 0
     assert keeper.tried == ["validation"]
+
+
+def test_a_short_pause_before_validating_again_is_not_outlasted_by_the_looks() -> None:
+    made, _ = watch(Keeper(), again_seconds=(1.5, 3600.0), look_seconds=15.0)
+    assert made.step_recovery() == 1.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import structlog
 
@@ -108,8 +109,9 @@ class ClaimEngine:
         """Try again what could not be undone, mend the CDI folder, look for instances of others. Logs what fails."""
         reconcile.undo_each(reconcile.undoing(self._tools.journal.state), self._undo)
         try:
-            reconcile.restore_cdi(self._tools)
-        except PartitaError as error:
+            for uid in reconcile.stray_cdi(self._tools):
+                self._flights.run(uid, "mend", partial(reconcile.mend_cdi, self._tools, uid), self._patience)
+        except (PartitaError, OSError) as error:
             log.warning("CDI folder not mended", error=str(error))
         self._foreign = reconcile.foreign_instances(self._tools, destroy=self._destroy_unknown)
 

@@ -68,20 +68,25 @@ def undo_each(claim_uids: tuple[str, ...], undo: Callable[[str], None]) -> None:
             log.warning("not undone yet", claim=uid, error=str(error))
 
 
-def restore_cdi(tools: Tools) -> None:
-    """Remove CDI files of claims that are not known, rewrite lost ones of prepared claims."""
-    written = tuple(tools.cdi.claims())
+def stray_cdi(tools: Tools) -> tuple[str, ...]:
+    """Claims whose CDI file is there without them, or that are prepared without their file."""
+    written = tools.cdi.claims().keys()
     state = tools.journal.state  # read after the folder: a file is younger than its record
-    for uid in set(written) - state.claims.keys():
-        tools.cdi.remove(uid)
-        log.info("orphaned CDI file removed", claim=uid)
-    for uid, claim in state.claims.items():
-        if claim.state is ClaimState.PREPARED and uid not in written:
-            try:
-                write_cdi(tools, claim)
-                log.info("lost CDI file written again", claim=uid)
-            except (PartitaError, HardwareError) as error:
-                log.warning("lost CDI file not written", claim=uid, error=str(error))
+    lost = {uid for uid, claim in state.claims.items() if claim.state is ClaimState.PREPARED and uid not in written}
+    return tuple(sorted((written - state.claims.keys()) | lost))
+
+
+def mend_cdi(tools: Tools, claim_uid: str) -> None:
+    """Remove an orphaned CDI file, or write a lost one again. No other call of the claim may run meanwhile."""
+    claim = tools.journal.state.claims.get(claim_uid)
+    try:
+        if claim is None:
+            tools.cdi.remove(claim_uid)
+        elif claim.state is ClaimState.PREPARED:
+            write_cdi(tools, claim)
+        log.info("CDI file mended", claim=claim_uid, written=claim is not None)
+    except (PartitaError, HardwareError) as error:
+        log.warning("CDI file not mended", claim=claim_uid, error=str(tools.blamed(error)))
 
 
 def foreign_instances(tools: Tools, *, destroy: bool) -> frozenset[tuple[int, Placement]]:

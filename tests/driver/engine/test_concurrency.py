@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections import Counter
@@ -174,8 +173,8 @@ def test_threads_and_files_stay_flat_over_many_claims(tmp_path: Path) -> None:
         node.engine.unprepare(held.metadata.uid)
 
     cycle()
-    files, threads = len(os.listdir("/proc/self/fd")), threading.active_count()
+    files, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
     for _ in range(30):
         cycle()
-    assert len(os.listdir("/proc/self/fd")) <= files
+    assert len(list(Path("/proc/self/fd").iterdir())) <= files
     assert threading.active_count() <= threads

@@ -27,6 +27,7 @@ STOP_SECONDS = 0.2
 """A thread that waits for events holds nothing: it is left behind."""
 
 LOOK_SECONDS = 15.0
+LOOK_SECONDS_MIN = 0.1
 """Between looks at faults and at the hardware as a whole."""
 
 AGAIN_SECONDS = (30.0, 3600.0)
@@ -72,7 +73,7 @@ class HealthWatch:
     ) -> None:
         self._backend, self._keeper, self._on_change = backend, keeper, on_change
         self._wait_seconds, self._again_seconds = wait_seconds, again_seconds
-        self._look_seconds = min(look_seconds, again_seconds[0])
+        self._look_seconds = min(look_seconds, max(again_seconds[0], LOOK_SECONDS_MIN))
         self._tries: dict[tuple[object, ...], tuple[int, float]] = {}
         self.events = Loop("gpu-events", self.step_events)
         self.recovery = Loop("gpu-recovery", self.step_recovery)

@@ -1,0 +1,125 @@
+"""`python -m hack.demo`: what Partita does, in under a minute, with Python alone."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import traceback
+from pathlib import Path
+from types import FrameType
+
+from hack.demo.cluster import Cluster
+from hack.demo.errors import DemoError
+from hack.demo.processes import Process
+from hack.demo.show import Screen
+from hack.demo.summary import Summary
+from hack.demo.trouble import Trouble
+
+TAIL_LINES = 12
+INTERRUPTED = 130
+DESCRIPTION = """\
+Partita on an embedded cluster: three simulated machines, the real driver and extender as processes of their own.
+Nothing but Python is needed: no root, no cluster, no GPU. It ends by itself and leaves nothing behind.
+
+Everything shown is checked; the exit code is 0 only if all of it came true.
+"""
+EPILOG = """\
+environment:
+  DEMO_JSON=FILE   write the summary there as JSON: placements, refusals, the fault, all checks
+  NO_COLOR=1       no colours
+"""
+
+
+def main() -> int:
+    options = _options()
+    signal.signal(signal.SIGTERM, _end)
+    screen, summary = Screen(), Summary()
+    screen.title("Partita hands each pod a piece of a GPU that has just been proven to compute.")
+    cluster = Cluster()
+    code = 1
+    try:
+        _tell(Trouble(cluster, screen, summary), keep=options.keep)
+    except KeyboardInterrupt:
+        screen.line()
+        screen.line("interrupted; everything that was started is being ended", "yellow")
+        code = INTERRUPTED
+    except Exception as error:  # noqa: BLE001 - whatever it is, the logs are shown and everything is ended
+        _show_failure(screen, cluster, error)
+    finally:
+        _close(cluster, summary)
+    summary.seconds = screen.seconds
+    if code != INTERRUPTED:
+        screen.step("Summary")
+        summary.show(screen)
+    if path := os.environ.get("DEMO_JSON"):
+        summary.write(Path(path))
+    return 0 if summary.ok else code
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m hack.demo",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--keep", action="store_true", help="before it cleans up, wait for Enter: look around meanwhile"
+    )
+    return parser.parse_args()
+
+
+def _tell(story: Trouble, *, keep: bool) -> None:
+    story.tell()
+    story.tell_more()
+    if keep:
+        _wait_for_enter(story)
+    story.clean_up()
+    story.summary.finished = True
+
+
+def _wait_for_enter(story: Trouble) -> None:
+    screen = story.screen
+    screen.step("Look around; Enter ends the demo")
+    screen.command(f"export KUBECONFIG={story.cluster.kubeconfig}")
+    screen.command(f"{Path(sys.executable).parent / 'kubectl-partita'} map")
+    screen.command("kubectl get pods,resourceclaims,resourceslices,events")
+    sys.stdin.readline()
+
+
+def _close(cluster: Cluster, summary: Summary) -> None:
+    """End everything; a second Ctrl-C does not stop that."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    left = cluster.close()
+    signal.signal(signal.SIGINT, before)
+    summary.checks.expect("all processes ended when asked; no socket, no file is left", *left)
+
+
+def _show_failure(screen: Screen, cluster: Cluster, error: Exception) -> None:
+    screen.line()
+    screen.line(f"FAILED in step {screen.current}: {error}", "red", "bold")
+    if not isinstance(error, DemoError):
+        screen.block(traceback.format_exc(), "dim")
+    for process in _concerned(cluster, error):
+        state = "running" if process.running else "ended"
+        screen.line(f"log of {process.name} ({state}):", "bold")
+        for line in process.lines()[-TAIL_LINES:]:
+            screen.line(f"  {line}")
+
+
+def _concerned(cluster: Cluster, error: Exception) -> list[Process]:
+    """The process that the error names, and those that ended by themselves; without either, all."""
+    processes = list(cluster.processes.values())
+    named = error.process if isinstance(error, DemoError) else ""
+    return [one for one in processes if one.name == named or not one.running] or processes
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

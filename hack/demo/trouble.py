@@ -1,0 +1,188 @@
+"""The second half of the demo: hardware that lies, a driver that dies, and what is left when all is over."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from typing import Any
+
+from hack.demo import objects
+from hack.demo.cluster import driver_of
+from hack.demo.errors import DemoError
+from hack.demo.placements import Placement, placements
+from hack.demo.story import Story
+from hack.demo.summary import FaultStory
+from hack.demo.waiting import until
+
+from partita_plugins.wire import FAULT_TAINT_KEY
+
+TRAIN = "train"
+REPLICAS = 3
+WORD, BIT = 12_345, 7
+TOOL_SECONDS = 20.0
+VALIDATION_FAILED = "DeviceValidationFailed"
+Json = dict[str, Any]
+
+
+class Trouble(Story):
+    """Continues a story after its first half."""
+
+    def tell_more(self) -> None:
+        planted = self.break_gpu()
+        self.follow(*planted)
+        self.crash(planted[0])
+        self.mend(planted[0])
+
+    def break_gpu(self) -> tuple[str, str, float]:
+        """Node and device that the next pod would get, and when its bit got stuck."""
+        self.screen.step("Break the GPU that the next pod would get")
+        template, deployment = objects.trainers(TRAIN, REPLICAS)
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": TRAIN, "namespace": "default"}}
+        claim = {"metadata": {"name": TRAIN, "namespace": "default"}, "spec": template["spec"]["spec"]}
+        best = self.cluster.extender.simulate({**pod, "spec": deployment["spec"]["template"]["spec"]}, [claim])[
+            "nodes"
+        ][0]
+        node, device = best["node"], best["devices"][TRAIN][0].rpartition("/")[2]
+        self.screen.line(f"the extender would put one on {node}: {best['explanation']}")
+        self._tool(node, "fault", "stuck-bit", f"--gpu={self._uuid(node, device)}", f"--word={WORD}", f"--bit={BIT}")
+        return node, device, time.monotonic()
+
+    def follow(self, node: str, device: str, since: float) -> None:
+        """Pods meet the fault; one of them has to go elsewhere."""
+        self.screen.step(f"Run Deployment {TRAIN}: {REPLICAS} pods with a GPU each; one of them meets the fault")
+        with self.cluster.scheduler_paused():
+            for obj in objects.trainers(TRAIN, REPLICAS):
+                self.api.apply(obj)
+            first = until(
+                f"{REPLICAS} pods are made", lambda: found if len(found := self._trainers()) == REPLICAS else None
+            )
+        process = driver_of(node)
+        event = until("an event tells of the failed validation", self._failure, process=process)
+        victim, finding = event["involvedObject"]["name"], event["message"]
+        self.screen.line(f"event on pod {victim}, from {event['source']['host']}:", "dim")
+        self.screen.line(f"  {VALIDATION_FAILED}: {finding}", "yellow")
+        taints = until("the device is tainted", lambda: self._taints(node).get(device), process=process)
+        self.screen.line(f"taint on {device}: {taints[0]}")
+        names = until(
+            "the Deployment's next pod runs elsewhere",
+            lambda: (
+                sorted(now.keys() - first) if len(now := self._running()) == REPLICAS and now.keys() - first else None
+            ),
+        )
+        seconds = time.monotonic() - since
+        after = self._running()
+        self._show_placements([after[name] for name in sorted(after)])
+        new = after[names[0]]
+        self.summary.fault = FaultStory(
+            device=device,
+            finding=finding,
+            from_node=node,
+            to_node=new.node,
+            to_device=new.devices[0],
+            seconds_to_running=round(seconds, 2),
+        )
+        self.summary.placements += [after[name] for name in sorted(after)]
+        self.expect(
+            f"the fault was found before {victim} started: bit {BIT}, named in an event",
+            "" if f"bit {BIT}" in finding else finding,
+            f"{victim} still runs" if victim in after else "",
+        )
+        self.expect(
+            f"the faulty GPU is tainted NoExecute, and nobody has it; the next pod runs on {new.node}",
+            "" if "NoExecute" in taints[0] else taints[0],
+            *(f"{pod.pod} has it" for pod in after.values() if (pod.node, pod.devices) == (node, (device,))),
+        )
+
+    def crash(self, node: str) -> None:
+        self.screen.step(f"Kill the driver on {node} with SIGKILL while its pods run, and start it again")
+        before, tainted = placements(self.cluster), self._taints(node)
+        old, new = self.cluster.restart_driver(node)
+        self.screen.line(f"process {old} was killed, process {new} is ready")
+        self.expect(
+            f"the {sum(pod.node == node for pod in before.values())} pods on {node} never noticed",
+            "" if placements(self.cluster) == before else "placements differ",
+        )
+        self.expect("the quarantine outlived the driver", "" if self._taints(node) == tainted else "taints differ")
+        gone = "whole-gpu"
+        self.api.delete("Pod", gone, "default")
+        until(f"{gone} is gone", lambda: not self._exists(gone), process=driver_of(node))
+        claims = before[gone].claims
+        left = [path.name for path in self.cluster.kubelets[node].settings.cdi.iterdir() if claims[0] in path.name]
+        self.expect(f"{gone}, prepared by the killed process, was deleted and its GPU given back", *left)
+
+    def mend(self, node: str) -> None:
+        self.screen.step("Repair the GPU; the driver validates what is in quarantine again")
+        self._tool(node, "lift", "--all")
+        began = time.monotonic()
+        until("the taint goes away", lambda: not self._taints(node), process=driver_of(node))
+        took = time.monotonic() - began
+        self.screen.line(f"no device on {node} is tainted any more, after {took:.1f} s")
+        self.expect("the repaired GPU passed and is offered again")
+
+    def clean_up(self) -> None:
+        """Delete all pods and claims; nothing of them is left on the hardware."""
+        self.screen.step("Delete everything that was submitted")
+        for kind in ("Deployment", "Pod", "ResourceClaim", "ResourceClaimTemplate"):
+            self.api.delete_all(kind, "default")
+        until("all pods are gone", lambda: not len(self.api.list("Pod", "default")))
+        until("all claims are gone", lambda: not len(self.api.list("ResourceClaim", "default")))
+        partitions = [
+            f"{node} has {len(found)} partitions" for node in self.cluster.kubelets if (found := self._partitions(node))
+        ]
+        files = [path.name for kubelet in self.cluster.kubelets.values() for path in kubelet.settings.cdi.iterdir()]
+        self.expect("no partition is left on the hardware, no CDI file on a node", *partitions, *files)
+
+    def _tool(self, node: str, *arguments: str) -> None:
+        """The simulated hardware's own command line: a pair of hands at the machine."""
+        shown = " ".join(arguments[:2] if arguments[0] == "fault" else arguments)
+        detail = (
+            " ".join(one for one in arguments[2:] if not one.startswith("--gpu")) if arguments[0] == "fault" else ""
+        )
+        self.screen.command(f"python -m partita_plugins.backends.simulated {shown} {detail} ...  # on {node}")
+        command = [sys.executable, "-m", "partita_plugins.backends.simulated", *arguments]
+        done = subprocess.run(
+            [*command, f"--state={self.cluster.hardware_folder(node)}"],
+            capture_output=True,
+            text=True,
+            timeout=TOOL_SECONDS,
+            check=False,
+        )
+        if done.returncode:
+            raise DemoError(f"the simulated hardware's tool failed: {done.stderr.strip()}")
+
+    def _partitions(self, node: str) -> list[object]:
+        machine = self.cluster.hardware(node)
+        return [one for gpu in machine.hardware.gpus for one in machine.files.load(gpu.uuid).instances]
+
+    def _uuid(self, node: str, device: str) -> str:
+        found = next(one for one in self._devices(node) if one["name"] == device)
+        return str(found["attributes"]["uuid"]["string"])
+
+    def _devices(self, node: str) -> list[Json]:
+        slices = self.api.list("ResourceSlice", field_selector=f"spec.nodeName={node}")
+        return [device for piece in slices for device in piece["spec"].get("devices") or []]
+
+    def _taints(self, node: str) -> dict[str, list[str]]:
+        """Fault taints by device."""
+        return {
+            device["name"]: [f"{taint['key']}={taint['value']}:{taint['effect']}" for taint in device["taints"]]
+            for device in self._devices(node)
+            if any(taint["key"] == FAULT_TAINT_KEY for taint in device.get("taints") or [])
+        }
+
+    def _failure(self) -> Json | None:
+        events = self.api.list("Event", "default", field_selector=f"reason={VALIDATION_FAILED}")
+        return next((event for event in events if event["involvedObject"]["kind"] == "Pod"), None)
+
+    def _trainers(self) -> set[str]:
+        """Names of the Deployment's pods whose claims are made."""
+        pods = self.api.list("Pod", "default", label_selector=f"app={TRAIN}")
+        return {pod["metadata"]["name"] for pod in pods if (pod.get("status") or {}).get("resourceClaimStatuses")}
+
+    def _running(self) -> dict[str, Placement]:
+        names = self._trainers()
+        return {name: found for name, found in placements(self.cluster).items() if name in names}
+
+    def _exists(self, pod: str) -> bool:
+        return any(found["metadata"]["name"] == pod for found in self.api.list("Pod", "default"))

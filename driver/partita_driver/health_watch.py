@@ -27,8 +27,9 @@ STOP_SECONDS = 0.2
 """A thread that waits for events holds nothing: it is left behind."""
 
 LOOK_SECONDS = 15.0
-LOOK_SECONDS_MIN = 0.1
 """Between looks at faults and at the hardware as a whole."""
+
+LOOK_SECONDS_MIN = 0.1
 
 AGAIN_SECONDS = (30.0, 3600.0)
 """First and longest pause before a fault's hardware is validated again; doubled in between."""

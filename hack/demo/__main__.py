@@ -19,6 +19,7 @@ from hack.demo.trouble import Trouble
 
 TAIL_LINES = 12
 INTERRUPTED = 130
+ENDING = (signal.SIGTERM, signal.SIGHUP)
 DESCRIPTION = """\
 Partita on an embedded cluster: three simulated machines, the real driver and extender as processes of their own.
 Nothing but Python is needed: no root, no cluster, no GPU. It ends by itself and leaves nothing behind.
@@ -34,7 +35,8 @@ environment:
 
 def main() -> int:
     options = _options()
-    signal.signal(signal.SIGTERM, _end)
+    for number in ENDING:
+        signal.signal(number, _end)
     screen, summary = Screen(), Summary()
     screen.title("Partita hands each pod a piece of a GPU that has just been proven to compute.")
     cluster = Cluster()
@@ -91,10 +93,9 @@ def _wait_for_enter(story: Trouble) -> None:
 
 def _close(cluster: Cluster, summary: Summary) -> None:
     """End everything; a second Ctrl-C does not stop that."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in (signal.SIGINT, *ENDING):
+        signal.signal(number, signal.SIG_IGN)
     left = cluster.close()
-    signal.signal(signal.SIGINT, before)
     summary.checks.expect("all processes ended when asked; no socket, no file is left", *left)
 
 

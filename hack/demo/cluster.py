@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from hack.demo.endpoints import ExtenderEndpoint, http_port, ready
+from hack.demo.endpoints import SCHEDULER, ExtenderEndpoint, http_port, ready
 from hack.demo.machines import FLEET, MachineNode
 from hack.demo.processes import Process
 from hack.demo.waiting import until
@@ -22,7 +22,6 @@ from partita_plugins.testing.kubelet import Kubelet, KubeletSettings
 from partita_scheduler.certificates import write_certificates
 from partita_scheduler.simulator import EmbeddedScheduler
 
-SCHEDULER = "partita-scheduler"
 EXTENDER_WEIGHT = 5
 REVALIDATE_SECONDS = "1.5"
 SHORT_FOLDER = "/tmp"  # noqa: S108 - where the usual folder is too long for a socket below it
@@ -62,7 +61,7 @@ class Cluster:
             self.kubelets[node.name] = self._stack.enter_context(Kubelet(self.server, settings))
 
     def start_processes(self) -> None:
-        """The drivers and the extender, from the same sources that are installed on a cluster. Ready when it returns."""
+        """The drivers and the extender, as on a real cluster. They are ready when this returns."""
         pki = self.folder / "pki"
         write_certificates(pki, ("127.0.0.1",))
         self._start(SCHEDULER, self._extender_command(pki))
@@ -85,7 +84,7 @@ class Cluster:
         config = ExtenderConfig(
             url_prefix=self.extender.url,
             weight=EXTENDER_WEIGHT,
-            http_timeout_seconds=2.0,
+            http_timeout_seconds=5.0,
             ignorable=True,
             tls=self.extender.tls,
         )

@@ -10,9 +10,11 @@ from typing import Any
 
 from hack.demo.errors import DemoError
 from hack.demo.processes import Process
+from prometheus_client.parser import text_string_to_metric_families
 
 from partita_plugins.testing.extender_client import ExtenderTls
 
+SCHEDULER = "partita-scheduler"
 LOOPBACK = "127.0.0.1"
 TIMEOUT_SECONDS = 5.0
 BODY_BYTES_MAX = 16 * 1024 * 1024
@@ -57,6 +59,19 @@ class ExtenderEndpoint:
         found: list[dict[str, Any]] = self._json("GET", "/predictions")
         return found
 
+    def answers(self) -> tuple[int, float, int]:
+        """Questions of the scheduler so far, seconds spent on all of them, and how many found us without an opinion."""
+        status, content = self._ask("GET", "/metrics")
+        if status != http.client.OK:
+            raise DemoError(f"/metrics answered {status}", process=SCHEDULER)
+        samples = [one for family in text_string_to_metric_families(content.decode()) for one in family.samples]
+        asked = [one for one in samples if one.labels.get("verb") in {"filter", "prioritize"}]
+        return (
+            int(sum(one.value for one in asked if one.name == "partita_scheduler_request_seconds_count")),
+            sum(one.value for one in asked if one.name == "partita_scheduler_request_seconds_sum"),
+            int(sum(one.value for one in samples if one.name == "partita_scheduler_no_opinion_total")),
+        )
+
     def simulate(self, pod: dict[str, Any], claims: list[dict[str, Any]]) -> dict[str, Any]:
         """Where a pod would go that does not exist."""
         body = {"pod": pod, "claims": claims}
@@ -66,7 +81,7 @@ class ExtenderEndpoint:
     def _json(self, verb: str, path: str, body: Any = None) -> Any:
         status, content = self._ask(verb, path, body)
         if status != http.client.OK:
-            raise DemoError(f"{path} answered {status}: {content[:200]!r}", process="partita-scheduler")
+            raise DemoError(f"{path} answered {status}: {content[:200]!r}", process=SCHEDULER)
         return json.loads(content)
 
     def _ask(self, verb: str, path: str, body: Any = None) -> tuple[int, bytes]:
@@ -76,6 +91,6 @@ class ExtenderEndpoint:
             answer = connection.getresponse()
             return answer.status, answer.read(BODY_BYTES_MAX)
         except (OSError, http.client.HTTPException) as error:
-            raise DemoError(f"the extender does not answer: {error}", process="partita-scheduler") from error
+            raise DemoError(f"the extender does not answer: {error}", process=SCHEDULER) from error
         finally:
             connection.close()

@@ -80,7 +80,7 @@ EXAMPLES = (
         pods=("plain",),
         nodes=("rtx-pro",),
         kind="gpu",
-        because="as whole-gpu: nvidia.com/gpu becomes a claim",
+        because="as whole-gpu; nvidia.com/gpu becomes a claim",
     ),
 )
 

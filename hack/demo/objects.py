@@ -7,6 +7,7 @@ from typing import Any
 from hack.demo.placements import Placement
 
 from partita_plugins.testing.apiserver import LocalApi
+from partita_plugins.testing.objects import pod_claim_statuses
 
 Json = dict[str, Any]
 
@@ -58,6 +59,12 @@ def _pod_spec(template: str) -> Json:
     }
 
 
+def has_claims(api: LocalApi, pod: str) -> bool:
+    """Whether all claims from templates are made for a pod of `default`."""
+    found = api.get("Pod", pod, "default")
+    return len(pod_claim_statuses(found)) == len(found["spec"].get("resourceClaims") or [])
+
+
 def events_of(api: LocalApi, name: str, reason: str) -> list[Json]:
     """Events about an object of `default`, by its name and the reason."""
     events = api.list("Event", "default", field_selector=f"reason={reason}")
@@ -71,7 +78,7 @@ def row(pod: Placement) -> tuple[str, str, str, str]:
     texts = []
     for container, seen in views[:1] if same else views:
         nodes = " ".join([*seen.gpus, *seen.capabilities])
-        memory = " + ".join(f"{value} MiB" for value in seen.values("MEMORY_MIB"))
+        memory = " + ".join(f"{int(value) / 1024:.1f} GiB" for value in seen.values("MEMORY_MIB"))
         who = "both: " if same and len(views) > 1 else f"{container}: " if len(views) > 1 else ""
         texts.append(f"{who}{nodes}  {memory}")
     return pod.pod, pod.node, pod.what, "; ".join(texts)

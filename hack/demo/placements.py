@@ -15,7 +15,7 @@ from partita_scheduler.simulator.loop import view_of
 from partita_scheduler.view import ClusterView
 
 GPU_NODE = re.compile(r"/dev/nvidia\d+")
-CAPABILITY = "/dev/nvidia-caps/"
+CAPABILITY = "/dev/nvidia-caps/nvidia-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Seen:
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """The nodes that open a MIG partition, without their folder."""
+        """The nodes that open a MIG partition: "cap12" for /dev/nvidia-caps/nvidia-cap12."""
         return tuple(path.removeprefix(CAPABILITY) for path in self.device_nodes if path.startswith(CAPABILITY))
 
     def values(self, key: str) -> list[str]:

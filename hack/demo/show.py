@@ -12,7 +12,8 @@ from typing import TextIO
 WIDTH = 100
 INDENT = " " * 4
 STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
-ELLIPSIS = "..."
+GAP = "  "
+LAST_COLUMN_MIN = 20
 
 
 class Screen:
@@ -63,15 +64,18 @@ class Screen:
         self.line(f"$ {text}", "cyan")
 
     def table(self, heads: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-        """Columns as wide as their content; the last one is cut where the line is full."""
-        texts = [tuple(heads), *(tuple(row) for row in rows)]
-        widths = [max(len(row[place]) for row in texts) for place in range(len(heads) - 1)]
-        room = WIDTH - len(INDENT) - sum(widths) - 2 * len(widths)
-        for number, row in enumerate(texts):
-            cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-            last = row[-1] if len(row[-1]) <= room else row[-1][: room - len(ELLIPSIS)] + ELLIPSIS
-            text = "  ".join([*cells, last]).rstrip()
-            self._write(f"{INDENT}{self.style(text, 'dim') if number == 0 else text}")
+        """Columns as wide as their content, under their heads (none: no heads); the last one is wrapped."""
+        body = [tuple(row) for row in rows]
+        texts = [tuple(heads), *body] if heads else body
+        widths = [max(len(row[place]) for row in texts) for place in range(len(texts[0]) - 1)]
+        room = max(WIDTH - len(INDENT) - sum(widths) - len(GAP) * len(widths), LAST_COLUMN_MIN)
+        for row in texts:
+            wrapped = textwrap.wrap(row[-1], room) or [""]
+            for number, last in enumerate(wrapped):
+                cells = row[:-1] if number == 0 else [""] * len(widths)
+                padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+                text = GAP.join([*padded, last]).rstrip()
+                self._write(f"{INDENT}{self.style(text, 'dim') if row == tuple(heads) else text}")
 
     def check(self, text: str, *, passed: bool, detail: str = "") -> None:
         """A tick and what was expected; where it did not come true, what came instead."""

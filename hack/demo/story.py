@@ -5,6 +5,7 @@ from __future__ import annotations
 from hack.demo import manifests, objects
 from hack.demo.checks import misplaced, mispredicted, overlaps
 from hack.demo.cluster import Cluster, driver_of
+from hack.demo.endpoints import SCHEDULER
 from hack.demo.examples import CHOSEN, EXAMPLES, Example
 from hack.demo.machines import FLEET, NODE_NAMES
 from hack.demo.placements import Placement, placements
@@ -45,7 +46,7 @@ class Story:
     def expect(self, text: str, *problems: str, because: str = "") -> None:
         """Check and show it."""
         check = self.summary.checks.expect(text, *problems, because=because)
-        told = f"{check.text}: {check.because}" if check.because else check.text
+        told = f"{check.text} ({check.because})" if check.because else check.text
         self.screen.check(told, passed=check.passed, detail=check.detail)
 
     def start(self) -> None:
@@ -84,15 +85,15 @@ class Story:
         )
 
     def place_examples(self) -> None:
-        self.screen.step(
-            "Submit the examples; the scheduler asks the extender over HTTPS, the kubelets ask the drivers"
-        )
+        self.screen.step("Submit the examples: the scheduler asks the extender, the kubelets ask the drivers")
         self.cluster.start_scheduler()
         for example in EXAMPLES:
             manifests.apply_example(self.api, example.folder)
         self.screen.command(f"kubectl apply -k manifests/examples/{{{','.join(one.folder for one in EXAMPLES)}}}")
         names = [name for example in EXAMPLES for name in example.pods]
+        began = self.screen.seconds
         found = self._run(names)
+        self.screen.line(f"all {len(names)} pods run {self.screen.seconds - began:.1f} s later")
         self._show_placements([found[name] for name in names])
         told = found["mig-3g"].sees["main"].env
         self.screen.line("inside mig-3g's container:  env | grep ^PARTITA_", "dim")
@@ -105,6 +106,7 @@ class Story:
         self.screen.step(f"Ask why, before {name} is placed: two GPUs joined by NVLink")
         with self.cluster.scheduler_paused():
             manifests.apply_example(self.api, CHOSEN.folder)
+            until("its claim is made", lambda: objects.has_claims(self.api, name))
             self.screen.command(f"kubectl partita why {name}")
             report = self._why(name)
         found = self._run([name])
@@ -132,11 +134,21 @@ class Story:
         until(
             "the extender has seen all allocations",
             lambda: not mispredicted(self.cluster.extender.predictions(), uids) or None,
-            seconds=3.0,
+            seconds=10.0,
+            process=SCHEDULER,
         )
         self.expect(
             f"all {len(uids)} claims got exactly the devices that the extender had predicted",
             *mispredicted(self.cluster.extender.predictions(), uids),
+        )
+        asked, spent, silent = self.cluster.extender.answers()
+        self.screen.line(
+            f"the scheduler asked {asked} times, the extender took {1000 * spent / max(asked, 1):.1f} ms a time"
+        )
+        self.expect(
+            "the extender answered every question",
+            *(["it was never asked"] if not asked else []),
+            *(["it had no opinion"] if silent else []),
         )
 
     def refuse(self) -> None:
@@ -146,10 +158,11 @@ class Story:
         events = until(
             "the pod is told why it is Pending",
             lambda: objects.events_of(self.api, TOO_MUCH, EVENT_REASON),
-            process="partita-scheduler",
+            process=SCHEDULER,
         )
+        self.screen.command(f"kubectl partita why {TOO_MUCH}")
         report = self._why(TOO_MUCH)
-        self.screen.line("what its one event says:", "dim")
+        self.screen.line("and its one event says:")
         self.screen.line(f"  {events[0]['message']}", "yellow")
         reasons = {node: _reasons(report, node) for node in NODE_NAMES}
         self.summary.refusals.append(Refusal(pod=TOO_MUCH, reasons=reasons, event=events[0]["message"]))
@@ -165,8 +178,7 @@ class Story:
         """The answer of `kubectl partita why`, shown."""
         view = view_of(self.api)
         pod: Pod = decoded(self.api.get("Pod", name, "default"), Pod)
-        while (claims := claims_of(pod, view)) is None:
-            view, pod = view_of(self.api), decoded(self.api.get("Pod", name, "default"), Pod)
+        claims = claims_of(pod, view) or []
         report = judge(view, pod, decide)
         self.screen.block(draw_why(report, pod.status.phase, claims, concerned=True))
         return report
@@ -183,7 +195,7 @@ class Story:
     def _blamed(self, missing: set[str]) -> str:
         """The process that has to do with a pod that does not run: its node's driver, else the extender."""
         nodes = [self.api.get("Pod", name, "default")["spec"].get("nodeName", "") for name in sorted(missing)]
-        return next((driver_of(node) for node in nodes if node), "partita-scheduler")
+        return next((driver_of(node) for node in nodes if node), SCHEDULER)
 
     def _show_placements(self, found: list[Placement]) -> None:
         self.screen.table(("POD", "NODE", "HAS", "ITS CONTAINERS SEE"), [objects.row(pod) for pod in found])

@@ -70,21 +70,14 @@ class Summary:
 
     def show(self, screen: Screen) -> None:
         """At a glance."""
+        screen.table(("PLACED ON", "PODS"), _by_node(self.placements))
         screen.line()
-        if self.placements:
-            pods = len(self.placements)
-            screen.line(f"Placed    {pods} pods of {_count_nodes(self.placements)} nodes: {_by_node(self.placements)}")
-        for refusal in self.refusals:
-            outcome = "Pending" if refusal.event else "refused there, placed elsewhere"
-            screen.line(f"Refused   {refusal.pod} ({outcome}):")
-            for reasons, nodes in _grouped(refusal.reasons).items():
-                screen.line(f"            {', '.join(nodes)}: {reasons}")
+        screen.table(("REFUSED", "BY", "BECAUSE"), [row for refusal in self.refusals for row in _refused(refusal)])
         if self.fault is not None:
-            fault = self.fault
-            screen.line(f"Fault     {fault.device} on {fault.from_node}: {fault.finding}")
-            went = f"{fault.to_device} on {fault.to_node}"
-            screen.line(f"            its pod runs on {went}, {fault.seconds_to_running:.1f} s after the bit got stuck")
-        screen.line("Checks")
+            screen.line()
+            screen.table(("FAULT", ""), _fault(self.fault))
+        screen.line()
+        screen.line("CHECKS", "dim")
         for check in self.checks.done:
             screen.check(check.text, passed=check.passed, detail=check.detail)
         screen.line()
@@ -107,19 +100,23 @@ def _placement(pod: Placement) -> dict[str, Any]:
     }
 
 
-def _count_nodes(found: Iterable[Placement]) -> int:
-    return len({pod.node for pod in found})
-
-
-def _by_node(found: Iterable[Placement]) -> str:
+def _by_node(found: Iterable[Placement]) -> list[tuple[str, str]]:
     by_node: dict[str, list[str]] = {}
     for pod in found:
-        by_node.setdefault(pod.node, []).append(pod.pod)
-    return "; ".join(f"{node}: {', '.join(pods)}" for node, pods in sorted(by_node.items()))
+        by_node.setdefault(pod.node, []).append(f"{pod.pod} ({pod.what})")
+    return [(node, ", ".join(pods)) for node, pods in sorted(by_node.items())]
 
 
-def _grouped(reasons: Mapping[str, str]) -> dict[str, list[str]]:
+def _refused(refusal: Refusal) -> list[tuple[str, str, str]]:
     grouped: dict[str, list[str]] = {}
-    for node, reason in reasons.items():
+    for node, reason in refusal.reasons.items():
         grouped.setdefault(reason, []).append(node)
-    return grouped
+    rows = [(", ".join(nodes), reason) for reason, nodes in grouped.items()]
+    outcome = "it is Pending, and an event says all this" if refusal.event else "it runs on another node"
+    first, *rest = [*rows, ("->", outcome)]
+    return [(refusal.pod, *first), *(("", *row) for row in rest)]
+
+
+def _fault(fault: FaultStory) -> list[tuple[str, str]]:
+    went = f"{fault.to_node}, on {fault.to_device}, {fault.seconds_to_running:.1f} s after the bit got stuck"
+    return [(fault.from_node, f"{fault.device}: {fault.finding}"), ("->", f"its pod runs on {went}")]

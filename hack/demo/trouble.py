@@ -44,7 +44,7 @@ class Trouble(Story):
             "nodes"
         ][0]
         node, device = best["node"], best["devices"][TRAIN][0].rpartition("/")[2]
-        self.screen.line(f"the extender would put one on {node}: {best['explanation']}")
+        self.screen.line(f"asked where it would put one, the extender says {node}: {best['explanation']}")
         self._tool(node, "fault", "stuck-bit", f"--gpu={self._uuid(node, device)}", f"--word={WORD}", f"--bit={BIT}")
         return node, device, time.monotonic()
 
@@ -60,7 +60,7 @@ class Trouble(Story):
         process = driver_of(node)
         event = until("an event tells of the failed validation", self._failure, process=process)
         victim, finding = event["involvedObject"]["name"], event["message"]
-        self.screen.line(f"event on pod {victim}, from {event['source']['host']}:", "dim")
+        self.screen.line(f"event on pod {victim}, by the driver on {event['source']['host']}:")
         self.screen.line(f"  {VALIDATION_FAILED}: {finding}", "yellow")
         taints = until("the device is tainted", lambda: self._taints(node).get(device), process=process)
         self.screen.line(f"taint on {device}: {taints[0]}")
@@ -76,7 +76,7 @@ class Trouble(Story):
         new = after[names[0]]
         self.summary.fault = FaultStory(
             device=device,
-            finding=finding,
+            finding=_clause(finding),
             from_node=node,
             to_node=new.node,
             to_device=new.devices[0],
@@ -84,12 +84,12 @@ class Trouble(Story):
         )
         self.summary.placements += [after[name] for name in sorted(after)]
         self.expect(
-            f"the fault was found before {victim} started: bit {BIT}, named in an event",
+            "the fault was found before the pod started, and an event says what it is",
             "" if f"bit {BIT}" in finding else finding,
             f"{victim} still runs" if victim in after else "",
         )
         self.expect(
-            f"the faulty GPU is tainted NoExecute, and nobody has it; the next pod runs on {new.node}",
+            f"the faulty GPU is tainted, nobody has it, the Deployment's next pod runs on {new.node}",
             "" if "NoExecute" in taints[0] else taints[0],
             *(f"{pod.pod} has it" for pod in after.values() if (pod.node, pod.devices) == (node, (device,))),
         )
@@ -100,10 +100,12 @@ class Trouble(Story):
         old, new = self.cluster.restart_driver(node)
         self.screen.line(f"process {old} was killed, process {new} is ready")
         self.expect(
-            f"the {sum(pod.node == node for pod in before.values())} pods on {node} never noticed",
+            f"its {sum(pod.node == node for pod in before.values())} pods never noticed that the driver died",
             "" if placements(self.cluster) == before else "placements differ",
         )
-        self.expect("the quarantine outlived the driver", "" if self._taints(node) == tainted else "taints differ")
+        self.expect(
+            "the quarantine outlived the driver's process", "" if self._taints(node) == tainted else "taints differ"
+        )
         gone = "whole-gpu"
         self.api.delete("Pod", gone, "default")
         until(f"{gone} is gone", lambda: not self._exists(gone), process=driver_of(node))
@@ -135,11 +137,7 @@ class Trouble(Story):
 
     def _tool(self, node: str, *arguments: str) -> None:
         """The simulated hardware's own command line: a pair of hands at the machine."""
-        shown = " ".join(arguments[:2] if arguments[0] == "fault" else arguments)
-        detail = (
-            " ".join(one for one in arguments[2:] if not one.startswith("--gpu")) if arguments[0] == "fault" else ""
-        )
-        self.screen.command(f"python -m partita_plugins.backends.simulated {shown} {detail} ...  # on {node}")
+        self.screen.command(f"python -m partita_plugins.backends.simulated {' '.join(arguments)} --state=...  # {node}")
         command = [sys.executable, "-m", "partita_plugins.backends.simulated", *arguments]
         done = subprocess.run(
             [*command, f"--state={self.cluster.hardware_folder(node)}"],
@@ -186,3 +184,9 @@ class Trouble(Story):
 
     def _exists(self, pod: str) -> bool:
         return any(found["metadata"]["name"] == pod for found in self.api.list("Pod", "default"))
+
+
+def _clause(finding: str) -> str:
+    """Of a finding's sentence the part that tells of the bit."""
+    found = next((part for part in finding.split("; ") if f"bit {BIT} " in part), finding)
+    return found[found.find(f"bit {BIT} ") :] if f"bit {BIT} " in found else found

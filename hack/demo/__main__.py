@@ -6,18 +6,15 @@ import argparse
 import os
 import signal
 import sys
-import traceback
 from pathlib import Path
 from types import FrameType
 
 from hack.demo.cluster import Cluster
-from hack.demo.errors import DemoError
-from hack.demo.processes import Process
+from hack.demo.report import show_failure
 from hack.demo.show import Screen
 from hack.demo.summary import Summary
 from hack.demo.trouble import Trouble
 
-TAIL_LINES = 12
 INTERRUPTED = 130
 ENDING = (signal.SIGTERM, signal.SIGHUP)
 DESCRIPTION = """\
@@ -48,7 +45,7 @@ def main() -> int:
         screen.line("interrupted; everything that was started is being ended", "yellow")
         code = INTERRUPTED
     except Exception as error:  # noqa: BLE001 - whatever it is, the logs are shown and everything is ended
-        _show_failure(screen, cluster, error)
+        show_failure(screen, list(cluster.processes.values()), error)
     finally:
         _close(cluster, summary)
     summary.seconds = screen.seconds
@@ -97,25 +94,6 @@ def _close(cluster: Cluster, summary: Summary) -> None:
         signal.signal(number, signal.SIG_IGN)
     left = cluster.close()
     summary.checks.expect("all processes ended when asked; no socket, no file is left", *left)
-
-
-def _show_failure(screen: Screen, cluster: Cluster, error: Exception) -> None:
-    screen.line()
-    screen.line(f"FAILED in step {screen.current}: {error}", "red", "bold")
-    if not isinstance(error, DemoError):
-        screen.block(traceback.format_exc(), "dim")
-    for process in _concerned(cluster, error):
-        state = "running" if process.running else "ended"
-        screen.line(f"log of {process.name} ({state}):", "bold")
-        for line in process.lines()[-TAIL_LINES:]:
-            screen.line(f"  {line}")
-
-
-def _concerned(cluster: Cluster, error: Exception) -> list[Process]:
-    """The process that the error names, and those that ended by themselves; without either, all."""
-    processes = list(cluster.processes.values())
-    named = error.process if isinstance(error, DemoError) else ""
-    return [one for one in processes if one.name == named or not one.running] or processes
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

@@ -25,7 +25,7 @@ from partita_scheduler.simulator import EmbeddedScheduler
 EXTENDER_WEIGHT = 5
 REVALIDATE_SECONDS = "1.5"
 SHORT_FOLDER = "/tmp"  # noqa: S108 - where the usual folder is too long for a socket below it
-FOLDER_LENGTH_MAX = 40
+FOLDER_LENGTH_MAX = 32
 
 
 class Cluster:

@@ -71,6 +71,13 @@ def events_of(api: LocalApi, name: str, reason: str) -> list[Json]:
     return [event for event in events if event.get("involvedObject", {}).get("name") == name]
 
 
+def last_event(api: LocalApi, pods: list[str]) -> str:
+    """The latest that was said about any of these pods of `default`."""
+    events = [event for event in api.list("Event", "default") if event["involvedObject"]["name"] in pods]
+    last = max(events, key=lambda event: int(event["metadata"]["resourceVersion"]), default=None)
+    return f"the last event is {last['reason']}: {last['message']}" if last else "there is no event"
+
+
 def row(pod: Placement) -> tuple[str, str, str, str]:
     """A pod as a line of a table: where, what it has, what its containers see of it."""
     views = list(pod.sees.items())

@@ -44,6 +44,11 @@ class Process:
     def running(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was started and runs no more."""
+        return self._popen is not None and not self.running
+
     def check(self) -> None:
         """Raise DemoError if it has ended by itself."""
         if self._popen is not None and (code := self._popen.poll()) is not None:

@@ -186,15 +186,19 @@ class Story:
     def _run(self, names: list[str]) -> dict[str, Placement]:
         """Placements once all of these pods run."""
 
-        def missing() -> set[str]:
-            return set(names) - placements(self.cluster).keys()
+        def missing() -> list[str]:
+            return sorted(set(names) - placements(self.cluster).keys())
 
-        until(f"pods run: {', '.join(names)}", lambda: not missing() or None, process=lambda: self._blamed(missing()))
+        until(
+            lambda: f"{', '.join(missing())} to run; {objects.last_event(self.api, missing())}",
+            lambda: not missing(),
+            process=lambda: self._blamed(missing()),
+        )
         return placements(self.cluster)
 
-    def _blamed(self, missing: set[str]) -> str:
+    def _blamed(self, missing: list[str]) -> str:
         """The process that has to do with a pod that does not run: its node's driver, else the extender."""
-        nodes = [self.api.get("Pod", name, "default")["spec"].get("nodeName", "") for name in sorted(missing)]
+        nodes = [self.api.get("Pod", name, "default")["spec"].get("nodeName", "") for name in missing]
         return next((driver_of(node) for node in nodes if node), SCHEDULER)
 
     def _show_placements(self, found: list[Placement]) -> None:

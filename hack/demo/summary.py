@@ -70,18 +70,20 @@ class Summary:
 
     def show(self, screen: Screen) -> None:
         """At a glance."""
-        screen.table(("PLACED ON", "PODS"), _by_node(self.placements))
-        screen.line()
-        screen.table(("REFUSED", "BY", "BECAUSE"), [row for refusal in self.refusals for row in _refused(refusal)])
-        if self.fault is not None:
+        if self.placements:
+            screen.table(("PLACED ON", "PODS"), _by_node(self.placements))
             screen.line()
+        if self.refusals:
+            screen.table(("REFUSED", "BY", "BECAUSE"), [row for refusal in self.refusals for row in _refused(refusal)])
+            screen.line()
+        if self.fault is not None:
             screen.table(("FAULT", ""), _fault(self.fault))
-        screen.line()
+            screen.line()
         screen.line("CHECKS", "dim")
         for check in self.checks.done:
             screen.check(check.text, passed=check.passed, detail=check.detail)
         screen.line()
-        word = "as it should be" if self.ok else "NOT as it should be"
+        word = "as it should be" if self.ok else "NOT as it should be" if self.finished else "it ended EARLY"
         style = "green" if self.ok else "red"
         passed = sum(check.passed for check in self.checks.done)
         screen.line(f"{passed} of {len(self.checks.done)} checks passed in {self.seconds:.1f} s: {word}", style, "bold")

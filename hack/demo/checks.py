@@ -10,6 +10,8 @@ from typing import Any
 from hack.demo.examples import Example
 from hack.demo.placements import Placement
 
+from partita_plugins.testing.objects import allocated_devices
+
 SHARED_KINDS = frozenset({"shared"})
 
 
@@ -86,6 +88,24 @@ def overlaps(found: Iterable[Placement]) -> list[str]:
         if exclusive > 1 or (exclusive and len(kinds) > 1) or {"mig", "shared"} <= kinds.keys():
             problems.append(f"{gpu} on {node} is used as {' and '.join(sorted(kinds))} by several claims")
     return problems
+
+
+def unvalidated(claims: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Allocated devices of which no claim's status says that they passed. A shared GPU is proven by its first user."""
+    known = list(claims)
+    passed = {
+        (told["pool"], told["device"])
+        for claim in known
+        for told in (claim.get("status") or {}).get("devices") or []
+        for condition in told.get("conditions") or []
+        if (condition["type"], condition["status"], condition["reason"]) == ("Ready", "True", "Validated")
+    }
+    return [
+        f"{result['device']} of claim {claim['metadata']['name']} was not validated"
+        for claim in known
+        for result in allocated_devices(dict(claim))
+        if (result["pool"], result["device"]) not in passed
+    ]
 
 
 def mispredicted(predictions: Iterable[Mapping[str, Any]], claims: Iterable[str]) -> list[str]:

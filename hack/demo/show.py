@@ -36,7 +36,7 @@ class Screen:
 
     def style(self, text: str, *styles: str) -> str:
         codes = ";".join(STYLES[name] for name in styles)
-        return f"\033[{codes}m{text}\033[0m" if self._colour and text else text
+        return f"\033[{codes}m{text}\033[0m" if self._colour and text and styles else text
 
     def title(self, text: str) -> None:
         self._write(self.style(text, "bold"))
@@ -51,7 +51,7 @@ class Screen:
     def line(self, text: str = "", *styles: str) -> None:
         """Indented below its step; long lines go on, further in."""
         more = " " * (len(text) - len(text.lstrip()) + 2)
-        for one in textwrap.wrap(text, WIDTH - len(INDENT), subsequent_indent=more, drop_whitespace=True) or [""]:
+        for one in _wrap(text, WIDTH - len(INDENT), more) or [""]:
             self._write(f"{INDENT}{self.style(one, *styles)}".rstrip())
 
     def block(self, text: str, *styles: str) -> None:
@@ -70,7 +70,7 @@ class Screen:
         widths = [max(len(row[place]) for row in texts) for place in range(len(texts[0]) - 1)]
         room = max(WIDTH - len(INDENT) - sum(widths) - len(GAP) * len(widths), LAST_COLUMN_MIN)
         for row in texts:
-            wrapped = textwrap.wrap(row[-1], room) or [""]
+            wrapped = _wrap(row[-1], room) or [""]
             for number, last in enumerate(wrapped):
                 cells = row[:-1] if number == 0 else [""] * len(widths)
                 padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
@@ -80,13 +80,18 @@ class Screen:
     def check(self, text: str, *, passed: bool, detail: str = "") -> None:
         """A tick and what was expected; where it did not come true, what came instead."""
         mark = self.style(self._tick, "green") if passed else self.style(self._cross, "red", "bold")
-        lines = textwrap.wrap(text if passed or not detail else f"{text}: {detail}", WIDTH - len(INDENT) - 3)
+        lines = _wrap(text if passed or not detail else f"{text}: {detail}", WIDTH - len(INDENT) - 3)
         for number, one in enumerate(lines or [""]):
             self._write(f"{INDENT}{mark if number == 0 else ' '} {one}")
 
     def _write(self, text: str) -> None:
         self._out.write(f"{text}\n")
         self._out.flush()
+
+
+def _wrap(text: str, width: int, more: str = "") -> list[str]:
+    """Lines of at most so many columns. Names keep together: they are full of hyphens."""
+    return textwrap.wrap(text, width, subsequent_indent=more, break_on_hyphens=False)
 
 
 def _writes(out: TextIO, text: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hack.demo import manifests, objects
-from hack.demo.checks import misplaced, mispredicted, overlaps
+from hack.demo.checks import misplaced, mispredicted, overlaps, unvalidated
 from hack.demo.cluster import Cluster, driver_of
 from hack.demo.endpoints import SCHEDULER
 from hack.demo.examples import CHOSEN, EXAMPLES, Example
@@ -89,7 +89,8 @@ class Story:
         self.cluster.start_scheduler()
         for example in EXAMPLES:
             manifests.apply_example(self.api, example.folder)
-        self.screen.command(f"kubectl apply -k manifests/examples/{{{','.join(one.folder for one in EXAMPLES)}}}")
+        folders = " ".join(one.folder for one in EXAMPLES)
+        self.screen.command(f"for example in {folders}; do kubectl apply -k manifests/examples/$example; done")
         names = [name for example in EXAMPLES for name in example.pods]
         began = self.screen.seconds
         found = self._run(names)
@@ -141,6 +142,7 @@ class Story:
             f"all {len(uids)} claims got exactly the devices that the extender had predicted",
             *mispredicted(self.cluster.extender.predictions(), uids),
         )
+        self._check_validation(uids)
         asked, spent, silent = self.cluster.extender.answers()
         self.screen.line(
             f"the scheduler asked {asked} times, the extender took {1000 * spent / max(asked, 1):.1f} ms a time"
@@ -150,6 +152,15 @@ class Story:
             *(["it was never asked"] if not asked else []),
             *(["it had no opinion"] if silent else []),
         )
+
+    def _check_validation(self, uids: list[str]) -> None:
+        """The drivers write into each claim's status what they found, a moment after the pod starts."""
+
+        def missing() -> list[str]:
+            return unvalidated(claim for claim in self.api.list("ResourceClaim") if claim["metadata"]["uid"] in uids)
+
+        until("the claims' status tells of validations", lambda: not missing(), seconds=10.0)
+        self.expect("every one of their devices was proven to compute before its container started", *missing())
 
     def refuse(self) -> None:
         self.screen.step(f"Ask for what no node has: {TOO_MUCH} wants two GPUs of 90 GiB, joined by NVLink")
@@ -190,7 +201,7 @@ class Story:
             return sorted(set(names) - placements(self.cluster).keys())
 
         until(
-            lambda: f"{', '.join(missing())} to run; {objects.last_event(self.api, missing())}",
+            lambda: f"these pods run: {', '.join(missing())}; {objects.last_event(self.api, missing())}",
             lambda: not missing(),
             process=lambda: self._blamed(missing()),
         )

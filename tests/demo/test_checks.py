@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hack.demo.checks import Checks, misplaced, mispredicted, overlaps
+from hack.demo.checks import Checks, misplaced, mispredicted, overlaps, unvalidated
 from hack.demo.examples import Example
 from hack.demo.placements import Placement, Seen
 
@@ -66,6 +66,32 @@ def test_an_example_in_the_wrong_place_is_named(example: Example, found: Placeme
 )
 def test_hardware_of_two_claims_is_noticed(pods: tuple[Placement, ...], problems: int) -> None:
     assert len(overlaps(pods)) == problems
+
+
+def claim(device: str, **told: Any) -> dict[str, Any]:
+    """A claim that was allocated one device, with what the driver told of it."""
+    status = {"pool": "p", "device": device} | told
+    allocation = {"devices": {"results": [{"pool": "p", "device": device}]}}
+    return {"metadata": {"name": "c"}, "status": {"allocation": allocation, "devices": [status]}}
+
+
+def ready(reason: str, status: str = "True") -> list[dict[str, str]]:
+    return [{"type": "Ready", "status": status, "reason": reason}]
+
+
+@pytest.mark.parametrize(
+    ("claims", "problems"),
+    [
+        ([claim("d", conditions=ready("Validated"))], 0),
+        ([claim("d", conditions=ready("Validated")), claim("d", conditions=ready("Prepared"))], 0),
+        ([claim("d", conditions=ready("Prepared"))], 1),
+        ([claim("d", conditions=ready("Validated", "False"))], 1),
+        ([claim("d", conditions=ready("Validated"), pool="another")], 1),
+        ([claim("d")], 1),
+    ],
+)
+def test_a_device_that_nobody_validated_is_named(claims: list[dict[str, Any]], problems: int) -> None:
+    assert len(unvalidated(claims)) == problems
 
 
 def prediction(claim: str, result: str) -> dict[str, Any]:

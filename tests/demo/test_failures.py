@@ -43,7 +43,7 @@ def test_without_a_process_to_blame_all_logs_are_shown(processes: list[Process])
 def test_an_error_of_the_demo_itself_shows_where(processes: list[Process]) -> None:
     out = io.StringIO()
     with pytest.raises(KeyError) as caught:
-        _ = {}["missing"]
+        _ = {"here": 1}["missing"]
     show_failure(Screen(out), processes, caught.value)
     assert "test_failures.py" in out.getvalue()
 

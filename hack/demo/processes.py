@@ -15,6 +15,9 @@ TAIL_BYTES = 64 * 1024
 NOT_INHERITED = ("PARTITA_", "KUBECONFIG", "NODE_NAME", "POD_")
 """Settings of the person's shell that would reach the processes as their options."""
 
+OWN_SETTINGS = {"PYTHONUNBUFFERED": "1", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+"""All that they speak to is on this machine, whatever the shell's proxy."""
+
 
 class Process:
     """One process of ours. Started in a session of its own: Ctrl-C is for the demo, which ends the rest in order."""
@@ -32,7 +35,7 @@ class Process:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**environment, "PYTHONUNBUFFERED": "1"},
+                env={**environment, **OWN_SETTINGS},
                 start_new_session=True,
             )
 

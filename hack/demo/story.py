@@ -135,7 +135,6 @@ class Story:
         until(
             "the extender has seen all allocations",
             lambda: not mispredicted(self.cluster.extender.predictions(), uids) or None,
-            seconds=10.0,
             process=SCHEDULER,
         )
         self.expect(
@@ -159,7 +158,7 @@ class Story:
         def missing() -> list[str]:
             return unvalidated(claim for claim in self.api.list("ResourceClaim") if claim["metadata"]["uid"] in uids)
 
-        until("the claims' status tells of validations", lambda: not missing(), seconds=10.0)
+        until("the claims' status tells of validations", lambda: not missing())
         self.expect("every one of their devices was proven to compute before its container started", *missing())
 
     def refuse(self) -> None:

@@ -40,9 +40,8 @@ class Trouble(Story):
         template, deployment = objects.trainers(TRAIN, REPLICAS)
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": TRAIN, "namespace": "default"}}
         claim = {"metadata": {"name": TRAIN, "namespace": "default"}, "spec": template["spec"]["spec"]}
-        best = self.cluster.extender.simulate({**pod, "spec": deployment["spec"]["template"]["spec"]}, [claim])[
-            "nodes"
-        ][0]
+        spec = deployment["spec"]["template"]["spec"]
+        best = self.cluster.extender.simulate({**pod, "spec": spec}, [claim])["nodes"][0]
         node, device = best["node"], best["devices"][TRAIN][0].rpartition("/")[2]
         self.screen.line(f"asked where it would put one, the extender says {node}: {best['explanation']}")
         self._tool(node, "fault", "stuck-bit", f"--gpu={self._uuid(node, device)}", f"--word={WORD}", f"--bit={BIT}")
@@ -57,13 +56,7 @@ class Trouble(Story):
             first = until(
                 f"{REPLICAS} pods are made", lambda: found if len(found := self._trainers()) == REPLICAS else None
             )
-        process = driver_of(node)
-        event = until("an event tells of the failed validation", self._failure, process=process)
-        victim, finding = event["involvedObject"]["name"], event["message"]
-        self.screen.line(f"event on pod {victim}, by the driver on {event['source']['host']}:")
-        self.screen.line(f"  {VALIDATION_FAILED}: {finding}", "yellow")
-        taints = until("the device is tainted", lambda: self._taints(node).get(device), process=process)
-        self.screen.line(f"taint on {device}: {taints[0]}")
+        victim, finding, taint = self._show_finding(node, device)
         names = until(
             "the Deployment's next pod runs elsewhere",
             lambda: (
@@ -90,18 +83,30 @@ class Trouble(Story):
         )
         self.expect(
             f"the faulty GPU is tainted, nobody has it, the Deployment's next pod runs on {new.node}",
-            "" if "NoExecute" in taints[0] else taints[0],
+            "" if "NoExecute" in taint else taint,
             *(f"{pod.pod} has it" for pod in after.values() if (pod.node, pod.devices) == (node, (device,))),
         )
 
+    def _show_finding(self, node: str, device: str) -> tuple[str, str, str]:
+        """The pod that met the fault, what its event says, and the taint."""
+        process = driver_of(node)
+        event = until("an event tells of the failed validation", self._failure, process=process)
+        victim, finding = event["involvedObject"]["name"], event["message"]
+        self.screen.line(f"event on pod {victim}, by the driver on {event['source']['host']}:")
+        self.screen.line(f"  {VALIDATION_FAILED}: {finding}", "yellow")
+        taint = until("the device is tainted", lambda: self._taints(node).get(device), process=process)
+        self.screen.line(f"taint on {device}: {taint}")
+        return victim, finding, taint
+
     def crash(self, node: str) -> None:
         self.screen.step(f"Kill the driver on {node} with SIGKILL while its pods run, and start it again")
-        before, tainted = placements(self.cluster), self._taints(node)
+        before, tainted, files = placements(self.cluster), self._taints(node), self._cdi_files(node)
         old, new = self.cluster.restart_driver(node)
         self.screen.line(f"process {old} was killed, process {new} is ready")
         self.expect(
             f"its {sum(pod.node == node for pod in before.values())} pods never noticed that the driver died",
-            "" if placements(self.cluster) == before else "placements differ",
+            "" if placements(self.cluster) == before else "other devices or pods than before",
+            "" if self._cdi_files(node) == files else "other CDI files than before",
         )
         self.expect(
             "the quarantine outlived the driver's process", "" if self._taints(node) == tainted else "taints differ"
@@ -109,8 +114,9 @@ class Trouble(Story):
         gone = "whole-gpu"
         self.api.delete("Pod", gone, "default")
         until(f"{gone} is gone", lambda: not self._exists(gone), process=driver_of(node))
-        claims = before[gone].claims
-        left = [path.name for path in self.cluster.kubelets[node].settings.cdi.iterdir() if claims[0] in path.name]
+        claim = before[gone].claims[0]
+        left = [name for name in self._cdi_files(node) if claim in name]
+        until("its claim is gone", lambda: claim not in self._claims())
         self.expect(f"{gone}, prepared by the killed process, was deleted and its GPU given back", *left)
 
     def mend(self, node: str) -> None:
@@ -132,7 +138,7 @@ class Trouble(Story):
         partitions = [
             f"{node} has {len(found)} partitions" for node in self.cluster.kubelets if (found := self._partitions(node))
         ]
-        files = [path.name for kubelet in self.cluster.kubelets.values() for path in kubelet.settings.cdi.iterdir()]
+        files = [name for node in self.cluster.kubelets for name in self._cdi_files(node)]
         self.expect("no partition is left on the hardware, no CDI file on a node", *partitions, *files)
 
     def _tool(self, node: str, *arguments: str) -> None:
@@ -153,6 +159,14 @@ class Trouble(Story):
         machine = self.cluster.hardware(node)
         return [one for gpu in machine.hardware.gpus for one in machine.files.load(gpu.uuid).instances]
 
+    def _cdi_files(self, node: str) -> dict[str, bytes]:
+        """What the container runtime of a node reads."""
+        return {path.name: path.read_bytes() for path in self.cluster.kubelets[node].settings.cdi.iterdir()}
+
+    def _claims(self) -> set[str]:
+        """UIDs."""
+        return {claim["metadata"]["uid"] for claim in self.api.list("ResourceClaim", "default")}
+
     def _uuid(self, node: str, device: str) -> str:
         found = next(one for one in self._devices(node) if one["name"] == device)
         return str(found["attributes"]["uuid"]["string"])
@@ -161,12 +175,13 @@ class Trouble(Story):
         slices = self.api.list("ResourceSlice", field_selector=f"spec.nodeName={node}")
         return [device for piece in slices for device in piece["spec"].get("devices") or []]
 
-    def _taints(self, node: str) -> dict[str, list[str]]:
+    def _taints(self, node: str) -> dict[str, str]:
         """Fault taints by device."""
         return {
-            device["name"]: [f"{taint['key']}={taint['value']}:{taint['effect']}" for taint in device["taints"]]
+            device["name"]: f"{taint['key']}={taint['value']}:{taint['effect']}"
             for device in self._devices(node)
-            if any(taint["key"] == FAULT_TAINT_KEY for taint in device.get("taints") or [])
+            for taint in device.get("taints") or []
+            if taint["key"] == FAULT_TAINT_KEY
         }
 
     def _failure(self) -> Json | None:

@@ -158,7 +158,7 @@ class Story:
         def missing() -> list[str]:
             return unvalidated(claim for claim in self.api.list("ResourceClaim") if claim["metadata"]["uid"] in uids)
 
-        until("the claims' status tells of validations", lambda: not missing())
+        until(lambda: f"validations in the claims' status ({missing()[0]})", lambda: not missing())
         self.expect("every one of their devices was proven to compute before its container started", *missing())
 
     def refuse(self) -> None:

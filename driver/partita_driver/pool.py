@@ -17,13 +17,10 @@ from partita_plugins.errors import InvalidInput
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware, offered_devices
-from partita_plugins.wire import DRIVER_NAME, FAULT_TAINT_KEY
+from partita_plugins.wire import FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY
 from partita_plugins.wire.device_names import format_name, parse_name
 from partita_plugins.wire.offer import encode_counter_sets, encode_device
 from partita_plugins.wire.resource import CounterSet, Device, Taint
-
-WITHDRAWN_TAINT_KEY = f"{DRIVER_NAME}/withdrawn"
-"""NoSchedule on a device that the node no longer offers: it goes away once no claim holds it."""
 
 WITHDRAWN = Taint(key=WITHDRAWN_TAINT_KEY, effect="NoSchedule")
 

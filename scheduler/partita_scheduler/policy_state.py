@@ -10,7 +10,7 @@ from decimal import Decimal
 from partita_plugins.contracts import GpuState, NodeState, Outcome, ProfileShape
 from partita_plugins.model.offer import DeviceKind
 from partita_plugins.model.quantity import MIB, to_mib
-from partita_plugins.wire import DRIVER_NAME
+from partita_plugins.wire import DRIVER_NAME, WITHDRAWN_TAINT_KEY
 from partita_plugins.wire.resource import Device
 from partita_scheduler.allocator.in_use import NOTHING, PoolUse, Uses
 from partita_scheduler.allocator.inputs import InputDevice, InputPool
@@ -205,7 +205,8 @@ def _gpu(slot: int, size: int, devices: tuple[InputDevice, ...], pieces: tuple[P
         if piece.kind is not DeviceKind.SHARED and piece.units[slot]:
             starts.setdefault((len(piece.units[slot]), piece.shape), set()).add(min(piece.units[slot]))
         attributes = device.raw.attributes
-        if piece.kind is DeviceKind.GPU:
+        withdrawn = any(taint.key == WITHDRAWN_TAINT_KEY for taint in device.raw.taints)
+        if piece.kind is DeviceKind.GPU and not withdrawn:  # Another GPU may have its slot by now.
             nvlinks = attributes["nvlinks"].string or "" if "nvlinks" in attributes else ""
             pcie = attributes["pcie"].string or "" if "pcie" in attributes else ""
             gbps = attributes["nvlinkGbps"].int_ or 0 if "nvlinkGbps" in attributes else 0

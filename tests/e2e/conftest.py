@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from partita_plugins.kube.api import KubeApi
 from tests.e2e.installation import Installation
-from tests.e2e.lab import CLUSTER, Lab, run, until
+from tests.e2e.lab import CLUSTER, Lab, run
 from tests.e2e.predictions import disagreements
 
 
@@ -38,18 +39,13 @@ def installation() -> Installation:
 @pytest.fixture
 def lab(api: KubeApi, installation: Installation, request: pytest.FixtureRequest) -> Iterator[Lab]:
     """A fresh namespace; afterwards all predictions are compared and all is deleted."""
-    name = f"s-{request.node.name.replace('_', '-').replace('[', '-').rstrip(']').lower()}"[:50].rstrip("-")
+    title = re.sub("[^a-z0-9]+", "-", request.node.name.removeprefix("test_").lower())
+    name = f"{title[:40].strip('-')}-{secrets.token_hex(3)}"
     lab = Lab(api, name)
     lab.kubectl("create", "namespace", name)
     yield lab
     claims = lab.claims()
     wrong = disagreements(installation, claims)
+    lab.kubectl("delete", "deployments,pods,resourceclaims", "--all", "-n", name)
     lab.kubectl("delete", "namespace", name, "--wait=false")
-    lab.kubectl("delete", "pods", "--all", "-n", name, "--grace-period=0", "--force")
-    until(f"namespace {name} is gone", lambda: not _exists(lab, name), 90)
     assert not wrong, f"predicted devices differ from status.allocation: {wrong}"
-
-
-def _exists(lab: Lab, name: str) -> bool:
-    found = json.loads(lab.kubectl("get", "namespaces", "-o", "json"))["items"]
-    return any(item["metadata"]["name"] == name for item in found)

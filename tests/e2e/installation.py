@@ -57,6 +57,8 @@ class Installation:
             self.kubectl("label", "node", node, f"{MACHINE_LABEL}-")
         until("the drivers are gone", lambda: not any(self._driver_pods(node) for node in machines), 90)
         for node, machine in machines.items():
+            # What the kubelet does when no driver has been registered for 30 s.
+            self.kubectl("delete", "resourceslices", "--field-selector", f"spec.nodeName={node}")
             run(CLUSTER, "node-exec", node, "--", "find", "/var/lib/partita", "-mindepth", "1", "-delete")
             self.kubectl("label", "node", node, f"{MACHINE_LABEL}={machine}", "--overwrite")
         for node in machines:
@@ -68,7 +70,7 @@ class Installation:
 
     def simulated(self, node: str, *arguments: str) -> str:
         """The simulated backend's own tool, inside the node's driver pod."""
-        tool = ("python3", "-m", "partita_plugins.backends.simulated", arguments[0], "--state", STATE, *arguments[1:])
+        tool = ("python3", "-m", "partita_plugins.backends.simulated", *arguments, "--state", STATE)
         return self.kubectl("exec", "-n", SYSTEM, self.driver_pod(node), "--", *tool)
 
     def use_extender(self, *, on: bool) -> None:

@@ -20,6 +20,9 @@ from partita_plugins.wire.resource import AllocationResult, ResourceClaim, Resou
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "hack" / "cluster"
 BUSYBOX = "partita.dev/busybox:1"
+SLEEP = ["sh", "-c", "trap 'exit 0' TERM; sleep 1000000 & wait"]
+"""Leaves at once when asked, so that a pod is deleted the ordinary way and quickly."""
+
 DEADLINE_SECONDS = 60.0
 
 T = TypeVar("T")
@@ -162,7 +165,7 @@ class Lab:
 
     def delete_pod(self, *names: str, wait: bool = True) -> None:
         for name in names:
-            self.api.delete(PODS, name, self.namespace, options={"gracePeriodSeconds": 0})
+            self.api.delete(PODS, name, self.namespace)
         if wait:
             until(f"pods {names} are gone", lambda: all(self.read_pod(name) is None for name in names))
 
@@ -246,13 +249,13 @@ def pod_spec(containers: Sequence[str], claims: Sequence[Json], node: str | None
     """A pod that sleeps, every container using all claims."""
     spec: Json = {
         "restartPolicy": "Always",
-        "terminationGracePeriodSeconds": 0,
+        "terminationGracePeriodSeconds": 2,
         "containers": [
             {
                 "name": name,
                 "image": BUSYBOX,
                 "imagePullPolicy": "Never",
-                "command": ["sleep", "1000000"],
+                "command": SLEEP,
                 "resources": {"claims": [{"name": claim["name"]} for claim in claims]},
             }
             for name in containers

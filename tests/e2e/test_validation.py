@@ -3,8 +3,10 @@
 import json
 
 from partita_plugins.wire import FAULT_TAINT_KEY
+from partita_plugins.wire.device_names import parse_name
+from partita_plugins.wire.resource import Device
 from tests.e2e.installation import Installation
-from tests.e2e.lab import Lab, request, until
+from tests.e2e.lab import BUSYBOX, SLEEP, Lab, request, until
 
 
 def test_a_stuck_bit_sends_the_deployments_pod_to_another_device(lab: Lab, installation: Installation) -> None:
@@ -20,29 +22,31 @@ def test_a_stuck_bit_sends_the_deployments_pod_to_another_device(lab: Lab, insta
         messages = [e["message"] for e in _events(lab) if "bit 7" in e.get("message", "")]
         assert messages, "no event says what was found"
         tainted = until("the faulty GPU is tainted", lambda: _tainted(lab))
-        assert all(_gpu(name) == _gpu(victim.name) for name in tainted)
         assert victim.name in tainted
+        assert all(_covers(name, victim) for name in tainted)
     finally:
         installation.simulated("node-a", "lift", "--all")
     until("the taint is lifted after validation passes", lambda: not _tainted(lab), 120)
 
 
-def _gpu(name: str) -> str:
-    return "-".join(name.split("-")[:5])
+def _covers(name: str, victim: Device) -> bool:
+    """True for the victim's own GPU, its partitions and shares, and groups that it is a member of."""
+    parsed, gpu = parse_name(name), parse_name(victim.name)
+    return parsed.pci_label == gpu.pci_label or victim.attributes["slot"].int_ in parsed.slots
 
 
 def _deployment() -> dict[str, object]:
     container = {
         "name": "main",
-        "image": "partita.dev/busybox:1",
+        "image": BUSYBOX,
         "imagePullPolicy": "Never",
-        "command": ["sleep", "1000000"],
+        "command": SLEEP,
         "resources": {"claims": [{"name": "gpu"}]},
     }
     template = {
         "metadata": {"labels": {"app": "d"}},
         "spec": {
-            "terminationGracePeriodSeconds": 0,
+            "terminationGracePeriodSeconds": 2,
             "nodeSelector": {"kubernetes.io/hostname": "node-a"},
             "containers": [container],
             "resourceClaims": [{"name": "gpu", "resourceClaimTemplateName": "whole"}],

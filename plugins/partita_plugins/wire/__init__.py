@@ -9,5 +9,8 @@ def pool_name(node_name: str) -> str:
     return f"{DRIVER_NAME}/{node_name}"
 
 
+WITHDRAWN_TAINT_KEY = f"{DRIVER_NAME}/withdrawn"
+"""Taint on a device that its node no longer offers: it goes once no claim holds it."""
+
 FAULT_TAINT_KEY = f"{DRIVER_NAME}/fault"
 """Taint on every device that overlaps hardware which failed. Its value is a short machine-readable reason."""

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partita_driver.pool import (
-    WITHDRAWN_TAINT_KEY,
     PoolInputs,
     Published,
     desired_pool,
@@ -20,7 +19,7 @@ from partita_driver.pool_slices import Features, SliceContent, slice_name
 from partita_plugins.backends.catalog import names
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware
-from partita_plugins.wire import FAULT_TAINT_KEY
+from partita_plugins.wire import FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY
 from partita_plugins.wire.device_names import format_name
 from partita_plugins.wire.resource import Device
 from tests.driver.edge.worlds import ALL_SHAPES, MIXED, NODE, fault_on, inputs_of, slotted, without_gpu

@@ -10,12 +10,11 @@ from typing import Any
 
 import msgspec
 
-from partita_driver.pool import WITHDRAWN_TAINT_KEY
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import Resource
 from partita_plugins.model.offer import Offer
 from partita_plugins.testing.apiserver import Fault as HttpFault
-from partita_plugins.wire import FAULT_TAINT_KEY, pool_name
+from partita_plugins.wire import FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY, pool_name
 from tests.driver.edge.worlds import MIXED, NODE, Pooled, eventually, fault_on, inputs_of, pooled, slotted
 
 H100 = slotted("hgx-h100")

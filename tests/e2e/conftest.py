@@ -13,7 +13,7 @@ import pytest
 from partita_plugins.kube.api import KubeApi
 from tests.e2e.installation import Installation
 from tests.e2e.lab import CLUSTER, Lab, run
-from tests.e2e.predictions import disagreements
+from tests.e2e.predictions import predictions
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,8 +44,10 @@ def lab(api: KubeApi, installation: Installation, request: pytest.FixtureRequest
     lab = Lab(api, name)
     lab.kubectl("create", "namespace", name)
     yield lab
-    claims = lab.claims()
-    wrong = disagreements(installation, claims)
+    made = predictions(installation, lab) if installation.extender_ready() else []
+    wrong = [p for p in made if p["result"] == "mismatch"]
+    right = sum(p["result"] == "match" for p in made)
+    installation.figure("predictions", scenario=title, right=right, wrong=len(wrong), all=len(made))
     lab.kubectl("delete", "deployments,pods,resourceclaims", "--all", "-n", name)
     lab.kubectl("delete", "namespace", name, "--wait=false")
     assert not wrong, f"predicted devices differ from status.allocation: {wrong}"

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,7 +34,13 @@ class TimedOutError(AssertionError):
     """Something that a scenario waits for did not happen."""
 
 
-def run(*command: str | Path, timeout_seconds: float = 120, check: bool = True, stdin: str | None = None) -> str:
+def run(
+    *command: str | Path,
+    timeout_seconds: float = 120,
+    check: bool = True,
+    stdin: str | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> str:
     """Standard output of a command. Raises AssertionError with what it said when it fails."""
     done = subprocess.run(
         [str(part) for part in command],
@@ -43,6 +50,7 @@ def run(*command: str | Path, timeout_seconds: float = 120, check: bool = True, 
         input=stdin,
         check=False,
         cwd=ROOT,
+        env={**os.environ, **(environment or {})},
     )
     assert not check or done.returncode == 0, f"{command} failed ({done.returncode}): {done.stderr}\n{done.stdout}"
     return done.stdout

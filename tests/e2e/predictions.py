@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from partita_plugins.wire.resource import ResourceClaim
 from tests.e2e.installation import Installation
+from tests.e2e.lab import Json, Lab, until
 
 
-def disagreements(installation: Installation, claims: list[ResourceClaim]) -> list[dict[str, Any]]:
-    """Predictions about these claims whose devices differ from the allocation. Empty: the model was right."""
-    uids = {claim.metadata.uid for claim in claims}
-    predictions = installation.get("/predictions")
-    return [p for p in predictions if p.get("claim_uid") in uids and p.get("result") == "mismatch"]
+def predictions(installation: Installation, lab: Lab) -> list[Json]:
+    """Predictions for a namespace's pods, once the extender has seen every allocation that there is."""
+    held = {claim.metadata.uid for claim in lab.claims() if claim.status.allocation}
+    found: list[Json] = []
+
+    def settled() -> bool:
+        found[:] = [p for p in installation.get("/predictions") if str(p["pod"]).startswith(f"{lab.namespace}/")]
+        return not any(p["claim_uid"] in held and p["result"] == "pending" for p in found)
+
+    until("the extender has seen the allocations", settled, 30)
+    return found

@@ -1,10 +1,13 @@
 """200 random arrivals and departures: no device or memory slice ever belongs to two pods, as the containers see it."""
 
 import random
+from collections import Counter
 from dataclasses import dataclass
 
 from partita_plugins.wire.device_names import parse_name
+from tests.e2e.installation import Installation
 from tests.e2e.lab import Inside, Lab, request
+from tests.e2e.predictions import predictions
 
 EVENTS = 200
 AT_ONCE = 12
@@ -28,9 +31,10 @@ class Resident:
     inside: Inside
 
 
-def test_no_device_or_slice_ever_belongs_to_two_pods(lab: Lab) -> None:
+def test_no_device_or_slice_ever_belongs_to_two_pods(lab: Lab, installation: Installation) -> None:
     chance = random.Random(20)
     residents: dict[str, Resident] = {}
+    arrivals = 0
     for number in range(EVENTS):
         if residents and (len(residents) >= AT_ONCE or chance.random() < 0.45):
             leaver = chance.choice(sorted(residents))
@@ -46,6 +50,9 @@ def test_no_device_or_slice_ever_belongs_to_two_pods(lab: Lab) -> None:
         residents[name] = Resident(lab.node_of(name), wish, lab.inside(name))
         _no_overlap(residents)
         _as_allocated(lab, name, residents[name])
+        arrivals += 1
+    results = Counter(p["result"] for p in predictions(installation, lab))
+    assert results == {"match": arrivals}
 
 
 def _no_overlap(residents: dict[str, Resident]) -> None:

@@ -46,3 +46,13 @@ def test_the_numbers_stay_where_fp32_is_exact() -> None:
     """Largest sum of a product, and largest value on the way of a chain, below 2^24."""
     assert 7 * 7 * answers.PRODUCT_SIDE < 2**24
     assert 3 * (7 + answers.FMA_TERM * answers.FMA_STEPS) + answers.FMA_TERM < 2**24
+
+
+def test_a_faulty_operand_makes_a_wrong_answer_and_nothing_worse() -> None:
+    """A sum that no integer word holds is still just different bits."""
+    a, b = answers.factors(1)
+    expected = answers.exact_product(a, b)
+    a[0] |= np.uint32(1 << 31)
+    b[:] |= np.uint32(1 << 31)
+    assert (answers.product(a, b) != expected).any()
+    assert (answers.fma_chain(a) != answers.exact_fma_chain(answers.factors(1)[0])).any()

@@ -38,28 +38,30 @@ def factors(seed: int) -> tuple[Words, Words]:
 
 
 def product(a: Words, b: Words) -> Words:
-    """a times b in fp32, as a tensor core would: the sums are integers that fp32 holds exactly."""
+    """a times b in fp32, as a tensor core would: the sums are integers that fp32 holds exactly. Its bits, as words:
+    a faulty operand may make a sum that no integer word holds.
+    """
     shape = (PRODUCT_SIDE, PRODUCT_SIDE)
     result = a.reshape(shape).astype(np.float32) @ b.reshape(shape).astype(np.float32)
-    return result.astype(np.uint32).reshape(-1)
+    return result.reshape(-1).view(np.uint32)
 
 
 def exact_product(a: Words, b: Words) -> Words:
     """The same product in integers: the answer to compare with."""
     shape = (PRODUCT_SIDE, PRODUCT_SIDE)
     result = a.reshape(shape).astype(np.int64) @ b.reshape(shape).astype(np.int64)
-    return result.astype(np.uint32).reshape(-1)
+    return result.astype(np.float32).reshape(-1).view(np.uint32)
 
 
 def fma_chain(start: Words) -> Words:
-    """x = 3 x + FMA_TERM - 2 x in fp32, FMA_STEPS times: two multiply-adds a step, all on integers below 2^24."""
+    """x = 3 x + FMA_TERM - 2 x in fp32, FMA_STEPS times, all on integers below 2^24. Its bits, as words."""
     x = start.astype(np.float32)
     three, two, term = np.float32(3), np.float32(2), np.float32(FMA_TERM)
     for _ in range(FMA_STEPS):
         x = (x * three + term) - x * two
-    return x.astype(np.uint32)
+    return x.view(np.uint32)
 
 
 def exact_fma_chain(start: Words) -> Words:
     """Where the chain ends: each step adds FMA_TERM."""
-    return start + np.uint32(FMA_TERM * FMA_STEPS)
+    return (start.astype(np.int64) + FMA_TERM * FMA_STEPS).astype(np.float32).view(np.uint32)

@@ -135,7 +135,7 @@ class _Call:
     def _judged(self, node: Node, plans: tuple[ClaimPlan, ...]) -> Verdict:
         name = node.metadata.name
         offered = node_pools(self._view, node)
-        found = judge(name, offered, self._uses, plans, rules=self._rules, budget=self._budget)
+        found = judge(offered, self._uses, plans, rules=self._rules, budget=self._budget)
         if found.picks is None:
             return Verdict(node=name, reasons=found.reasons, undecided=found.undecided)
         refusal = self.wishes.refusal(found)

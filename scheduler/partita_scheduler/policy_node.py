@@ -57,11 +57,9 @@ _remembered: dict[Hashable, Judgement] = {}
 plan_numbers = Numbers()
 
 
-def judge(
-    node: str, offered: NodePools, uses: Uses, plans: tuple[ClaimPlan, ...], *, rules: Rules, budget: Budget
-) -> Judgement:
+def judge(offered: NodePools, uses: Uses, plans: tuple[ClaimPlan, ...], *, rules: Rules, budget: Budget) -> Judgement:
     """The judgement of a node, from memory where an equal one was judged. Spends steps only otherwise."""
-    alone = node if any(plan.reads_everything for plan in plans) else ""
+    alone = offered.serial if any(plan.reads_everything for plan in plans) else 0
     use = tuple(uses.get(pool.id, NOTHING).key for pool in offered.pools)
     key = (plan_numbers.of(plans), offered.shape, use, rules, alone)
     found = _remembered.get(key)

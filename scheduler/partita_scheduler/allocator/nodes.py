@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import count
 
 from partita_plugins.wire.resource import ResourceSlice
 from partita_scheduler.allocator.in_use import PoolId
@@ -24,6 +25,9 @@ class NodePools:
     shape: int
     """Equal for nodes with equal content: the same search there has the same result."""
 
+    serial: int
+    """Of this value alone: another one after every change, also of what tells equal machines apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
@@ -39,6 +43,7 @@ class _Kept:
 
 
 _shapes = Numbers()
+_serials = count(1)
 _kept: dict[str, _Kept] = {}
 
 
@@ -63,7 +68,7 @@ def node_pools(view: ClusterView, node: Node) -> NodePools:
         return (one for one in slices if PoolId(one.spec.driver, one.spec.pool.name) == key)
 
     pools = gather_pools(node, (*local, *common), slices_of_pool)
-    found = NodePools(pools, _shapes.of(tuple(pool.shape for pool in pools)))
+    found = NodePools(pools, _shapes.of(tuple(pool.shape for pool in pools)), next(_serials))
     if len(_kept) >= MAX_NODES:
         _kept.clear()
     everything = view.slices if looked_elsewhere else None

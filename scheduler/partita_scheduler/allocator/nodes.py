@@ -68,7 +68,10 @@ def node_pools(view: ClusterView, node: Node) -> NodePools:
         return (one for one in slices if PoolId(one.spec.driver, one.spec.pool.name) == key)
 
     pools = gather_pools(node, (*local, *common), slices_of_pool)
-    found = NodePools(pools, _shapes.of(tuple(pool.shape for pool in pools)), next(_serials))
+    # Names do not matter, but which pools have one name does: Kubernetes 1.36 mixes up their counters.
+    names = [pool.id.pool for pool in pools]
+    shape = _shapes.of(tuple((pool.shape, names.index(pool.id.pool)) for pool in pools))
+    found = NodePools(pools, shape, next(_serials))
     if len(_kept) >= MAX_NODES:
         _kept.clear()
     everything = view.slices if looked_elsewhere else None

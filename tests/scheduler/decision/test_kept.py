@@ -14,6 +14,8 @@ from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import AttributeValue, ResourceSlice
 from partita_scheduler.allocator.numbers import Numbers
 from partita_scheduler.policy import decide
+from partita_scheduler.view import ClusterView
+from tests.scheduler.decision import small
 from tests.scheduler.decision.fleet import claim, exactly, pod, selected, slices, view
 
 
@@ -70,3 +72,28 @@ def test_a_gpu_named_by_its_uuid_is_not_found_any_more_once_it_was_exchanged() -
     for uuid, fits in (("old", True), ("new", False), ("old", True)):
         found = decide(view({"a": renamed_gpus(machine, uuid)}, asked), pod("c"), ["a"])
         assert bool(found.order) is fits, uuid
+
+
+def two_drivers(node: str, other_pool: str) -> tuple[ResourceSlice, ...]:
+    """Two drivers with one counter each of the same name; kube-scheduler 1.36 mixes them up in pools of one name."""
+    return (
+        small.counters("c1", pool="p", nodeName=node, c=1),
+        small.slice_of("1", small.device("x", {"c": 1}), pool="p", count=2, nodeName=node),
+        small.counters("c2", pool=other_pool, driver="other.example.com", nodeName=node, c=1),
+        small.slice_of(
+            "2", small.device("y", {"c": 1}), pool=other_pool, count=2, driver="other.example.com", nodeName=node
+        ),
+    )
+
+
+def test_nodes_whose_pools_share_a_name_are_not_equal_to_nodes_whose_pools_do_not() -> None:
+    machines = {"a": two_drivers("a", "q"), "b": two_drivers("b", "p")}
+    both = msgspec.structs.replace(small.claim(small.request(count=2)))
+    seen = ClusterView(
+        nodes=view(machines).nodes,
+        slices=machines,
+        classes=small.ANY,
+        claims={("default", "c"): both},
+        server_minor=36,
+    )
+    assert decide(seen, pod("c"), ["a", "b"]).order == ("a",)

@@ -47,9 +47,7 @@ def why_not(
     if not pools:
         return (Reason("no_devices", "no devices published"),)
     reasons = [
-        Reason("invalid", f"pool {pool.id.pool} of {pool.id.driver} is invalid: {pool.invalid}")
-        for pool in pools
-        if pool.invalid
+        Reason("invalid", f"the pool of {pool.id.driver} is invalid: {pool.invalid}") for pool in pools if pool.invalid
     ]
     if any(pool.incomplete for pool in pools):
         reasons.append(Reason("incomplete", "its devices are being published anew"))

@@ -97,3 +97,18 @@ def test_nodes_whose_pools_share_a_name_are_not_equal_to_nodes_whose_pools_do_no
         server_minor=36,
     )
     assert decide(seen, pod("c"), ["a", "b"]).order == ("a",)
+
+
+def test_an_invalid_pool_is_told_alike_on_all_nodes() -> None:
+    machines = {
+        name: (small.slice_of("1", small.device("x", {"c": 1}), pool=name, nodeName=name),) for name in ("one", "two")
+    }
+    seen = ClusterView(
+        nodes=view(machines).nodes,
+        slices=machines,
+        classes=small.ANY,
+        claims={("default", "c"): small.claim(small.request())},
+    )
+    found = decide(seen, pod("c"), ["one", "two"])
+    assert found.verdicts["one"].reasons == found.verdicts["two"].reasons
+    assert "one" not in found.verdicts["two"].reasons[0].text

@@ -23,7 +23,7 @@ ATTRIBUTE_WORDS = {
     "resource.kubernetes.io/pcieRoot": "PCIe root",
     "resource.kubernetes.io/numaNode": "NUMA node",
 }
-_KIND_WORDS = {DeviceKind.GPU: "GPU", DeviceKind.SHARED: "shared GPU", DeviceKind.GROUP: "GPU group"}
+_KIND_WORDS: dict[str, str] = {DeviceKind.GPU: "GPU", DeviceKind.SHARED: "shared GPU", DeviceKind.GROUP: "GPU group"}
 
 
 @dataclass(slots=True)
@@ -180,4 +180,4 @@ def _words(device: InputDevice, request: RequestPlan) -> str:
     kind, shape = device.raw.attributes.get("type"), device.raw.attributes.get("shape")
     if device.slice_.spec.driver != DRIVER_NAME or kind is None:
         return f"device of class {request.class_name}"
-    return str(shape.value) if shape else _KIND_WORDS.get(DeviceKind(str(kind.value)), "device")
+    return str(shape.value) if shape else _KIND_WORDS.get(str(kind.value), "device")

@@ -112,3 +112,13 @@ def test_an_invalid_pool_is_told_alike_on_all_nodes() -> None:
     found = decide(seen, pod("c"), ["one", "two"])
     assert found.verdicts["one"].reasons == found.verdicts["two"].reasons
     assert "one" not in found.verdicts["two"].reasons[0].text
+
+
+def test_a_kind_of_device_that_is_not_known_yet_is_told_plainly() -> None:
+    attributes = {"type": {"string": "later"}}
+    found = (small.slice_of("1", small.device("x", attributes=attributes), driver=DRIVER_NAME, nodeName="a"),)
+    asked = small.claim(small.request(count=2))
+    seen = ClusterView(
+        nodes=view({"a": found}).nodes, slices={"a": found}, classes=small.ANY, claims={("default", "c"): asked}
+    )
+    assert decide(seen, pod("c"), ["a"]).verdicts["a"].reasons[0].text == "needs 2 devices, 1 free"

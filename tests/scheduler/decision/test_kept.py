@@ -76,19 +76,18 @@ def test_a_gpu_named_by_its_uuid_is_not_found_any_more_once_it_was_exchanged() -
 
 def two_drivers(node: str, other_pool: str) -> tuple[ResourceSlice, ...]:
     """Two drivers with one counter each of the same name; kube-scheduler 1.36 mixes them up in pools of one name."""
-    return (
-        small.counters("c1", pool="p", nodeName=node, c=1),
-        small.slice_of("1", small.device("x", {"c": 1}), pool="p", count=2, nodeName=node),
-        small.counters("c2", pool=other_pool, driver="other.example.com", nodeName=node, c=1),
-        small.slice_of(
-            "2", small.device("y", {"c": 1}), pool=other_pool, count=2, driver="other.example.com", nodeName=node
-        ),
+    found = (
+        small.counters("c1", c=1),
+        small.slice_of("1", small.device("x", {"c": 1}), count=2),
+        small.counters("c2", pool=other_pool, driver="other.example.com", c=1),
+        small.slice_of("2", small.device("y", {"c": 1}), pool=other_pool, count=2, driver="other.example.com"),
     )
+    return tuple(msgspec.structs.replace(one, spec=msgspec.structs.replace(one.spec, node_name=node)) for one in found)
 
 
 def test_nodes_whose_pools_share_a_name_are_not_equal_to_nodes_whose_pools_do_not() -> None:
     machines = {"a": two_drivers("a", "q"), "b": two_drivers("b", "p")}
-    both = msgspec.structs.replace(small.claim(small.request(count=2)))
+    both = small.claim(small.request(count=2))
     seen = ClusterView(
         nodes=view(machines).nodes,
         slices=machines,

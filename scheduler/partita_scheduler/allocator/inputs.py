@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -152,17 +153,19 @@ def _complete_pool(key: PoolId, kept: list[ResourceSlice], others: list[Resource
     missing = next((name for used in consumers.values() for name, _ in used if name not in totals), None)
     if missing and not problem:
         problem = f"there is no counter {missing[1]} in a set {missing[0]}"
-    shape: tuple[object, ...] = (
-        key.driver,
-        problem,
-        tuple(totals.items()),
-        tuple(_content(device) for device in devices),
-    )
-    if others:
-        shape = (*shape, tuple(sorted(consumers.items())))
+    elsewhere = tuple(sorted(consumers.items())) if others else ()
+    number = _shapes.of(_digest((key.driver, problem, tuple(totals.items()), elsewhere), devices))
     if problem:
-        return InputPool(id=key, invalid=problem, shape=_shapes.of(shape))
-    return InputPool(id=key, devices=tuple(devices), totals=totals, consumers=consumers, shape=_shapes.of(shape))
+        return InputPool(id=key, invalid=problem, shape=number)
+    return InputPool(id=key, devices=tuple(devices), totals=totals, consumers=consumers, shape=number)
+
+
+def _digest(head: tuple[object, ...], devices: Iterable[InputDevice]) -> bytes:
+    # A pool is some 80 KB, and every fault makes a new one: its taint has a time.
+    digest = hashlib.blake2b(repr(head).encode(), digest_size=16)
+    for device in devices:
+        digest.update(_content(device))
+    return digest.digest()
 
 
 def _device(device: Device, slice_: ResourceSlice, node: Node) -> InputDevice:
@@ -178,9 +181,10 @@ def _consumption(device: Device) -> Consumption:
     )
 
 
-def _content(device: InputDevice) -> tuple[bytes, bool]:
+def _content(device: InputDevice) -> bytes:
+    """What a device is, but for its identity; no content is the beginning of another."""
     kept = {name: value for name, value in device.raw.attributes.items() if name not in IDENTITY_ATTRIBUTES}
-    return msgspec.json.encode(msgspec.structs.replace(device.raw, attributes=kept)), device.reachable
+    return msgspec.json.encode([msgspec.structs.replace(device.raw, attributes=kept), device.reachable])
 
 
 def _binds(pool: InputPool) -> bool:

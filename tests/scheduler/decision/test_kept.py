@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import tracemalloc
 from types import FrameType
 from typing import Any
 
@@ -11,10 +12,11 @@ import msgspec
 import pytest
 
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import AttributeValue, ResourceSlice
+from partita_plugins.wire.resource import AttributeValue, ResourceSlice, Taint
+from partita_scheduler.allocator.inputs import gather_pools
 from partita_scheduler.allocator.numbers import Numbers
 from partita_scheduler.policy import decide
-from partita_scheduler.view import ClusterView
+from partita_scheduler.view import ClusterView, Node
 from tests.scheduler.decision import small
 from tests.scheduler.decision.fleet import claim, exactly, pod, selected, slices, view
 
@@ -111,6 +113,26 @@ def test_an_invalid_pool_is_told_alike_on_all_nodes() -> None:
     found = decide(seen, pod("c"), ["one", "two"])
     assert found.verdicts["one"].reasons == found.verdicts["two"].reasons
     assert "one" not in found.verdicts["two"].reasons[0].text
+
+
+def test_a_pools_content_is_not_remembered_once_the_pool_is_gone() -> None:
+    """Each fault is a new content: its taint has a time."""
+    node = Node(metadata=msgspec.structs.replace(small.NODE.metadata, name="a"))
+
+    def shapes(number: int) -> set[int]:
+        found = slices("a", "hgx-h100", taints={0: Taint(key="fault", time_added=f"2026-01-01T00:00:{number}Z")})
+        return {pool.shape for pool in gather_pools(node, found, lambda _: ())}
+
+    shapes(0)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        seen = [shapes(number) for number in range(1, 31)]
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len({shape for some in seen for shape in some}) == 30
+    assert (after - before) / 30 < 10_000
 
 
 def test_a_kind_of_device_that_is_not_known_yet_is_told_plainly() -> None:

@@ -23,6 +23,9 @@ from partita_scheduler.view import Node
 IDENTITY_ATTRIBUTES = frozenset({"uuid", "gpu.partita.dev/uuid"})
 """What tells equal machines apart, and nothing else."""
 
+MAX_MATCHES = 32
+"""Of one device: a cluster has few classes, but users write selectors of their own."""
+
 
 @dataclass(slots=True, eq=False)
 class InputDevice:
@@ -53,6 +56,8 @@ class InputDevice:
                     f"request {request.name} of class {request.class_name}, device {self.name}: {error}"
                 ) from error
             found = found and self.reachable
+            if len(self.matches) >= MAX_MATCHES:
+                self.matches.clear()
             self.matches[request.selectors] = found
         return found
 

@@ -13,8 +13,10 @@ import pytest
 
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import AttributeValue, ResourceSlice, Taint
+from partita_scheduler.allocator import inputs
 from partita_scheduler.allocator.inputs import gather_pools
 from partita_scheduler.allocator.numbers import Numbers
+from partita_scheduler.allocator.plan import plan_claim
 from partita_scheduler.policy import decide
 from partita_scheduler.view import ClusterView, Node
 from tests.scheduler.decision import small
@@ -133,6 +135,15 @@ def test_a_pools_content_is_not_remembered_once_the_pool_is_gone() -> None:
         tracemalloc.stop()
     assert len({shape for some in seen for shape in some}) == 30
     assert (after - before) / 30 < 10_000
+
+
+def test_a_device_remembers_a_bounded_number_of_selectors() -> None:
+    (pool,) = gather_pools(small.NODE, [small.slice_of("1", small.device("x"))], lambda _: ())
+    for number in range(inputs.MAX_MATCHES + 10):
+        asked = small.request(selectors=selected(f"{number} > 0"))
+        ((request,),) = plan_claim(small.claim(asked), small.ANY).requests
+        assert pool.devices[0].selected_by(request) is (number > 0)
+    assert len(pool.devices[0].matches) <= inputs.MAX_MATCHES
 
 
 def test_a_kind_of_device_that_is_not_known_yet_is_told_plainly() -> None:

@@ -12,8 +12,6 @@ from partita_scheduler.allocator.inputs import InputPool, gather_pools
 from partita_scheduler.allocator.numbers import Numbers
 from partita_scheduler.view import ClusterView, Node
 
-MAX_NODES = 20_000
-
 Slices = Mapping[str, tuple[ResourceSlice, ...]]
 
 
@@ -45,6 +43,7 @@ class _Kept:
 _shapes = Numbers()
 _serials = count(1)
 _kept: dict[str, _Kept] = {}
+"""By node name; nodes that are gone are dropped when others come."""
 
 
 def node_pools(view: ClusterView, node: Node) -> NodePools:
@@ -72,8 +71,9 @@ def node_pools(view: ClusterView, node: Node) -> NodePools:
     names = [pool.id.pool for pool in pools]
     shape = _shapes.of(tuple((pool.shape, names.index(pool.id.pool)) for pool in pools))
     found = NodePools(pools, shape, next(_serials))
-    if len(_kept) >= MAX_NODES:
-        _kept.clear()
+    if len(_kept) > len(view.nodes):
+        for gone in [one for one in list(_kept) if one not in view.nodes]:
+            _kept.pop(gone, None)
     everything = view.slices if looked_elsewhere else None
     _kept[name] = _Kept(local, common, node if common else None, everything, found)
     return found

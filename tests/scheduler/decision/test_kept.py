@@ -13,7 +13,7 @@ import pytest
 
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import AttributeValue, ResourceSlice, Taint
-from partita_scheduler.allocator import inputs
+from partita_scheduler.allocator import inputs, nodes
 from partita_scheduler.allocator.inputs import gather_pools
 from partita_scheduler.allocator.numbers import Numbers
 from partita_scheduler.allocator.plan import plan_claim
@@ -135,6 +135,14 @@ def test_a_pools_content_is_not_remembered_once_the_pool_is_gone() -> None:
         tracemalloc.stop()
     assert len({shape for some in seen for shape in some}) == 30
     assert (after - before) / 30 < 10_000
+
+
+def test_nodes_that_are_gone_are_not_kept() -> None:
+    for number in range(20):
+        name = f"short-lived-{number}"
+        machines = {name: slices(name, "a30-x4")}
+        nodes.node_pools(view(machines), view(machines).nodes[name])
+    assert sum(name.startswith("short-lived-") for name in nodes._kept) == 1
 
 
 def test_a_device_remembers_a_bounded_number_of_selectors() -> None:

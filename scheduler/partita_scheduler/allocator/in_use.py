@@ -76,7 +76,7 @@ class UseIndex:
         for key in changed:
             touched |= self._change(key, old.get(key), claims.get(key))
         if touched:
-            self._uses = {**self._uses, **{pool: self._use(pool) for pool in touched}}
+            self._uses = self._with(touched)
         self._claims = claims
 
     def _change(self, key: ClaimKey, old: ResourceClaim | None, new: ResourceClaim | None) -> set[PoolId]:
@@ -87,6 +87,17 @@ class UseIndex:
         for pool, results in after.items():
             self._results.setdefault(pool, {})[key] = results
         return before.keys() | after.keys()
+
+    def _with(self, touched: set[PoolId]) -> dict[PoolId, PoolUse]:
+        uses = dict(self._uses)
+        for pool in touched:
+            if self._results[pool]:
+                uses[pool] = self._use(pool)
+            else:
+                # Nodes come and go, and their pools with them.
+                del self._results[pool]
+                uses.pop(pool, None)
+        return uses
 
     def _use(self, pool: PoolId) -> PoolUse:
         return _add(NOTHING, [result for results in self._results[pool].values() for result in results])

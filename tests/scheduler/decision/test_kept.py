@@ -14,12 +14,13 @@ import pytest
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import AttributeValue, ResourceSlice, Taint
 from partita_scheduler.allocator import inputs, nodes
+from partita_scheduler.allocator.in_use import UseIndex
 from partita_scheduler.allocator.inputs import gather_pools
 from partita_scheduler.allocator.numbers import Numbers
 from partita_scheduler.allocator.plan import plan_claim
 from partita_scheduler.policy import decide
 from partita_scheduler.view import ClusterView, Node
-from tests.scheduler.decision import small
+from tests.scheduler.decision import fleet, small
 from tests.scheduler.decision.fleet import claim, exactly, pod, selected, slices, view
 
 
@@ -143,6 +144,15 @@ def test_nodes_that_are_gone_are_not_kept() -> None:
         machines = {name: slices(name, "a30-x4")}
         nodes.node_pools(view(machines), view(machines).nodes[name])
     assert sum(name.startswith("short-lived-") for name in nodes._kept) == 1
+
+
+def test_pools_that_are_gone_are_not_counted() -> None:
+    index = UseIndex()
+    for number in range(20):
+        held = fleet.holding("c", f"node-{number}", "gpu")
+        found = index.of({("default", "c"): held})
+    assert len(found) == 1
+    assert index.of({}) == {}
 
 
 def test_a_device_remembers_a_bounded_number_of_selectors() -> None:

@@ -83,7 +83,7 @@ class UseIndex:
         before = _by_pool([old.status.allocation]) if old and old.status.allocation else {}
         after = _by_pool([new.status.allocation]) if new and new.status.allocation else {}
         for pool in before:
-            self._results[pool].pop(key, None)
+            self._results.get(pool, {}).pop(key, None)
         for pool, results in after.items():
             self._results.setdefault(pool, {})[key] = results
         return before.keys() | after.keys()
@@ -91,11 +91,11 @@ class UseIndex:
     def _with(self, touched: set[PoolId]) -> dict[PoolId, PoolUse]:
         uses = dict(self._uses)
         for pool in touched:
-            if self._results[pool]:
+            if self._results.get(pool):
                 uses[pool] = self._use(pool)
             else:
                 # Nodes come and go, and their pools with them.
-                del self._results[pool]
+                self._results.pop(pool, None)
                 uses.pop(pool, None)
         return uses
 

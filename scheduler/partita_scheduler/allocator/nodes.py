@@ -71,9 +71,9 @@ def node_pools(view: ClusterView, node: Node) -> NodePools:
     names = [pool.id.pool for pool in pools]
     shape = _shapes.of(tuple((pool.shape, names.index(pool.id.pool)) for pool in pools))
     found = NodePools(pools, shape, next(_serials))
+    everything = view.slices if looked_elsewhere else None
+    _kept[name] = _Kept(local, common, node if common else None, everything, found)
     if len(_kept) > len(view.nodes):
         for gone in [one for one in list(_kept) if one not in view.nodes]:
             _kept.pop(gone, None)
-    everything = view.slices if looked_elsewhere else None
-    _kept[name] = _Kept(local, common, node if common else None, everything, found)
     return found

@@ -66,7 +66,8 @@ class Selector:
             if key is not None and len(self._results) < _MAX_RESULTS:
                 self._results[key] = found
         if isinstance(found, CelError):
-            raise found
+            # A new one each time: one raised again and again keeps the stack of every time.
+            raise CelError(str(found))
         return found
 
     def _key(self, driver: str, device: Device) -> tuple[Any, ...] | None:

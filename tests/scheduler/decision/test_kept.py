@@ -13,6 +13,7 @@ import pytest
 
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import AttributeValue, ResourceSlice, Taint
+from partita_scheduler import cel
 from partita_scheduler.allocator import inputs, nodes
 from partita_scheduler.allocator.in_use import UseIndex
 from partita_scheduler.allocator.inputs import gather_pools
@@ -162,6 +163,17 @@ def test_a_device_remembers_a_bounded_number_of_selectors() -> None:
         ((request,),) = plan_claim(small.claim(asked), small.ANY).requests
         assert pool.devices[0].selected_by(request) is (number > 0)
     assert len(pool.devices[0].matches) <= inputs.MAX_MATCHES
+
+
+def test_a_failing_selector_keeps_no_stack_of_its_failures() -> None:
+    (pool,) = gather_pools(small.NODE, [small.slice_of("1", small.device("x"))], lambda _: ())
+    broken = cel.selector('device.attributes["d"].missing == "x"')
+    depths = []
+    for _ in range(3):
+        with pytest.raises(cel.CelError) as caught:
+            broken.matches(small.DRIVER, pool.devices[0].raw)
+        depths.append(len(caught.traceback))
+    assert len(set(depths)) == 1
 
 
 def test_a_kind_of_device_that_is_not_known_yet_is_told_plainly() -> None:

@@ -74,9 +74,7 @@ class Decided:
     def covers(self, pod: Pod, base: ClusterView, view: ClusterView, node_names: Sequence[str]) -> bool:
         """Whether deciding again would find the same: filter and prioritize of one cycle ask twice."""
         return (
-            self.pod.metadata.uid == pod.metadata.uid
-            and self.pod.spec == pod.spec
-            and self.pod.status == pod.status
+            self.pod == pod
             and self.base is base
             and self.view.assumed == view.assumed
             and all(name in self.decision.verdicts for name in node_names)

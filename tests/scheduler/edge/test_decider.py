@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from partita_scheduler.protocol import ExtenderArgs
@@ -146,3 +147,12 @@ def test_too_many_questions_at_once_give_no_opinion() -> None:
 def test_duplicate_and_unknown_names_come_back_as_they_came() -> None:
     world = World(FixedPolicy(fits=("b",)))
     assert world.decider.filter(ask(make_pod(), "b", "b", "ghost")).node_names == ["b", "b", "ghost"]
+
+
+def test_a_pod_whose_wishes_changed_is_decided_anew() -> None:
+    world = World(FixedPolicy(fits=("b", "c")))
+    pod = make_pod()
+    world.decider.filter(ask(pod))
+    metadata = msgspec.structs.replace(pod.metadata, annotations={"gpu.partita.dev/topology": "nvlink"})
+    world.decider.filter(ask(msgspec.structs.replace(pod, metadata=metadata)))
+    assert len(world.policy.calls) == 2

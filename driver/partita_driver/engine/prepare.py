@@ -66,6 +66,7 @@ def _settled(tools: Tools, wanted: ClaimRecord) -> ClaimRecord | None:
     known = tools.journal.state.claims.get(wanted.uid)
     if known is None:
         return None
+    known = _with_requests(known, wanted)
     same = [device.identity for device in known.devices] == [device.identity for device in wanted.devices]
     if same and known.state in (ClaimState.INTENDED, ClaimState.PREPARED):
         return known
@@ -73,6 +74,13 @@ def _settled(tools: Tools, wanted: ClaimRecord) -> ClaimRecord | None:
     if wanted.uid in tools.journal.state.claims:
         raise Retryable("what the claim held before is not undone yet", delay_seconds=5.0)
     return None
+
+
+def _with_requests(known: ClaimRecord, wanted: ClaimRecord) -> ClaimRecord:
+    """A claim found again by its CDI file knows its devices; which requests they answer only the allocation says."""
+    held, granted = ([(one.device, one.share_id) for one in claim.devices] for claim in (known, wanted))
+    found_again = not any(device.request for device in known.devices)
+    return msgspec.structs.replace(known, devices=wanted.devices) if found_again and held == granted else known
 
 
 def _replay(tools: Tools, known: ClaimRecord, wanted: ClaimRecord) -> ClaimRecord | None:

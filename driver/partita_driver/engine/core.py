@@ -80,7 +80,10 @@ class ClaimEngine:
             self._findings += (f"the journal was lost; {len(adopted)} claims were found again by their CDI files",)
             log.error("journal rebuilt", adopted=adopted)
         reconcile.undo_each(reconcile.half_made(journal.state), self._undo)
-        tools.cdi.sweep(journal.state.claims.keys())
+        try:
+            tools.cdi.sweep(journal.state.claims.keys())
+        except (PartitaError, OSError) as error:
+            log.warning("CDI folder not swept", error=str(error))
         self.reconcile()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -178,6 +179,21 @@ def test_a_replay_after_a_lost_journal_leaves_the_running_pod_alone(node: Node, 
     assert node.cdi(held.metadata.uid) == before
     (adopted,) = node.journal.state.claims.values()
     assert (adopted.name, adopted.devices[0].request) == ("c", "gpu")
+
+
+def test_the_driver_starts_where_the_cdi_folder_cannot_be_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    (node.root / "cdi").mkdir(exist_ok=True)
+    (node.root / "cdi" / "gpu.partita.dev-claim_dead.json").write_text("{}")
+    (node.root / "cdi" / ".gpu.partita.dev-claim_dead.json.new").write_text("{}")
+
+    def refuse(path: Path, **_: object) -> None:
+        raise OSError(errno.EROFS, "read-only file system", str(path))
+
+    with monkeypatch.context() as read_only:
+        read_only.setattr(Path, "unlink", refuse)
+        node.start()
+    node.start()
+    assert node.cdi_files() == []
 
 
 def make_foreign(node: Node) -> None:

@@ -30,11 +30,13 @@ def undo(tools: Tools, claim_uid: str) -> None:
     others, and reconciling tries again. Raises Retryable if something remains for any other reason.
     """
     claim = tools.journal.state.claims.get(claim_uid)
+    if claim is not None:
+        # First of all, so that reconciling knows of it whatever fails next.
+        claim = tools.put(claim, ClaimEvent.UNDO, Durability.BEST_EFFORT)
+        reached("undo-intended")
     tools.cdi.remove(claim_uid)
     if claim is None:
         return
-    claim = tools.put(claim, ClaimEvent.UNDO, Durability.BEST_EFFORT)
-    reached("undo-intended")
     with tools.timed("undo"):
         errors = _undo_devices(tools, claim)
     if not errors:

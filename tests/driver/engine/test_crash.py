@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from partita_driver.cdi import CdiFolder
 from partita_driver.fault_points import hooked
 from partita_driver.journal import COPIES
 from partita_plugins.backends.simulated import GpuLost
-from partita_plugins.errors import PartitaError
+from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.model.mig import Placement
 from tests.driver.engine.nodes import Node, claim, result
 
@@ -194,6 +195,22 @@ def test_the_driver_starts_where_the_cdi_folder_cannot_be_written(node: Node, mo
         node.start()
     node.start()
     assert node.cdi_files() == []
+
+
+def test_a_failed_prepare_is_undone_later_where_its_cdi_file_cannot_be_removed(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise Retryable("read-only file system")
+
+    with monkeypatch.context() as read_only:
+        read_only.setattr(CdiFolder, "write", refuse)
+        read_only.setattr(CdiFolder, "remove", refuse)
+        with pytest.raises(Retryable):
+            node.engine.prepare(claim(node.mig(0, "3g", 4)))
+    node.engine.reconcile()
+    assert node.placements() == []
+    assert node.journal.state.claims == {}
 
 
 def make_foreign(node: Node) -> None:

@@ -17,6 +17,9 @@ from partita_plugins.model.steps import EnableMig, SetTimeSlice
 HELD = frozenset({ClaimState.MADE, ClaimState.CHECKED, ClaimState.PREPARED})
 """States in which a claim's steps are on the hardware."""
 
+CHECKED = frozenset({ClaimState.CHECKED, ClaimState.PREPARED})
+"""States in which there is a verdict on a claim's devices."""
+
 
 def other_devices(state: JournalState, claim_uid: str) -> Iterator[tuple[ClaimRecord, DeviceRecord]]:
     """Devices that other claims have, without admin access, which owns nothing."""
@@ -101,9 +104,10 @@ def time_slice_of(state: JournalState, gpu_uuid: str, without: str) -> str | Non
 
 
 def shared_with_others(state: JournalState, claim_uid: str, device: DeviceRecord) -> bool:
-    """Whether other claims compute on this shared GPU, or may."""
+    """Whether other claims compute on this shared GPU, or may: it was found good for them."""
     return device.kind is DeviceKind.SHARED and any(
-        holder.state in HELD and held.gpu_uuids == device.gpu_uuids for holder, held in other_devices(state, claim_uid)
+        holder.state in CHECKED and held.gpu_uuids == device.gpu_uuids
+        for holder, held in other_devices(state, claim_uid)
     )
 
 

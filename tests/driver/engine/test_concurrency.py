@@ -17,8 +17,10 @@ from partita_driver.engine.locks import Flights
 from partita_driver.faults import HUNG
 from partita_driver.workers import Hung, Workers
 from partita_plugins.backends.simulated import Delays, HungCall
-from partita_plugins.errors import PartitaError, Permanent, Retryable
-from tests.driver.engine.nodes import DEADLINES, Node, claim
+from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
+from partita_plugins.errors import BackendError, NvmlCode, PartitaError, Permanent, Retryable
+from partita_plugins.validators.reference import ReferenceValidator
+from tests.driver.engine.nodes import DEADLINES, Node, claim, result
 
 CREATE_SECONDS = 0.05
 
@@ -119,6 +121,40 @@ def test_claims_for_the_same_place_at_once_have_one_winner(tmp_path: Path) -> No
     kinds = {node.engine.prepared()[one.metadata.uid].devices[0].kind for one in won}
     assert len(kinds) == 1
     assert len(won) == 1 or kinds == {"shared"}
+
+
+def test_a_client_is_not_handed_a_shared_gpu_whose_validation_could_not_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node(tmp_path)
+    uuids = [f"b5a8e0c4-0000-4000-8000-00000000000{n}" for n in range(2)]
+    first, second = (claim(result(node.shared(0), shareID=uuid)) for uuid in uuids)
+    validations: list[str] = []
+    done, original, remove = threading.Event(), node.engine._tools.validator, node.engine._tools.cdi.remove
+    assert original
+
+    def fail_once(target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
+        validations.append(depth)
+        if len(validations) == 1:
+            raise BackendError(NvmlCode.NOT_READY, "not ready")
+        return ReferenceValidator(node.backend).validate(target, depth, deadline_seconds)
+
+    def remove_after_the_second(uid: str) -> None:
+        if uid == first.metadata.uid:
+            done.wait(10)
+        remove(uid)
+
+    monkeypatch.setattr(original, "validate", fail_once)
+    monkeypatch.setattr(node.engine._tools.cdi, "remove", remove_after_the_second)
+    with ThreadPoolExecutor(1) as pool:
+        failed = pool.submit(node.engine.prepare, first)
+        while not validations:
+            time.sleep(0.002)
+        (device,) = node.engine.prepare(second)
+        done.set()
+        assert isinstance(failed.exception(), Retryable)
+    assert device.validation
+    assert device.validation.depth == "full"
 
 
 def test_changes_of_one_gpu_go_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ class GpuLocks:
 
     @contextmanager
     def hold(self, gpu_uuids: Sequence[str], deadline_seconds: float) -> Iterator[None]:
-        """Hold several, taken in the order given, which must be that of the slots. Raises Retryable, holding none."""
+        """Hold several, taken in the order given, which must be the same for all. Raises Retryable, holding none."""
         end = time.monotonic() + deadline_seconds
         held: list[threading.Lock] = []
         try:

@@ -71,11 +71,9 @@ class Tools:
 
     @contextmanager
     def lock(self, gpu_uuids: tuple[str, ...]) -> Iterator[None]:
-        """Hold GPUs, in the order of their slots."""
-        slots = {gpu.uuid: slot for slot, gpu in self.node.gpus.items()}
-        ordered = sorted(set(gpu_uuids), key=lambda uuid: (slots.get(uuid, -1), uuid))
+        """Hold GPUs, in the order of their UUIDs: unlike slots, they are known for a lost GPU too."""
         began = time.monotonic()
-        with self.locks.hold(ordered, self.deadlines.lock_seconds):
+        with self.locks.hold(sorted(set(gpu_uuids)), self.deadlines.lock_seconds):
             self._observe("lock", time.monotonic() - began)
             yield
 

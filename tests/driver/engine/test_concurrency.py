@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from partita_driver.engine.locks import Flights
 from partita_driver.faults import HUNG
 from partita_driver.workers import Hung, Workers
-from partita_plugins.backends.simulated import Delays, HungCall
+from partita_plugins.backends.simulated import Delays, GpuLost, HungCall
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
 from partita_plugins.errors import BackendError, NvmlCode, PartitaError, Permanent, Retryable
 from partita_plugins.validators.reference import ReferenceValidator
@@ -155,6 +156,27 @@ def test_a_client_is_not_handed_a_shared_gpu_whose_validation_could_not_run(
         assert isinstance(failed.exception(), Retryable)
     assert device.validation
     assert device.validation.depth == "full"
+
+
+def test_gpus_are_locked_in_one_order_whatever_was_discovered_last(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    tools, pair = node.engine._tools, (node.gpu_uuid(0), node.gpu_uuid(1))
+    orders: list[list[str]] = []
+
+    @contextmanager
+    def watched(gpu_uuids: list[str], _deadline: float) -> Iterator[None]:
+        orders.append(list(gpu_uuids))
+        yield
+
+    tools.locks.hold = watched  # type: ignore[assignment]
+    for lost in (*pair, ""):
+        planted = [node.backend.faults.plant(GpuLost(gpu_uuid=lost))] if lost else []
+        tools.refresh()
+        with tools.lock(pair):
+            pass
+        for one in planted:
+            node.backend.faults.lift(one)
+    assert orders[0] == orders[1] == orders[2]
 
 
 def test_changes_of_one_gpu_go_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

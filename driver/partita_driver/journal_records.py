@@ -27,6 +27,10 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Base of all journal values: frozen, defaults left out, fields of a newer version ignored."""
 
 
+SWITCHED_OFF = "off"
+"""Method of a validation that the node's settings let pass unseen."""
+
+
 class ValidationSummary(Record, frozen=True, kw_only=True):
     """What is kept of a validation, for the claim's status and events."""
 

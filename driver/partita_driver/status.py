@@ -14,9 +14,9 @@ import msgspec
 import structlog
 
 from partita_driver.claims import Prepared
+from partita_driver.journal_records import SWITCHED_OFF
 from partita_driver.loop import Loop
 from partita_driver.pool_plan import Owner
-from partita_driver.switched import SWITCHED_OFF
 from partita_plugins.errors import InvalidInput, PartitaError, ValidationFailed
 from partita_plugins.kube.api import Conflict, KubeApi, NotFound
 from partita_plugins.kube.events import EventRecorder

@@ -8,9 +8,8 @@ from contextlib import contextmanager, nullcontext
 
 from partita_driver.engine import ClaimEngine
 from partita_driver.faults import Fault
+from partita_driver.journal_records import SWITCHED_OFF
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget, Validator
-
-SWITCHED_OFF = "off"
 
 
 class SwitchedValidator:

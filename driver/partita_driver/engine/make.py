@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import msgspec
 
 from partita_driver.engine.grants import offered_device
@@ -10,12 +12,15 @@ from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
 from partita_driver.faults import VALIDATION, Fault
 from partita_driver.journal import Durability
-from partita_driver.journal_records import ClaimRecord, DeviceRecord, JournalState, ValidationSummary
+from partita_driver.journal_records import SWITCHED_OFF, ClaimRecord, DeviceRecord, JournalState, ValidationSummary
 from partita_driver.lifecycle import ClaimEvent
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget, Validator
 from partita_plugins.errors import Permanent, Retryable, ValidationFailed
 from partita_plugins.model.gpu import Gpu, GpuInstance
 from partita_plugins.model.steps import EnableMig, SetTimeSlice, Step
+
+GPUS_AT_ONCE = 16
+"""Validated side by side for one claim: no node has more."""
 
 
 def make_and_check(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
@@ -83,36 +88,64 @@ def _leave_mig(tools: Tools, gpu_uuid: str) -> None:
 
 def _check(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
     reached("made")
-    proven: list[str] = []
-    devices = []
-    for device in claim.devices:
-        summary = None
-        if tools.validator is not None and not device.admin:
-            with tools.timed("validate"):
-                summary = _validate(tools, tools.validator, claim, device)
-            if summary.depth != "skipped" and device.placement is None:
-                proven += device.gpu_uuids
-        devices.append(msgspec.structs.replace(device, validation=summary))
-    checked = msgspec.structs.replace(claim, devices=tuple(devices))
-    return tools.put(checked, ClaimEvent.CHECK, Durability.LATER, lambda state: with_clean(state, add=proven))
+    if tools.validator is not None:
+        with tools.timed("validate"):
+            claim = _validated(tools, tools.validator, claim)
+    proven = [uuid for device in claim.devices if _is_proof(device) for uuid in device.gpu_uuids]
+    return tools.put(claim, ClaimEvent.CHECK, Durability.LATER, lambda state: with_clean(state, add=proven))
 
 
-def _validate(tools: Tools, validator: Validator, claim: ClaimRecord, device: DeviceRecord) -> ValidationSummary:
-    state = tools.journal.state
-    if shared_with_others(state, claim.uid, device):
+def _is_proof(device: DeviceRecord) -> bool:
+    """Whether all of a device's GPUs have just been seen to compute."""
+    seen = device.validation
+    if seen is None or device.placement is not None:
+        return False
+    return seen.method != SWITCHED_OFF and seen.depth != "skipped"
+
+
+def _validated(tools: Tools, validator: Validator, claim: ClaimRecord) -> ClaimRecord:
+    """The claim with its devices' validations, all GPUs side by side: the kubelet's patience is for all of them."""
+    state, begun = tools.journal.state, dict[int, list[Future[ValidationResult]]]()
+    with ThreadPoolExecutor(GPUS_AT_ONCE, thread_name_prefix="validate") as pool:
+        for index, device in enumerate(claim.devices):
+            if not device.admin and not shared_with_others(state, claim.uid, device):
+                depth = _depth(state, device)
+                begun[index] = [pool.submit(_look, tools, validator, device, uuid, depth) for uuid in device.gpu_uuids]
+    failed = [
+        (claim.devices[index], gpu_uuid, future.result())
+        for index, futures in begun.items()
+        for gpu_uuid, future in zip(claim.devices[index].gpu_uuids, futures, strict=True)
+        if future.exception() is None and not future.result().passed
+    ]
+    if failed:
+        _reject(tools, claim, failed)
+    devices = tuple(
+        msgspec.structs.replace(
+            device, validation=_summary(validator, device, [future.result() for future in begun.get(index, ())])
+        )
+        for index, device in enumerate(claim.devices)
+    )
+    return msgspec.structs.replace(claim, devices=devices)
+
+
+def _depth(state: JournalState, device: DeviceRecord) -> Depth:
+    unused = device.placement is None and set(device.gpu_uuids) <= set(state.clean)
+    return Depth.QUICK if unused else Depth.FULL
+
+
+def _look(tools: Tools, validator: Validator, device: DeviceRecord, gpu_uuid: str, depth: Depth) -> ValidationResult:
+    return tools.hardware.validate(validator, _target(tools, device, gpu_uuid), depth)
+
+
+def _summary(validator: Validator, device: DeviceRecord, results: list[ValidationResult]) -> ValidationSummary | None:
+    if device.admin:
+        return None
+    if not results:
         return ValidationSummary(method=validator.name, depth="skipped", reason="shared")
-    fresh = device.placement is None and set(device.gpu_uuids) <= set(state.clean)
-    depth = Depth.QUICK if fresh else Depth.FULL
-    results = []
-    for gpu_uuid in device.gpu_uuids:
-        result = tools.hardware.validate(validator, _target(tools, device, gpu_uuid), depth)
-        if not result.passed:
-            _reject(tools, claim, device, gpu_uuid, result)
-        results.append(result)
     return ValidationSummary(
-        method=validator.name,
-        depth=depth.value,
-        seconds=sum(result.seconds for result in results),
+        method=results[0].method,
+        depth=results[0].depth.value,
+        seconds=max(result.seconds for result in results),
         memory_coverage=min(result.memory_coverage for result in results),
     )
 
@@ -128,21 +161,25 @@ def _target(tools: Tools, device: DeviceRecord, gpu_uuid: str) -> ValidationTarg
     )
 
 
-def _reject(tools: Tools, claim: ClaimRecord, device: DeviceRecord, gpu_uuid: str, result: ValidationResult) -> None:
+def _reject(tools: Tools, claim: ClaimRecord, failed: list[tuple[DeviceRecord, str, ValidationResult]]) -> None:
     """Quarantine before anything else, so that nobody is sent here while the steps are undone."""
-    found = "; ".join(result.findings[:3])
-    fault = Fault(
-        gpu_uuid=gpu_uuid, reason=VALIDATION, message=f"{device.device}: {found}", start=device.start, size=device.size
-    )
 
     def undoing(state: JournalState) -> JournalState:
         return state.with_claim(claim.after(ClaimEvent.UNDO))
 
-    tools.quarantine(fault, undoing)
+    for device, gpu_uuid, result in failed:
+        message = f"{device.device}: {_found(result)}"
+        fault = Fault(gpu_uuid=gpu_uuid, reason=VALIDATION, message=message, start=device.start, size=device.size)
+        tools.quarantine(fault, undoing)
+    device, _, result = failed[0]
     raise ValidationFailed(
-        f"{device.device} failed its validation ({result.method}, {result.depth}): {found}",
+        f"{device.device} failed its validation ({result.method}, {result.depth}): {_found(result)}",
         advice="the device is quarantined; delete the pod, so that its next one is placed elsewhere",
     )
+
+
+def _found(result: ValidationResult) -> str:
+    return "; ".join(result.findings[:3])
 
 
 def _gpu(tools: Tools, gpu_uuid: str) -> Gpu:

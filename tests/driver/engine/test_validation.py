@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import shutil
+import time
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from partita_driver.cdi import CdiFolder
+from partita_driver.journal_records import SWITCHED_OFF
 from partita_driver.lifecycle import ClaimState
+from partita_driver.switched import SwitchedValidator
 from partita_plugins.backends.simulated import GpuLost, StuckBit
-from partita_plugins.errors import PartitaError, Permanent, ValidationFailed
+from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
+from partita_plugins.errors import PartitaError, Permanent, Retryable, ValidationFailed
 from partita_plugins.model.mig import Placement
-from tests.driver.engine.nodes import WORDS, Node, claim
+from tests.driver.engine.nodes import DEADLINES, WORDS, Node, claim
 
 WORD_IN_UPPER_HALF = WORDS * 5 // 8
 
@@ -96,3 +103,54 @@ def test_a_lost_gpu_is_quarantined_alone_and_its_claims_can_still_be_deleted(nod
     node.engine.reconcile()
     assert held.metadata.uid not in node.engine.claims()
     assert node.placements() == [(1, Placement(4, 4))]
+
+
+class Slow:
+    """Takes all the time that it is given; GPUs in `broken` fail."""
+
+    name = "slow"
+
+    def __init__(self, *broken: str, method: str = "slow") -> None:
+        self.broken, self.method = broken, method
+
+    def validate(self, target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
+        time.sleep(deadline_seconds)
+        findings = ("bit 3 of word 0x5 reads 1",) if target.gpu.uuid in self.broken else ()
+        return ValidationResult(method=self.method, depth=depth, seconds=deadline_seconds, findings=findings)
+
+
+def test_the_gpus_of_a_claim_are_validated_side_by_side(tmp_path: Path) -> None:
+    node = Node(tmp_path, deadlines=replace(DEADLINES, validate_seconds=0.5))
+    node.engine._tools.validator = Slow()
+    began = time.monotonic()
+    node.engine.prepare(claim("group-4-0-1-2-3", *(node.whole(slot) for slot in range(4, 8))))
+    assert time.monotonic() - began < 2.0
+
+
+def test_every_bad_member_of_a_group_is_quarantined_and_no_other(tmp_path: Path) -> None:
+    node = Node(tmp_path, deadlines=replace(DEADLINES, validate_seconds=0.1))
+    bad = {node.gpu_uuid(1), node.gpu_uuid(3)}
+    node.engine._tools.validator = Slow(*bad)
+    with pytest.raises(ValidationFailed, match="group-4-0-1-2-3"):
+        node.engine.prepare(claim("group-4-0-1-2-3"))
+    assert {fault.gpu_uuid for fault in node.engine.faults()} == bad
+    assert node.journal.state.claims == {}
+
+
+def test_a_device_that_nobody_looked_at_is_not_called_validated_or_proven(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Node(tmp_path, deadlines=replace(DEADLINES, validate_seconds=0.1))
+    node.engine._tools.validator = SwitchedValidator(Slow(), lambda: False)
+    (device,) = node.engine.prepare(claim(node.whole(0)))
+    assert device.validation
+    assert device.validation.method == SWITCHED_OFF
+
+    def refuse(*_: object) -> None:
+        raise Retryable("the disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(CdiFolder, "write", refuse)
+        with pytest.raises(Retryable):
+            node.engine.prepare(claim(node.whole(1)))
+    assert node.journal.state.clean == ()

@@ -22,6 +22,9 @@ KEY = "nodes.yaml"
 MAX_TEXT = 1 << 20
 """A ConfigMap cannot hold more."""
 
+NOT_A_VALUE = (ValueError, LookupError, AttributeError, TypeError)
+"""What PyYAML raises for a scalar that is not what its tag or its looks promise, such as the date 2024-99-99."""
+
 Shape = Literal["1g", "1g-double", "2g", "3g", "4g", "7g"]
 SHAPES: tuple[Shape, ...] = ("1g", "1g-double", "2g", "3g", "4g", "7g")
 
@@ -86,7 +89,7 @@ def parse_settings(text: str) -> Settings:
     try:
         written = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
         return msgspec.convert({} if written is None else written, Settings)
-    except (yaml.YAMLError, msgspec.ValidationError, RecursionError) as error:
+    except (yaml.YAMLError, msgspec.ValidationError, RecursionError, *NOT_A_VALUE) as error:
         where = " ".join(str(error).split())
         raise InvalidInput(
             f"{CONFIG_MAP}/{KEY}: {where}", advice="correct the ConfigMap; the settings before it stay in force"

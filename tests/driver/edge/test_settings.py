@@ -58,6 +58,10 @@ def test_without_settings_a_node_offers_whole_gpus(text: str) -> None:
         ("nodes: !!python/object/apply:os.getcwd []", "python"),
         ("x" * ((1 << 20) + 1), "characters"),
         ("[" * 5000, "nodes.yaml"),
+        ("nodes: [2024-99-99]", "nodes.yaml"),
+        ("nodes: !!timestamp never", "nodes.yaml"),
+        ("nodes: !!bool perhaps", "nodes.yaml"),
+        ("nodes: " + "9" * 5000, "nodes.yaml"),
     ],
 )
 def test_anything_unexpected_is_refused_with_its_name(text: str, named: str) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 
-from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.api import KubeApi, Refused, Unavailable, WatchLine
 from partita_plugins.kube.reflector import Reflector
 from partita_plugins.kube.resources import CONFIG_MAPS
 from partita_plugins.testing.apiserver.faults import Fault
@@ -78,3 +79,53 @@ def test_a_forgotten_history_is_a_new_list(server: ApiServer, cache: Reflector[D
     server.create(make("new"))
     soon(lambda: "new" in names(cache))
     assert (None, "new") in seen
+
+
+class Replay:
+    """An API whose watch ends with an error after some lines; it notes where each watch begins."""
+
+    def __init__(self, *watches: list[str] | Exception) -> None:
+        self.begun: list[str] = []
+        self._watches = list(watches)
+
+    def list(self, *_: object, **__: object) -> tuple[list[DeviceClass], str]:
+        return [], "1"
+
+    def watch(self, _resource: object, version: str, *_: object, **__: object) -> Iterator[WatchLine]:
+        self.begun.append(version)
+        found = self._watches.pop(0) if self._watches else []
+        if isinstance(found, Exception):
+            raise found
+        for number in found:
+            raw = msgspec.json.encode({"metadata": {"name": "one", "resourceVersion": number}})
+            yield WatchLine("MODIFIED", msgspec.Raw(raw))
+        if found:
+            raise Unavailable("the watch broke")
+        time.sleep(0.01)
+
+
+def test_a_watch_that_broke_does_not_tell_the_past_again() -> None:
+    api = Replay(["5", "9"])
+    cache = Reflector(cast("KubeApi", api), CONFIG_MAPS, DeviceClass)
+    cache.start()
+    soon(lambda: len(api.begun) > 1)
+    cache.stop()
+    assert api.begun[:2] == ["1", "9"]
+
+
+def test_an_error_that_nobody_foresaw_does_not_end_a_watch() -> None:
+    api = Replay(ValueError("the credentials cannot be renewed"), ["5"])
+    cache = Reflector(cast("KubeApi", api), CONFIG_MAPS, DeviceClass)
+    cache.start()
+    soon(lambda: cache.get("one"))
+    cache.stop()
+
+
+def test_a_watch_that_always_fails_is_tried_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("partita_plugins.kube.reflector.RETRY_SECONDS", (0.02, 5.0))
+    api = Replay(*(Refused(403, "Forbidden", "no watch for you") for _ in range(100)))
+    cache = Reflector(cast("KubeApi", api), CONFIG_MAPS, DeviceClass)
+    cache.start()
+    time.sleep(0.5)
+    cache.stop()
+    assert 3 <= len(api.begun) <= 6

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 import structlog
 
-from partita_plugins.errors import PartitaError, Retryable
+from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import Gone, KubeApi
 from partita_plugins.kube.resources import Resource
 from partita_plugins.wire.resource import ObjectMeta
@@ -61,6 +61,9 @@ class Reflector(Generic[T]):
         self._stopping = threading.Event()
         self._synced = threading.Event()
         self._last_contact = -float("inf")
+        self._version = ""
+        """Of the last change taken in: a watch that breaks goes on from there. Empty: list first."""
+
         self._thread = threading.Thread(target=self._run, name=f"watch-{resource.plural}", daemon=True)
 
     def start(self) -> None:
@@ -94,19 +97,20 @@ class Reflector(Generic[T]):
 
     def _run(self) -> None:
         pause = RETRY_SECONDS[0]
-        version = ""
         while not self._stopping.is_set():
+            begun = self._version
             try:
-                if not version:
-                    version = self._relist()
-                version = self._follow(version)
+                if not begun:
+                    begun = self._version = self._relist()
+                self._follow()
                 pause = RETRY_SECONDS[0]
             except Gone:
-                version = ""
-            except (PartitaError, msgspec.DecodeError) as error:
-                log.warning("watch failed", resource=self.resource.plural, error=str(error), retry_seconds=pause)
+                self._version = ""
+            except Exception as error:  # noqa: BLE001 - credentials, a listener: whatever it is, the cache must go on
+                pause = pause if self._version == begun else RETRY_SECONDS[0]
+                log.warning("watch failed", resource=self.resource.plural, error=repr(error), retry_seconds=pause)
                 if not isinstance(error, Retryable):
-                    version = ""
+                    self._version = ""
                 self._stopping.wait(pause)
                 pause = min(pause * 2, RETRY_SECONDS[1])
 
@@ -123,18 +127,17 @@ class Reflector(Generic[T]):
         self._synced.set()
         return version
 
-    def _follow(self, version: str) -> str:
-        for line in self._api.watch(self.resource, version, self._namespace, query=self._query):
+    def _follow(self) -> None:
+        for line in self._api.watch(self.resource, self._version, self._namespace, query=self._query):
             self._last_contact = time.monotonic()
             if self._stopping.is_set():
                 break
             if line.type == "BOOKMARK":
-                version = msgspec.json.decode(line.object, type=_Bookmark).metadata.resource_version
+                self._version = msgspec.json.decode(line.object, type=_Bookmark).metadata.resource_version
                 continue
             item = msgspec.json.decode(line.object, type=self._type)
-            version = item.metadata.resource_version
             self._apply(item, deleted=line.type == "DELETED")
-        return version
+            self._version = item.metadata.resource_version
 
     def _apply(self, item: T, *, deleted: bool) -> None:
         with self._lock:

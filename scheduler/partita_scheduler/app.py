@@ -42,7 +42,9 @@ class Application:
             claim_listener=self.assumptions.claim_changed,
             pod_listener=self.assumptions.pod_changed,
         )
-        self._elector = LeaderElector(api, identity=settings.identity, namespace=settings.namespace)
+        self._elector = LeaderElector(
+            api, identity=settings.identity, namespace=settings.namespace, able=lambda: not self.watch.doubt()
+        )
         self.decider = Decider(self.watch, self.assumptions, self.metrics, answering=self.leading)
         self._stopping = threading.Event()
         self._draining = threading.Event()

@@ -27,6 +27,8 @@ RENEW_WITHIN_SECONDS = 10.0
 """A holder that could not renew for this long stops answering, before anybody else may begin."""
 
 STEP_SECONDS = 2.0
+UNABLE_STEP_SECONDS = 0.2
+"""While the view is not there yet; asks the API server nothing."""
 
 
 class LeaseSpec(Struct, frozen=True, kw_only=True):
@@ -58,10 +60,12 @@ class LeaderElector:
         identity: str,
         namespace: str,
         name: str = "partita-scheduler",
+        able: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`able` is false while this replica could not answer: then it leaves the lease to another."""
         self._api, self._identity, self._namespace, self._name = api, identity, namespace, name
-        self._clock = clock
+        self._able, self._clock = able, clock
         self._seen = LeaseSpec()
         self._seen_at = clock()
         self._renewed_at = -float("inf")
@@ -74,7 +78,7 @@ class LeaderElector:
         """Step until stopped, then give the lease back so that the standby need not wait for its end."""
         while True:
             self.step()
-            if stopping.wait(STEP_SECONDS):
+            if stopping.wait(STEP_SECONDS if self._able() else UNABLE_STEP_SECONDS):
                 break
         self.release()
 
@@ -82,10 +86,12 @@ class LeaderElector:
         """Take or renew the lease if that is possible now. Never raises; true if we lead."""
         was_leading = self.leading
         asked_at = self._clock()
+        if not self._able():
+            self.release()
+            return False
         try:
-            if self._try():
-                # Counted from before the request, so that we stop before the others start.
-                self._renewed_at = asked_at
+            # Counted from before the request, so that we stop before the others start.
+            self._renewed_at = asked_at if self._try() else -float("inf")
         except (PartitaError, msgspec.DecodeError) as error:
             log.warning("lease not renewed", error=str(error))
         if self.leading != was_leading:
@@ -97,6 +103,7 @@ class LeaderElector:
         if not self.leading:
             return
         self._renewed_at = -float("inf")
+        log.info("lease given back", identity=self._identity)
         try:
             lease = self._api.get(LEASES, self._name, self._namespace, as_=Lease)
             if lease.spec.holder_identity == self._identity:

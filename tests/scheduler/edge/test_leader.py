@@ -124,3 +124,25 @@ def test_there_are_never_two_leaders(cluster: Cluster, steps: list[tuple[int, st
         else:
             clock.now += 4.0 * (number + 1)
         assert sum(one.leading for one in all_of_them) <= 1
+
+
+def test_a_holder_whose_lease_is_anothers_stops_at_once(cluster: Cluster) -> None:
+    """Somebody deleted the Lease, and another candidate made it anew."""
+    clock = Clock()
+    one, two = elector(cluster[1], "one", clock), elector(cluster[1], "two", clock)
+    one.step()
+    cluster[0].delete("leases", "partita-scheduler", "partita-system")
+    assert two.step()
+    assert not one.step()
+
+
+def test_who_cannot_answer_takes_no_lease_and_gives_its_own_back(cluster: Cluster) -> None:
+    clock, able = Clock(), [False]
+    one = LeaderElector(cluster[1], identity="one", namespace="partita-system", clock=clock, able=lambda: able[0])
+    two = elector(cluster[1], "two", clock)
+    assert not one.step()
+    able[0] = True
+    assert one.step()
+    able[0] = False
+    assert not one.step()
+    assert two.step()

@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 EVENT_REASON = "GpuPlacement"
 STEP_SECONDS = 2.0
 REPEAT_SECONDS = 300.0
+CHANGED_SECONDS = 30.0
+"""How long other reasons wait: in a busy cluster the counts in them change with every pod."""
+
 EVENTS_PER_MINUTE = 30
 PODS_PER_STEP = 20
 MAX_REMEMBERED = 2_000
@@ -99,14 +102,14 @@ class Explainer:
         if not self._decider.concerns_us(pod):
             return ""
         report = judge(self._source.view(), pod, self._decider.decide_again)
-        if report.fits or not report.summary:
+        if report.fits or not report.summary or any(node.undecided for node in report.nodes):
             return ""
         return "; ".join([f"No node can take this pod: {report.summary}", *report.notes])
 
     def _tell(self, pod: Pod, text: str) -> bool:
         now, uid = self._clock(), pod.metadata.uid
         told = self._told.get(uid)
-        if told is not None and told.text == text and now - told.at < REPEAT_SECONDS:
+        if told is not None and now - told.at < (REPEAT_SECONDS if told.text == text else CHANGED_SECONDS):
             return False
         if not self._may_write(now):
             self._metrics.explainer_events.labels("limited").inc()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
 from partita_plugins.kube.api import Unavailable
 from partita_plugins.wire.resource import ObjectMeta
-from partita_scheduler.explainer import REPEAT_SECONDS, Explainer
+from partita_scheduler.explainer import CHANGED_SECONDS, REPEAT_SECONDS, Explainer
+from partita_scheduler.policy import Verdict
 from partita_scheduler.view import ClusterView, Node, NodeSpec, Pod
 from tests.scheduler.edge.fakes import FixedPolicy, World, make_nodes, make_pod, unschedulable
 
@@ -93,10 +94,13 @@ def test_the_same_is_not_said_again_for_five_minutes() -> None:
     assert found.explainer.step() == 1
 
 
-def test_something_else_is_said_at_once() -> None:
+def test_something_else_is_said_soon() -> None:
     found = desk(unschedulable(make_pod()))
     found.explainer.step()
     found.world.source.current = ClusterView(nodes=make_nodes("a", "b", "c"))
+    found.world.clock.now += CHANGED_SECONDS - 1
+    assert found.explainer.step() == 0
+    found.world.clock.now += 1
     assert found.explainer.step() == 1
     assert "3 nodes" in found.written.events[-1][3]
 
@@ -124,6 +128,7 @@ def test_all_pods_get_their_turn_when_there_are_many() -> None:
     found = desk(*(unschedulable(make_pod(f"p{number}")) for number in range(50)), per_minute=600)
     assert [found.explainer.step() for _ in range(3)] == [20, 20, 10]
     found.world.source.current = ClusterView(nodes=make_nodes("a", "b", "c"))
+    found.world.clock.now += CHANGED_SECONDS
     assert sum(found.explainer.step() for _ in range(3)) == 50
 
 
@@ -147,3 +152,25 @@ def test_one_odd_pod_keeps_no_other_from_being_explained() -> None:
     found.world.policy.decide = picky  # type: ignore[method-assign, assignment]
     assert found.explainer.step() == 1
     assert found.world.counted("explainer_events_total", result="failed") == 1
+
+
+def test_nothing_is_claimed_about_nodes_on_which_we_have_no_opinion() -> None:
+    found = desk(unschedulable(make_pod()))
+    decide = found.world.policy.decide
+
+    def unsure(view: ClusterView, pod: Pod, names: Any) -> Any:
+        decided = decide(view, pod, names)
+        return replace(decided, verdicts={**decided.verdicts, "b": Verdict(node="b", undecided=True)})
+
+    found.world.policy.decide = unsure  # type: ignore[method-assign, assignment]
+    assert found.explainer.step() == 0
+
+
+def test_a_pod_whose_reasons_change_all_the_time_gets_no_storm_of_events() -> None:
+    found = desk(unschedulable(make_pod()))
+    written = 0
+    for number in range(60):
+        found.world.source.current = ClusterView(nodes=make_nodes(*(f"n{i}" for i in range(number % 2 + 1))))
+        written += found.explainer.step()
+        found.world.clock.now += 2
+    assert written <= 120 / CHANGED_SECONDS

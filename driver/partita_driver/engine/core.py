@@ -73,9 +73,11 @@ class ClaimEngine:
         Raises Retryable where the node does not say what GPUs it has; all else is logged and left for `reconcile`.
         """
         tools, journal = self._tools, self._tools.journal
+        # No journal was ever written, yet claims have files: it was taken away, as by a new disk.
+        lost = journal.rebuilt or (journal.sequence == 0 and bool(tools.cdi.claims()))
         tools.refresh()
         journal.change(lambda state: reconcile.after_boot(state, journal.boot_id), Durability.BEST_EFFORT)
-        if journal.rebuilt:
+        if lost:
             adopted = reconcile.rebuild(tools)
             self._findings += (f"the journal was lost; {len(adopted)} claims were found again by their CDI files",)
             log.error("journal rebuilt", adopted=adopted)

@@ -14,7 +14,7 @@ from partita_driver.journal import COPIES
 from partita_plugins.backends.simulated import GpuLost
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.model.mig import Placement
-from tests.driver.engine.nodes import Node, claim, result
+from tests.driver.engine.nodes import Node, claim
 
 PREPARE_POINTS = [
     "journal-written",
@@ -160,26 +160,6 @@ def test_a_lost_journal_is_rebuilt_from_hardware_and_cdi_files(node: Node) -> No
     node.engine.unprepare(held.metadata.uid)
     node.engine.unprepare(shared.metadata.uid)
     assert node.placements() == []
-
-
-@pytest.mark.parametrize("device", ["mig", "whole", "shared"])
-def test_a_replay_after_a_lost_journal_leaves_the_running_pod_alone(node: Node, device: str) -> None:
-    name = {"mig": node.mig(0, "3g", 4), "whole": node.whole(0), "shared": node.shared(0)}[device]
-    held = claim(result(name, shareID="b5a8e0c4-0000-4000-8000-000000000001") if device == "shared" else name)
-    node.engine.prepare(held)
-    before, instances = node.cdi(held.metadata.uid), node.instances()
-    for copy in COPIES:
-        (node.root / "journal" / copy).write_bytes(b"\xff" * 64)
-    node.start()
-    points: list[str] = []
-    with hooked(points.append):
-        node.engine.prepare(held)
-    assert "undo-intended" not in points
-    assert "made" not in points
-    assert node.instances() == instances
-    assert node.cdi(held.metadata.uid) == before
-    (adopted,) = node.journal.state.claims.values()
-    assert (adopted.name, adopted.devices[0].request) == ("c", "gpu")
 
 
 def test_the_driver_starts_where_the_cdi_folder_cannot_be_written(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,41 @@
+"""A journal that is damaged or gone, while pods run: what their CDI files say is taken as it is."""
+
+from __future__ import annotations
+
+import pytest
+
+from partita_driver.fault_points import hooked
+from partita_driver.journal import COPIES
+from tests.driver.engine.nodes import Node, claim, result
+
+
+def test_a_journal_that_is_gone_altogether_is_rebuilt_too(node: Node) -> None:
+    held = claim(node.mig(0, "3g", 4))
+    node.engine.prepare(held)
+    for copy in COPIES:
+        (node.root / "journal" / copy).unlink()
+    node.start()
+    assert list(node.engine.prepared()) == [held.metadata.uid]
+    assert len(node.cdi_files()) == 1
+    assert "journal was lost" in node.engine.findings[0]
+    assert node.engine.foreign_placements() == frozenset()
+
+
+@pytest.mark.parametrize("device", ["mig", "whole", "shared"])
+def test_a_replay_after_a_lost_journal_leaves_the_running_pod_alone(node: Node, device: str) -> None:
+    name = {"mig": node.mig(0, "3g", 4), "whole": node.whole(0), "shared": node.shared(0)}[device]
+    held = claim(result(name, shareID="b5a8e0c4-0000-4000-8000-000000000001") if device == "shared" else name)
+    node.engine.prepare(held)
+    before, instances = node.cdi(held.metadata.uid), node.instances()
+    for copy in COPIES:
+        (node.root / "journal" / copy).write_bytes(b"\xff" * 64)
+    node.start()
+    points: list[str] = []
+    with hooked(points.append):
+        node.engine.prepare(held)
+    assert "undo-intended" not in points
+    assert "made" not in points
+    assert node.instances() == instances
+    assert node.cdi(held.metadata.uid) == before
+    (adopted,) = node.journal.state.claims.values()
+    assert (adopted.name, adopted.devices[0].request) == ("c", "gpu")

@@ -144,7 +144,7 @@ class Journal:
                 intact.append(decode_journal(_read(path)))
             except FileNotFoundError:
                 continue
-            except Damaged as error:
+            except (Damaged, OSError) as error:
                 damaged += 1
                 self._set_aside(path, error)
         if intact:
@@ -152,14 +152,18 @@ class Journal:
         self.rebuilt = damaged > 0
         return 0, JournalState()
 
-    def _set_aside(self, path: Path, error: Damaged) -> None:
+    def _set_aside(self, path: Path, error: Exception) -> None:
         names = (f"{path.name}.damaged-{n}" for n in range(1, DAMAGED_MAX + 1))
         free = next(
             (name for name in names if not (self._folder / name).exists()), f"{path.name}.damaged-{DAMAGED_MAX}"
         )
-        path.replace(self._folder / free)
-        self.findings += (f"journal copy {path.name} is damaged ({error}) and was set aside as {free}",)
-        log.error("journal copy damaged", copy=path.name, error=str(error), set_aside=free)
+        try:
+            path.replace(self._folder / free)
+            done = f"was set aside as {free}"
+        except OSError as refused:
+            done = f"could not be set aside: {refused}"
+        self.findings += (f"journal copy {path.name} is damaged ({error}) and {done}",)
+        log.error("journal copy damaged", copy=path.name, error=str(error), done=done)
 
 
 def _applied(state: JournalState, entries: list[_Entry]) -> JournalState:

@@ -62,6 +62,20 @@ def test_two_damaged_copies_are_told_and_never_stop_the_start(journal: Journal) 
     assert len(again.findings) == 2
 
 
+@pytest.mark.parametrize("copies", [COPIES[:1], COPIES])
+def test_copies_that_cannot_be_read_at_all_never_stop_the_start(journal: Journal, copies: tuple[str, ...]) -> None:
+    journal.change(with_claim("a"))
+    for copy in copies:
+        (journal._folder / copy).unlink()
+        (journal._folder / copy).mkdir()
+    again = reopened(journal)
+    assert again.rebuilt == (copies == COPIES)
+    assert list(again.state.claims) == ([] if again.rebuilt else ["a"])
+    assert len(again.findings) == len(copies)
+    again.change(with_claim("b"))
+    assert "b" in reopened(again).state.claims
+
+
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_path: Path, _data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

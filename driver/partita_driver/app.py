@@ -236,7 +236,6 @@ class Driver:
         if self._serving:
             for part in (self._probe, self._kubelet, self._health, self._upkeep, self._publisher, self._settings):
                 part.stop()
-            self._status.step()
             self._status.stop()
         if self.http:
             self.http.stop()

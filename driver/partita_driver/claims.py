@@ -33,7 +33,7 @@ _RESULTS: Mapping[type[PartitaError], str] = {
     Permanent: "refused",
     Retryable: "retry",
 }
-"""Label of a metric by error; any other is "error"."""
+"""Label of a metric by error, the special before the general; any other is "error"."""
 
 
 class Prepared(GrantedDevice, Protocol):
@@ -108,11 +108,16 @@ class Claims:
             done = work()
             result = "ok"
         except PartitaError as error:
-            result = _RESULTS.get(type(error), "error")
+            result = result_of(error)
             raise
         finally:
             self._counter.claim_done(verb, result, time.monotonic() - begun)
         return done
+
+
+def result_of(error: PartitaError) -> str:
+    """The label of an error: that of the first kind in the table that it is."""
+    return next((label for kind, label in _RESULTS.items() if isinstance(error, kind)), "error")
 
 
 def read_claim(api: KubeApi, ref: ClaimRef, pause: Callable[[float], None] = time.sleep) -> ResourceClaim:

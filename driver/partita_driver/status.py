@@ -5,7 +5,9 @@ All of it is written in the background: a pod never waits for it, and a failure 
 
 from __future__ import annotations
 
+import math
 import queue
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -31,6 +33,9 @@ MAX_WAITING = 256
 
 CONFLICT_TRIES = 4
 IDLE_SECONDS = 3600.0
+FAREWELL_SECONDS = 3.0
+"""At the end, for what waits: the kubelet's grace is for the claims at work."""
+
 VALIDATION_FAILED = "DeviceValidationFailed"
 STATE_FOUND = "PartitaStateDamaged"
 SETTINGS_REFUSED = "PartitaSettingsRefused"
@@ -55,7 +60,9 @@ class StatusWriter:
         self.loop.start()
 
     def stop(self) -> None:
+        """End the loop. What still waits is written as far as FAREWELL_SECONDS allow, the rest given up and counted."""
         self.loop.stop()
+        self._write_waiting(time.monotonic() + FAREWELL_SECONDS)
 
     def prepared(self, claim: ResourceClaim, devices: Sequence[Prepared]) -> None:
         """The claim's devices are ready: their identity and validation go to its status."""
@@ -79,11 +86,18 @@ class StatusWriter:
 
     def step(self) -> float:
         """Write what waits. Returns seconds until the next look."""
+        self._write_waiting(math.inf)
+        return IDLE_SECONDS
+
+    def _write_waiting(self, end: float) -> None:
         while True:
             try:
                 what, write = self._waiting.get_nowait()
             except queue.Empty:
-                return IDLE_SECONDS
+                return
+            if time.monotonic() >= end:
+                self._counter.told(what, "dropped")
+                continue
             try:
                 write()
                 self._counter.told(what, "ok")

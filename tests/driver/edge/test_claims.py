@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from partita_driver.claims import Claims, Prepared, check_claim, read_claim
+from partita_driver.claims import Claims, Prepared, check_claim, read_claim, result_of
 from partita_driver.engine import PreparedDevice, ValidationSummary
 from partita_driver.kubelet.dra_service import ClaimRef
 from partita_driver.status import StatusWriter, status_patch
+from partita_driver.workers import Hung
 from partita_plugins.errors import InvalidInput, PartitaError, Permanent, Retryable, ValidationFailed
+from partita_plugins.kube.api import Unavailable
 from partita_plugins.model.offer import DeviceKind
 from partita_plugins.testing.apiserver import Fault as HttpFault
 from partita_plugins.wire import pool_name
@@ -225,3 +228,22 @@ def test_telling_never_raises_and_never_grows_without_bound(tmp_path: Path) -> N
         server.faults.plant(HttpFault(path="resourceclaims", times=-1, code=403, reason="Forbidden"))
         writer.step()
         assert counter.results.count(("status", "error")) == 256
+
+
+def test_the_end_waits_a_moment_for_what_is_not_told_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("partita_driver.status.FAREWELL_SECONDS", 0.2)
+    with api_server(tmp_path) as (_, api):
+        counter = Told()
+        writer = StatusWriter(api, NODE, counter)
+        for _ in range(50):
+            writer._later("event", lambda: time.sleep(0.1))
+        began = time.monotonic()
+        writer.stop()
+        assert time.monotonic() - began < 1.0
+        assert 1 <= counter.results.count(("event", "ok")) <= 4
+        assert counter.results.count(("event", "dropped")) >= 46
+
+
+def test_errors_are_counted_by_what_to_do_next() -> None:
+    errors = (Hung("no answer", gpu_uuid="GPU-1", first=True), Unavailable("no answer"))
+    assert {result_of(error) for error in errors} == {"retry"}

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from kubernetes.config import ConfigException
 
 from partita_plugins.errors import Permanent, Retryable
 from partita_plugins.kube import api as kube
@@ -100,3 +101,14 @@ def test_a_slow_server_does_not_hold_a_caller_longer_than_its_deadline(api: kube
     with pytest.raises(kube.Unavailable):
         api.request("GET", NODES.path(), timeout_seconds=0.3)
     assert time.monotonic() - begun < 2
+
+
+def test_credentials_that_cannot_be_renewed_now_are_an_error_that_says_later(
+    api: kube.KubeApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise ConfigException("Token file exists but empty.")
+
+    monkeypatch.setattr(api._client, "update_params_for_auth", refuse)
+    with pytest.raises(kube.Unavailable, match="Token file"):
+        api.request("GET", NODES.path())

@@ -220,7 +220,10 @@ class KubeApi:
         stream: bool,
     ) -> urllib3.BaseHTTPResponse:
         headers = {"Accept": "application/json", "User-Agent": self._user_agent}
-        self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
+        try:
+            self._client.update_params_for_auth(headers, [], ["BearerToken"], path, method, None)
+        except (config.ConfigException, OSError) as error:
+            raise Unavailable(f"the credentials for the API server cannot be renewed: {error}") from error
         if body is not None:
             headers["Content-Type"] = content_type
         url = f"{self._host}{path}" + (f"?{urlencode(query)}" if query else "")

@@ -30,7 +30,6 @@ class Metrics:
         self._phase_seconds = self._histogram("partita_phase_seconds", "Time of one phase of a call.", "phase")
         self._publishes = self._counter("partita_publishes_total", "Rounds of writing slices by result.", "result")
         self._told = self._counter("partita_told_total", "Claim statuses and events by result.", "what", "result")
-        self._journal = self._counter("partita_journal_writes_total", "Journal writes by result.", "result")
         self._prepared = self._gauge("partita_prepared_devices", "Devices that claims hold by kind.", "kind")
         self._faults = self._gauge("partita_faults", "Known faults of the hardware by reason.", "reason")
         self._devices = self._gauge("partita_published_devices", "Devices in the slices by type.", "type")
@@ -47,9 +46,6 @@ class Metrics:
 
     def told(self, what: str, result: str) -> None:
         self._told.labels(what, result).inc()
-
-    def journal_written(self, result: str) -> None:
-        self._journal.labels(result).inc()
 
     def set_prepared(self, kinds: Iterable[str]) -> None:
         _count(self._prepared, kinds)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from partita_driver.journal_records import DeviceRecord
-from partita_plugins.contracts import ShareRequest, SharingStrategy
+from partita_plugins.contracts import STRATEGY_OF_KIND, ShareRequest, SharingStrategy
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.offer import DeviceKind, OfferedDevice, SlottedHardware, shape_of
@@ -16,14 +16,6 @@ from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.device_names import parse_name
 from partita_plugins.wire.opaque import config_for
 from partita_plugins.wire.resource import AllocationResult, DeviceConfig, ResourceClaim
-
-STRATEGIES: Mapping[DeviceKind, str] = {
-    DeviceKind.GPU: "exclusive",
-    DeviceKind.GROUP: "exclusive",
-    DeviceKind.MIG: "mig",
-    DeviceKind.SHARED: "timeslice",
-}
-"""Which sharing strategy serves which kind of device."""
 
 DEVICES_MAX = 64
 """Of one claim: the API allows 32 results."""
@@ -85,7 +77,7 @@ def record_of(
     record = msgspec.structs.replace(record, **fields)
     if record.admin:
         return record
-    steps = strategies[STRATEGIES[offered.kind]].steps(offered, gpus, share_of(record))
+    steps = strategies[STRATEGY_OF_KIND[offered.kind]].steps(offered, gpus, share_of(record))
     return msgspec.structs.replace(record, steps=steps)
 
 

@@ -9,7 +9,7 @@ import structlog
 
 from partita_driver.cdi import cdi_device_name, cdi_id, environment
 from partita_driver.cdi_lint import CdiDevice, CdiNode, ContainerEdits
-from partita_driver.engine.grants import STRATEGIES, granted_devices, offered_device, share_of
+from partita_driver.engine.grants import granted_devices, offered_device, share_of
 from partita_driver.engine.make import find_instance, make_and_check
 from partita_driver.engine.rules import refuse_faulty, refuse_other_time_slice, refuse_overlap, with_clean
 from partita_driver.engine.tools import Tools
@@ -19,6 +19,7 @@ from partita_driver.hardware import HardwareError
 from partita_driver.journal import Durability
 from partita_driver.journal_records import ClaimRecord, DeviceRecord, JournalState
 from partita_driver.lifecycle import ClaimEvent, ClaimState
+from partita_plugins.contracts import STRATEGY_OF_KIND
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.model.gpu import GpuInstance
 from partita_plugins.wire.resource import ResourceClaim
@@ -164,7 +165,7 @@ def _cdi_device(tools: Tools, name: str, device: DeviceRecord, instance: GpuInst
         "DEVICE": device.device,
         "PRODUCT": gpus[device.slots[0]].product,
         "PCI_BUS_ID": ",".join(gpus[slot].pci_bus_id for slot in device.slots),
-        **tools.strategies[STRATEGIES[device.kind]].environment(offered, gpus, share_of(device)),
+        **tools.strategies[STRATEGY_OF_KIND[device.kind]].environment(offered, gpus, share_of(device)),
     }
     if device.placement:
         told["PLACEMENT"] = f"{device.placement.start}:{device.placement.size}"

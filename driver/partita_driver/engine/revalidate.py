@@ -35,6 +35,7 @@ def revalidate(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
     device = _device_over(tools, fault, gpu)
     if tools.validator is None or device is None or not touches(fault, device):
         return False
+    reports = tools.reports[fault.key]
     wanted = ClaimRecord(uid=own_claim_uid(gpu), devices=(device,))
 
     def admit(state: JournalState) -> JournalState:
@@ -50,6 +51,9 @@ def revalidate(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
         _give_back(tools, wanted.uid)
         return False
     _give_back(tools, wanted.uid)
+    if tools.reports[fault.key] != reports:
+        log.info("still quarantined, it was reported again meanwhile", gpu=gpu.uuid, reason=fault.reason)
+        return False
     tools.lift(fault)
     return True
 

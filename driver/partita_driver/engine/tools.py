@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -48,6 +49,9 @@ class Tools:
         self.hardware, self.validator, self.strategies = hardware, validator, strategies
         self.journal, self.cdi, self.node_name, self.deadlines = journal, cdi, node_name, deadlines
         self.locks = GpuLocks()
+        self.reports: Counter[tuple[str, str, int | None, int | None]] = Counter()
+        """How often each fault was reported, by its key; a known one too."""
+
         self.node = NO_HARDWARE
         self._on_fault, self._observe = on_fault, observe
         self._refreshing = threading.Lock()
@@ -101,6 +105,7 @@ class Tools:
 
     def quarantine(self, fault: Fault, also: Callable[[JournalState], JournalState] = lambda state: state) -> None:
         """Journal a fault, in one transaction with `also`, and tell who publishes taints. A known fault is no news."""
+        self.reports[fault.key] += 1
         stamped = msgspec.structs.replace(fault, since=fault.since or time.time())
         known = {one.key for one in self.journal.state.faults}
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from partita_driver.cdi import CdiFolder
+from partita_driver.faults import Fault
 from partita_driver.journal_records import SWITCHED_OFF
 from partita_driver.lifecycle import ClaimState
 from partita_driver.switched import SwitchedValidator
@@ -154,3 +155,23 @@ def test_a_device_that_nobody_looked_at_is_not_called_validated_or_proven(
         with pytest.raises(Retryable):
             node.engine.prepare(claim(node.whole(1)))
     assert node.journal.state.clean == ()
+
+
+def test_a_fault_that_is_reported_again_meanwhile_is_not_lifted(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    fault = Fault(gpu_uuid=node.gpu_uuid(0), reason="xid-48", message="XID 48")
+    node.engine.add_fault(fault)
+    validator = node.engine._tools.validator
+    assert validator
+    validate = validator.validate
+
+    def reported_again(target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
+        passed = validate(target, depth, deadline_seconds)
+        node.engine.add_fault(fault)
+        return passed
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(validator, "validate", reported_again)
+        assert not node.engine.revalidate(fault)
+    assert [one.key for one in node.engine.faults()] == [fault.key]
+    assert node.engine.revalidate(fault)
+    assert node.engine.faults() == ()

@@ -12,6 +12,7 @@ from partita_plugins.model.offer import DeviceKind
 from partita_plugins.model.quantity import MIB, to_mib
 from partita_plugins.wire import DRIVER_NAME, WITHDRAWN_TAINT_KEY
 from partita_plugins.wire.resource import Device
+from partita_scheduler.allocator.counters import CounterKey
 from partita_scheduler.allocator.in_use import NOTHING, PoolUse, Uses
 from partita_scheduler.allocator.inputs import InputDevice, InputPool
 from partita_scheduler.allocator.result import Pick
@@ -68,13 +69,24 @@ def layout(pool: InputPool) -> Layout | None:
 
 def _layout(pool: InputPool) -> Layout:
     sizes: dict[int, int] = {}
-    for (_, name), total in pool.totals.items():
-        if found := _COUNTER.match(name):
+    strays = _strays(pool.devices)
+    for key, total in pool.totals.items():
+        if key not in strays and (found := _COUNTER.match(key[1])):
             sizes[int(found[1])] = sizes.get(int(found[1]), 0) + int(total)
     unit = _unit(pool.devices)
     pieces = tuple(_piece(device, sizes, unit) for device in pool.devices)
     gpus = {slot: _gpu(slot, size, pool.devices, pieces) for slot, size in sizes.items()}
     return Layout(pieces, {device.name: i for i, device in enumerate(pool.devices)}, gpus)
+
+
+def _strays(devices: tuple[InputDevice, ...]) -> set[CounterKey]:
+    """Counters of withdrawn devices alone: the GPU that has their slot now may be a smaller one."""
+    held = {key for device in devices if _withdrawn(device) for key, _ in device.consumption}
+    return held - {key for device in devices if not _withdrawn(device) for key, _ in device.consumption}
+
+
+def _withdrawn(device: InputDevice) -> bool:
+    return any(taint.key == WITHDRAWN_TAINT_KEY for taint in device.raw.taints)
 
 
 def outcome(pools: tuple[InputPool, ...], uses: Uses, picks: Iterable[Pick]) -> Outcome:
@@ -95,8 +107,8 @@ def outcome(pools: tuple[InputPool, ...], uses: Uses, picks: Iterable[Pick]) -> 
         for pick in here:
             piece = found.pieces[pick.device]
             if piece:
-                slots |= piece.units.keys()
-                whole |= piece.units.keys() if piece.kind in {DeviceKind.GPU, DeviceKind.GROUP} else set()
+                slots |= piece.units.keys() & found.gpus
+                whole |= piece.units.keys() & found.gpus if piece.kind in {DeviceKind.GPU, DeviceKind.GROUP} else set()
     granted = [_granted_mib(pools[pick.pool].devices[pick.device].raw, pick) for pick in chosen]
     asked = [asked_mib(pick, mib) for pick, mib in zip(chosen, granted, strict=True)]
     return Outcome(
@@ -199,14 +211,13 @@ def _gpu(slot: int, size: int, devices: tuple[InputDevice, ...], pieces: tuple[P
     starts: dict[tuple[int, str], set[int]] = {}
     memory, nvlinks, pcie, gbps = 0, "", "", 0
     for device, piece in zip(devices, pieces, strict=True):
-        if piece is None or set(piece.units) != {slot}:
-            continue
+        if piece is None or set(piece.units) != {slot} or _withdrawn(device):
+            continue  # Another GPU may have a withdrawn one's slot by now.
         memory = max(memory, piece.memory_mib)
         if piece.kind is not DeviceKind.SHARED and piece.units[slot]:
             starts.setdefault((len(piece.units[slot]), piece.shape), set()).add(min(piece.units[slot]))
         attributes = device.raw.attributes
-        withdrawn = any(taint.key == WITHDRAWN_TAINT_KEY for taint in device.raw.taints)
-        if piece.kind is DeviceKind.GPU and not withdrawn:  # Another GPU may have its slot by now.
+        if piece.kind is DeviceKind.GPU:
             nvlinks = attributes["nvlinks"].string or "" if "nvlinks" in attributes else ""
             pcie = attributes["pcie"].string or "" if "pcie" in attributes else ""
             gbps = attributes["nvlinkGbps"].int_ or 0 if "nvlinkGbps" in attributes else 0

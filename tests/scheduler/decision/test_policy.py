@@ -10,8 +10,7 @@ import msgspec
 import pytest
 
 from partita_plugins.model.offer import Offer
-from partita_plugins.wire import DRIVER_NAME, WITHDRAWN_TAINT_KEY
-from partita_plugins.wire.resource import ObjectMeta, Pool, ResourceSlice, Taint
+from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler.policy import Decision, Verdict, concerns_us, decide, scores
 from partita_scheduler.reasons import Reason, summarise
 from partita_scheduler.view import EXTENDED_CLAIM_NAME, Node
@@ -36,26 +35,6 @@ def test_the_nvlink_node_gets_the_two_gpu_pod(names: tuple[str, str]) -> None:
     machines = {pcie: slices(pcie, "l40s-x8", WHOLE), nvlink: slices(nvlink, "dgx-a100-40", WHOLE)}
     found = decide(view(machines, claim("c", exactly(count=2))), pod("c"), sorted(machines))
     assert scores(found, sorted(machines)) == {nvlink: 10, pcie: 5}
-
-
-def test_links_of_withdrawn_gpus_are_not_those_of_their_slots_new_owners() -> None:
-    withdrawn = Taint(key=WITHDRAWN_TAINT_KEY)
-    old = slices("a", "hgx-h100", WHOLE, taints=dict.fromkeys(range(8), withdrawn))
-    new = slices("a", "rtx-pro-6000-x8", WHOLE)[1]
-    grown = Pool(name=old[0].spec.pool.name, resource_slice_count=len(old) + 1)
-    renamed = msgspec.structs.replace(new, metadata=ObjectMeta(name="99-a"))
-    pool = tuple(
-        msgspec.structs.replace(one, spec=msgspec.structs.replace(one.spec, pool=grown)) for one in (*old, renamed)
-    )
-    for machines in ({"a": pool}, {"a": (renamed_first(pool))}):
-        found = decide(view(machines, claim("c", exactly(count=2))), pod("c"), ["a"])
-        assert found.verdicts["a"].explanation.startswith("takes GPUs 6 and 7 over PCIe")
-
-
-def renamed_first(pool: tuple[ResourceSlice, ...]) -> tuple[ResourceSlice, ...]:
-    """The same pool, its last slice first by name."""
-    *others, last = pool
-    return (msgspec.structs.replace(last, metadata=ObjectMeta(name="!")), *others)
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])

@@ -50,7 +50,9 @@ class Layout:
     """With nothing taken."""
 
 
-MAX_LAYOUTS = 10_000
+MAX_LAYOUTS = 1_000
+"""Each some 90 KB."""
+
 _layouts: dict[int, Layout] = {}
 """By shape: equal machines have one."""
 

@@ -56,6 +56,11 @@ class Published:
     devices: Mapping[str, Device] = field(default_factory=dict)
     counters: tuple[CounterSet, ...] = ()
 
+    def updated(self, newer: Published) -> Published:
+        """Both, the newer where they differ."""
+        counters = {entry.name: entry for entry in (*self.counters, *newer.counters)}
+        return Published(devices={**self.devices, **newer.devices}, counters=tuple(counters.values()))
+
 
 def desired_pool(inputs: PoolInputs, published: Published, held: frozenset[str]) -> tuple[SliceContent, ...]:
     """The slices as they should be: the offer, then what is `held` though no longer offered, all with their taints.

@@ -145,8 +145,8 @@ class Publisher:
     def _publish(self, inputs: PoolInputs, owner: Owner) -> float | None:
         """None when the API server has the pool, else seconds until the next try."""
         current = self._mirror.snapshot()
-        # After a kubelet restart there are no slices: what they said stands in memory.
-        before = published(current) if current else self._last
+        # After a kubelet restart slices are gone, all or some: what they said stands in memory.
+        before = self._last.updated(published(current))
         try:
             contents = desired_pool(inputs, before, self._held(inputs, before))
             writes = plan_writes(current, contents, owner, accepted=self._accepted, generation=self._generation)

@@ -108,7 +108,9 @@ class Reflector(Generic[T]):
                 self._version = ""
             except Exception as error:  # noqa: BLE001 - credentials, a listener: whatever it is, the cache must go on
                 pause = pause if self._version == begun else RETRY_SECONDS[0]
-                log.warning("watch failed", resource=self.resource.plural, error=repr(error), retry_seconds=pause)
+                log.warning(
+                    "watch failed", resource=self.resource.plural, error=str(error) or repr(error), retry_seconds=pause
+                )
                 if not isinstance(error, Retryable):
                     self._version = ""
                 self._stopping.wait(pause)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 import time
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -20,6 +21,7 @@ from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server as WsgiServer
 
 from partita_plugins.errors import InvalidInput
+from partita_scheduler.deadline import Deadline
 
 log = structlog.get_logger(__name__)
 
@@ -27,6 +29,9 @@ THREADS = 8
 BACKLOG = 128
 SOCKET_SECONDS = 10
 """A client that goes silent in the middle of a request is dropped after this."""
+
+REQUEST_SECONDS = 10.0
+"""A request that has not been read and answered after this is given up, however lively its client."""
 
 HANDSHAKE_SECONDS = 2
 DISCARD_SECONDS = 2
@@ -115,6 +120,13 @@ class _Connection(HTTPConnection):
     _greeted = False
 
     def communicate(self) -> bool:
+        self.server.deadline.begin(self.socket)
+        try:
+            return self._communicate()
+        finally:
+            self.server.deadline.end(self.socket)
+
+    def _communicate(self) -> bool:
         if isinstance(self.socket, ssl.SSLSocket) and not self._greeted:
             try:
                 self.socket.settimeout(HANDSHAKE_SECONDS)
@@ -158,6 +170,7 @@ def server_context(tls: Tls) -> ssl.SSLContext:
 
 class _Server(WsgiServer):
     ConnectionClass = _Connection
+    deadline: Deadline
     nodelay = True
     max_request_header_size = 64 * 1024
 
@@ -192,6 +205,8 @@ class ExtenderServer:
             accepted_queue_timeout=1,
         )
         self._server.max_request_body_size = max_body_bytes
+        self._server.deadline = Deadline(REQUEST_SECONDS)
+        self._stopping = threading.Event()
         if tls is not None:
             self._server.ssl_adapter = _Adapter(tls)
 
@@ -206,11 +221,13 @@ class ExtenderServer:
 
     def serve(self) -> None:
         """Answer until stop() is called from another thread."""
+        threading.Thread(target=self._server.deadline.run, args=(self._stopping,), name="deadline", daemon=True).start()
         self._server.serve()
 
     def stop(self) -> None:
         """Take no new connections, let the running requests end (at most DRAIN_SECONDS)."""
         self._server.stop()
+        self._stopping.set()
 
 
 def check_exposure(address: Address, tls: Tls | None) -> None:

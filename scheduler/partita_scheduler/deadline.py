@@ -1,0 +1,44 @@
+"""Clients that send a byte now and then: their connection is cut, since each holds a worker.
+
+A socket's own time-out counts from the last byte, and so never ends for them.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+STEP_SECONDS = 1.0
+
+
+class Deadline:
+    """Cuts connections whose request has not been read and answered in time: `step()` once, or `run()`. Thread-safe."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._seconds, self._clock = seconds, clock
+        self._since: dict[socket.socket, float] = {}
+
+    def begin(self, connection: socket.socket) -> None:
+        self._since[connection] = self._clock()
+
+    def end(self, connection: socket.socket) -> None:
+        self._since.pop(connection, None)
+
+    def run(self, stopping: threading.Event) -> None:
+        while not stopping.wait(STEP_SECONDS):
+            self.step()
+
+    def step(self) -> int:
+        """Cut those that are late; how many."""
+        now = self._clock()
+        late = [connection for connection, since in list(self._since.items()) if now - since >= self._seconds]
+        for connection in late:
+            self.end(connection)
+            try:
+                # The plain one: its TLS counterpart takes the session away from the worker that reads it.
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+            except OSError:
+                continue  # gone already
+        return len(late)

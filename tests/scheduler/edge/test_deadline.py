@@ -1,0 +1,71 @@
+"""Clients that keep a worker busy with a byte now and then."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from partita_scheduler import deadline, server
+from partita_scheduler.deadline import Deadline
+from partita_scheduler.server import Address, ExtenderServer
+from tests.scheduler.edge.fakes import Clock
+
+
+def quick(_environ: object, respond: Callable[..., object]) -> list[bytes]:
+    respond("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+
+def trickle(clients: list[socket.socket], stopping: threading.Event) -> None:
+    while not stopping.wait(0.05):
+        for client in clients:
+            try:
+                client.send(b"x")
+            except OSError:
+                return
+
+
+def test_as_many_trickling_clients_as_workers_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.5, raising=False)
+    monkeypatch.setattr(deadline, "STEP_SECONDS", 0.1)
+    found = ExtenderServer(quick, Address(host="127.0.0.1", port=0), tls=None, max_body_bytes=10, threads=2)
+    address = found.bind()
+    threading.Thread(target=found.serve, daemon=True).start()
+    stopping = threading.Event()
+    clients = [socket.create_connection((address.host, address.port)) for _ in range(2)]
+    for client in clients:
+        client.sendall(b"GET / HTTP/1.1\r\nX: ")
+    threading.Thread(target=trickle, args=(clients, stopping), daemon=True).start()
+    try:
+        time.sleep(0.3)  # both workers have one by now
+        connection = http.client.HTTPConnection(address.host, address.port, timeout=5)
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 200
+        connection.close()
+    finally:
+        stopping.set()
+        found.stop()
+        for client in clients:
+            client.close()
+
+
+def test_only_late_connections_are_cut() -> None:
+    clock = Clock()
+    watched = Deadline(10, clock)
+    here, there = socket.socketpair()
+    with here, there:
+        watched.begin(here)
+        clock.now += 9
+        assert watched.step() == 0
+        watched.end(here)
+        clock.now += 9
+        assert watched.step() == 0
+        watched.begin(here)
+        clock.now += 10
+        assert watched.step() == 1
+        assert there.recv(1) == b""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from partita_plugins.model.quantity import parse_quantity
 from partita_plugins.wire.resource import Allocation, AllocationResult, ResourceClaim
-from partita_scheduler.view import ClusterView
+from partita_scheduler.view import AssumedAllocation, ClusterView
 
 EXTENDED_CLAIM_ANNOTATION = "resource.kubernetes.io/extended-resource-claim"
 PREDICTED_SHARE = "predicted"
@@ -109,26 +109,25 @@ _index = UseIndex()
 def in_use(view: ClusterView, pod_uid: str) -> Uses:
     """Everything in use for a pod: all allocations in the API and all assumed ones but its own."""
     known = _index.of(view.claims)
-    assumed = [one.allocation for key, one in view.assumed.items() if one.pod_uid != pod_uid and _pending(view, key)]
-    if not assumed:
+    others = [one for one in view.assumed.values() if one.pod_uid != pod_uid]
+    if not others:
         return known
+    owners = _owners_of_extended(view) if any(one.claim not in view.claims for one in others) else set()
+    assumed = [one.allocation for one in others if _pending(view, one, owners)]
     return {**known, **{pool: _add(known.get(pool, NOTHING), found) for pool, found in _by_pool(assumed).items()}}
 
 
-def _pending(view: ClusterView, key: str) -> bool:
+def _pending(view: ClusterView, assumed: AssumedAllocation, owners: set[str]) -> bool:
     """Whether the API does not yet have the allocation that was assumed."""
-    assumed = view.assumed[key]
     claim = view.claims.get(assumed.claim)
-    if claim is not None:
-        return claim.status.allocation is None
-    return assumed.pod_uid not in _owners_of_extended(view)
+    return claim.status.allocation is None if claim is not None else assumed.pod_uid not in owners
 
 
 def _owners_of_extended(view: ClusterView) -> set[str]:
     return {
         owner.uid
         for claim in view.claims.values()
-        if claim.status.allocation and claim.metadata.annotations.get(EXTENDED_CLAIM_ANNOTATION) == "true"
+        if claim.metadata.annotations.get(EXTENDED_CLAIM_ANNOTATION) == "true" and claim.status.allocation
         for owner in claim.metadata.owner_references
     }
 

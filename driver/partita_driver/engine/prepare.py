@@ -11,7 +11,13 @@ from partita_driver.cdi import cdi_device_name, cdi_id, environment
 from partita_driver.cdi_lint import CdiDevice, CdiNode, ContainerEdits
 from partita_driver.engine.grants import granted_devices, offered_device, share_of
 from partita_driver.engine.make import find_instance, make_and_check
-from partita_driver.engine.rules import refuse_faulty, refuse_other_time_slice, refuse_overlap, with_clean
+from partita_driver.engine.rules import (
+    owned_placements,
+    refuse_faulty,
+    refuse_other_time_slice,
+    refuse_overlap,
+    with_clean,
+)
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
 from partita_driver.fault_points import reached
@@ -103,7 +109,31 @@ def _replay(tools: Tools, known: ClaimRecord, wanted: ClaimRecord) -> ClaimRecor
     return current
 
 
+def _refuse_foreign(tools: Tools, wanted: ClaimRecord) -> None:
+    """Raise Retryable for a partition that is there before anybody of us made it: undoing would destroy it."""
+    # Faulty hardware may hang: it is not even asked.
+    refuse_faulty(tools.journal.state.faults, wanted.devices)
+    for device in wanted.devices:
+        if device.placement is None or device.profile_id is None or device.admin:
+            continue
+        (gpu_uuid,) = device.gpu_uuids
+        # Read before the hardware: what is ours and goes meanwhile is not taken for somebody else's.
+        owned = owned_placements(tools.journal.state, gpu_uuid)
+        try:
+            there = tools.hardware.find(gpu_uuid, device.profile_id, device.placement)
+        except (HardwareError, Retryable) as error:
+            raise tools.blamed(error) from error
+        if there and (device.profile_id, device.placement) not in owned:
+            raise Retryable(
+                f"{device.device} is there already and belongs to no claim",
+                delay_seconds=5.0,
+                advice="who made it by hand destroys it: `nvidia-smi mig -dci`, then `nvidia-smi mig -dgi`",
+            )
+
+
 def _anew(tools: Tools, wanted: ClaimRecord) -> ClaimRecord:
+    if wanted.state is ClaimState.ABSENT:
+        _refuse_foreign(tools, wanted)
     gpu_uuids = [uuid for device in wanted.devices if not device.admin for uuid in device.gpu_uuids]
 
     def admit(state: JournalState) -> JournalState:

@@ -212,6 +212,18 @@ def test_instances_of_others_are_reported_and_left_alone(node: Node) -> None:
         node.engine.prepare(claim(node.whole(0)))
 
 
+def test_a_partition_of_somebody_else_is_neither_handed_out_nor_destroyed(node: Node) -> None:
+    name, placements = node.mig(0, "3g", 4), [(0, Placement(4, 4))]
+    uuid, profile_id = node.gpu_uuid(0), int(name.split("-")[-2])
+    node.backend.set_mig_mode(uuid, enabled=True)
+    made = node.backend.create_gpu_instance(uuid, profile_id, Placement(4, 4))
+    node.backend.create_compute_instance(uuid, made.gpu_instance_id)
+    with pytest.raises(Retryable, match="belongs to no claim"):
+        node.engine.prepare(claim(name))
+    assert node.placements() == placements
+    assert node.journal.state.claims == {}
+
+
 def test_unknown_instances_are_destroyed_where_the_settings_say_so(tmp_path: Path) -> None:
     node = Node(tmp_path, destroy_unknown=True)
     make_foreign(node)

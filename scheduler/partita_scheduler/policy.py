@@ -22,8 +22,10 @@ from partita_scheduler.policy_wishes import Wishes, wishes
 from partita_scheduler.reasons import Reason
 from partita_scheduler.view import ClusterView, Node, Pod
 
-STEPS_PER_POD = 400_000
-"""Devices looked at for all nodes of one pod, about a second; beyond that there is no opinion."""
+STEPS_PER_POD = 150_000
+"""Devices looked at for all nodes of one pod, about 0.4 s: an answer after kube-scheduler's httpTimeout is none.
+
+Nodes beyond that are undecided; the next question begins with those that are remembered."""
 
 BEST_SCORE = 10
 REST_SCORE = 5

@@ -86,5 +86,6 @@ def _instances(installation: Installation) -> list[object]:
 
 def _allocate_elsewhere(lab: Lab, name: str) -> None:
     result = {"request": "gpu", "driver": OTHER, "pool": "p", "device": "d"}
-    status = {"status": {"allocation": {"devices": {"results": [result]}}}}
+    holder = {"resource": "pods", "name": "p", "uid": "u"}
+    status = {"status": {"allocation": {"devices": {"results": [result]}}, "reservedFor": [holder]}}
     lab.api.patch(RESOURCE_CLAIMS, name, status, lab.namespace, "status")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import signal
 import sys
@@ -18,6 +19,7 @@ from partita_driver.settings import SHAPES
 from partita_driver.show import as_json, as_table, contents_of
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.offer import Offer, SlottedHardware
+from partita_plugins.wire.learn import learn_types
 
 DEFAULTS = Options(node_name="")
 Command = Callable[..., Any]
@@ -102,6 +104,8 @@ def run(*, log_level: str, log_json: bool, **options: Any) -> None:
     # `devices` needs neither gRPC nor the API client, whose import takes longer than its work.
     from partita_driver.app import Driver  # noqa: PLC0415
 
+    faulthandler.enable()
+    learn_types()
     _configure_logs(log_level, as_json=log_json)
     driver = Driver(Options(**options))
     for wanted in (signal.SIGTERM, signal.SIGINT):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import os
 import signal
 import sys
@@ -14,6 +15,8 @@ from hack.demo.report import show_failure
 from hack.demo.show import Screen
 from hack.demo.summary import Summary
 from hack.demo.trouble import Trouble
+
+from partita_plugins.wire.learn import learn_types
 
 INTERRUPTED = 130
 ENDING = (signal.SIGTERM, signal.SIGHUP)
@@ -32,6 +35,8 @@ environment:
 
 def main() -> int:
     options = _options()
+    faulthandler.enable()
+    learn_types()
     for number in ENDING:
         signal.signal(number, _end)
     screen, summary = Screen(), Summary()

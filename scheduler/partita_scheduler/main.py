@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ import structlog
 
 from partita_plugins.errors import InvalidInput
 from partita_plugins.kube.api import KubeApi
+from partita_plugins.wire.learn import learn_types
 from partita_scheduler.app import Application
 from partita_scheduler.certificates import write_certificates
 from partita_scheduler.cli import Plain
@@ -87,6 +89,8 @@ def run(
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
+    faulthandler.enable()
+    learn_types()
     application = Application(api, settings).start()
     click.echo(f"listening on {application.address.host}:{application.address.port}", err=True)
     Collector().run(ending)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -77,6 +78,9 @@ class _Listing(msgspec.Struct, Generic[T]):
     metadata: ListMeta = msgspec.field(default_factory=ListMeta)
 
 
+_LEARNING = threading.Lock()
+
+
 class WatchLine(msgspec.Struct):
     """One line of a watch, its object still undecoded."""
 
@@ -136,9 +140,11 @@ class KubeApi:
         """All objects, page by page, with the resource version to watch from."""
         items: list[T] = []
         page: dict[str, Any] = {**query, "limit": LIST_PAGE}
+        with _LEARNING:  # msgspec's first look at a type is not safe from several threads (wire.learn).
+            decoder = msgspec.json.Decoder(_Listing[as_])  # type: ignore[valid-type]
         while True:
             raw = self.request("GET", resource.path(namespace=namespace), query=page, timeout_seconds=60)
-            listing = msgspec.json.decode(raw, type=_Listing[as_])  # type: ignore[valid-type]
+            listing = decoder.decode(raw)
             items += listing.items or []
             if not listing.metadata.continue_:
                 return items, listing.metadata.resource_version

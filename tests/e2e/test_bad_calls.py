@@ -86,6 +86,10 @@ def _instances(installation: Installation) -> list[object]:
 
 def _allocate_elsewhere(lab: Lab, name: str) -> None:
     result = {"request": "gpu", "driver": OTHER, "pool": "p", "device": "d"}
-    holder = {"resource": "pods", "name": "p", "uid": "u"}
+    # A pod that really is there, or the reservation would be taken back; its gate keeps kube-scheduler away.
+    lab.pod("holder", claim=name, schedulingGates=[{"name": "example.com/held"}])
+    pod = lab.read_pod("holder")
+    assert pod is not None
+    holder = {"resource": "pods", "name": "holder", "uid": pod["metadata"]["uid"]}
     status = {"status": {"allocation": {"devices": {"results": [result]}}, "reservedFor": [holder]}}
     lab.api.patch(RESOURCE_CLAIMS, name, status, lab.namespace, "status")

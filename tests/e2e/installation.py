@@ -29,14 +29,18 @@ class Installation:
         return run(CLUSTER, "kubectl", *arguments, check=check, stdin=stdin)
 
     def driver_pod(self, node: str) -> str:
-        """The ready driver pod of a node, once there is one."""
+        """The driver pod of a node, once it is ready and the kubelet has registered it."""
 
         def find() -> str | None:
             alive = [pod for pod in self._driver_pods(node) if not pod["metadata"].get("deletionTimestamp")]
             ready = [pod for pod in alive if _is_ready(pod)]
-            return str(ready[0]["metadata"]["name"]) if ready else None
+            names = [str(pod["metadata"]["name"]) for pod in ready]
+            return next((name for name in names if self._registered(name)), None)
 
-        return until(f"a ready driver pod on {node}", find, 90)
+        return until(f"a registered driver pod on {node}", find, 90)
+
+    def _registered(self, name: str) -> bool:
+        return "registered with the kubelet" in self.kubectl("logs", "-n", SYSTEM, name, check=False)
 
     def _driver_pods(self, node: str) -> list[dict[str, Any]]:
         selector = ("-l", "app.kubernetes.io/name=partita-driver", "--field-selector", f"spec.nodeName={node}")

@@ -76,7 +76,7 @@ def test_a_full_cdi_folder_is_an_event_and_nothing_is_half_made(lab: Lab, instal
         lab.delete_pod("p")
         installation.restart_driver("node-a")
     lab.pod("q", claim="one", node="node-a")
-    lab.running("q")
+    lab.running("q", seconds=150)  # The kubelet's own pause after a failure is up to 90 s.
 
 
 def _instances(installation: Installation) -> list[object]:

@@ -104,7 +104,7 @@ def run(*, log_level: str, log_json: bool, **options: Any) -> None:
     # `devices` needs neither gRPC nor the API client, whose import takes longer than its work.
     from partita_driver.app import Driver  # noqa: PLC0415
 
-    faulthandler.enable()
+    faulthandler.enable(file=2)  # standard error itself: sys.stderr may be a stand-in without a descriptor
     learn_types()
     _configure_logs(log_level, as_json=log_json)
     driver = Driver(Options(**options))

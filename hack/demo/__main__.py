@@ -35,7 +35,7 @@ environment:
 
 def main() -> int:
     options = _options()
-    faulthandler.enable()
+    faulthandler.enable(file=2)  # standard error itself: sys.stderr may be a stand-in without a descriptor
     learn_types()
     for number in ENDING:
         signal.signal(number, _end)

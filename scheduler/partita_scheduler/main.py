@@ -89,7 +89,7 @@ def run(
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ending.set())
-    faulthandler.enable()
+    faulthandler.enable(file=2)  # standard error itself: sys.stderr may be a stand-in without a descriptor
     learn_types()
     application = Application(api, settings).start()
     click.echo(f"listening on {application.address.host}:{application.address.port}", err=True)

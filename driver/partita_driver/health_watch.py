@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, Protocol
 
@@ -12,6 +11,7 @@ from partita_driver.faults import GPU_LOST, Fault
 from partita_driver.kubelet.health_service import DeviceHealth
 from partita_driver.loop import Loop
 from partita_driver.pool import PoolInputs, broken_devices
+from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.contracts import DeviceBackend
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import HealthEvent
@@ -71,13 +71,15 @@ class HealthWatch:
         wait_seconds: float = WAIT_SECONDS,
         again_seconds: tuple[float, float] = AGAIN_SECONDS,
         look_seconds: float = LOOK_SECONDS,
+        runtime: Runtime = THREADS,
     ) -> None:
         self._backend, self._keeper, self._on_change = backend, keeper, on_change
+        self._runtime = runtime
         self._wait_seconds, self._again_seconds = wait_seconds, again_seconds
         self._look_seconds = min(look_seconds, max(again_seconds[0], LOOK_SECONDS_MIN))
         self._tries: dict[tuple[object, ...], tuple[int, float]] = {}
-        self.events = Loop("gpu-events", self.step_events)
-        self.recovery = Loop("gpu-recovery", self.step_recovery)
+        self.events = Loop("gpu-events", self.step_events, runtime)
+        self.recovery = Loop("gpu-recovery", self.step_recovery, runtime)
 
     def start(self) -> None:
         self.events.start()
@@ -94,7 +96,7 @@ class HealthWatch:
         except PartitaError as error:
             log.warning("the GPUs' events cannot be read", error=str(error))
             return self._wait_seconds
-        now = time.time()
+        now = self._runtime.unix_seconds()
         faults = [fault for event in events for fault in faults_from(event, now)]
         for fault in faults:
             log.error("a GPU reports a fault", gpu=fault.gpu_uuid, reason=fault.reason, message=fault.message)
@@ -109,7 +111,7 @@ class HealthWatch:
         """Validate again what is due, and look whether GPUs came or went. Returns seconds until the next look."""
         changed = self._looks_different()
         faults = self._keeper.faults()
-        now = time.monotonic()
+        now = self._runtime.monotonic()
         first, longest = self._again_seconds
         self._tries = {fault.key: self._tries.get(fault.key, (0, now + first)) for fault in faults}
         for fault in faults:
@@ -120,7 +122,7 @@ class HealthWatch:
                 log.info("passed again", gpu=fault.gpu_uuid, reason=fault.reason)
                 changed = True
             pause = min(first * 2.0 ** min(tries + 1, 16), longest)
-            self._tries[fault.key] = (tries + 1, time.monotonic() + pause)
+            self._tries[fault.key] = (tries + 1, self._runtime.monotonic() + pause)
         if changed:
             self._on_change()
         return self._look_seconds

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import threading
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -18,6 +17,7 @@ import structlog
 
 from partita_driver.fault_points import reached
 from partita_driver.journal_records import JOURNAL_BYTES_MAX, Damaged, JournalState, decode_journal, encode_journal
+from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.errors import Retryable
 
 log = structlog.get_logger(__name__)
@@ -53,14 +53,14 @@ class _Entry:
 class Journal:
     """Durable state of the driver. Thread-safe; one process at a time owns the folder."""
 
-    def __init__(self, folder: Path, *, boot_id: str) -> None:
+    def __init__(self, folder: Path, *, boot_id: str, runtime: Runtime = THREADS) -> None:
         """Open a folder, created if need be. Never raises for damage: see `findings`."""
         folder.mkdir(parents=True, exist_ok=True)
         self.boot_id = boot_id
         self._folder = folder
         self._queue: list[_Entry] = []
-        self._queue_lock = threading.Lock()
-        self._write_lock = threading.Lock()
+        self._queue_lock = runtime.lock()
+        self._write_lock = runtime.lock()
         self._unwritten = False
         self.findings: tuple[str, ...] = ()
         self.rebuilt = False

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-import threading
-import time
 from collections.abc import Callable
 
 import structlog
+
+from partita_driver.runtime import THREADS, Runtime, Task
 
 log = structlog.get_logger(__name__)
 
 ERROR_PAUSE_SECONDS = (0.5, 60.0)
 """First and longest pause after a step that raised; doubled in between."""
+
+WAIT_SECONDS_MAX = 3600.0
+"""Of one wait: a longer one is several."""
 
 
 class Loop:
@@ -21,22 +24,23 @@ class Loop:
     An exception is logged and the step tried again after a growing pause: a loop never ends by itself.
     """
 
-    def __init__(self, name: str, step: Callable[[], float]) -> None:
+    def __init__(self, name: str, step: Callable[[], float], runtime: Runtime = THREADS) -> None:
         self.step = step
         self._name = name
-        self._woken = threading.Condition()
+        self._runtime = runtime
+        self._woken = runtime.condition()
         self._due = -math.inf
         self._stopping = False
         self._failures = 0
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._task: Task | None = None
 
     def start(self) -> None:
-        self._thread.start()
+        self._task = self._runtime.start(self._name, self._run)
 
     def wake(self, delay_seconds: float = 0.0) -> None:
         """Let the next step come no later than after this delay."""
         with self._woken:
-            self._due = min(self._due, time.monotonic() + delay_seconds)
+            self._due = min(self._due, self._runtime.monotonic() + delay_seconds)
             self._woken.notify_all()
 
     def stop(self, timeout_seconds: float = 2.0) -> bool:
@@ -44,9 +48,10 @@ class Loop:
         with self._woken:
             self._stopping = True
             self._woken.notify_all()
-        if self._thread.ident is not None:
-            self._thread.join(timeout_seconds)
-        return not self._thread.is_alive()
+        if self._task is None:
+            return True
+        self._task.join(timeout_seconds)
+        return not self._task.is_alive()
 
     def _run(self) -> None:
         while self._wait():
@@ -54,8 +59,8 @@ class Loop:
 
     def _wait(self) -> bool:
         with self._woken:
-            while not self._stopping and (left := self._due - time.monotonic()) > 0:
-                self._woken.wait(min(left, threading.TIMEOUT_MAX))
+            while not self._stopping and (left := self._due - self._runtime.monotonic()) > 0:
+                self._woken.wait(min(left, WAIT_SECONDS_MAX))
             # A wake during the coming step is for the step after it.
             self._due = math.inf
             return not self._stopping

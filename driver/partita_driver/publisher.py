@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -15,6 +13,7 @@ from partita_driver.loop import Loop
 from partita_driver.pool import PoolInputs, Published, desired_pool, devices_to_offer, removable
 from partita_driver.pool_plan import Accepted, Owner, Verb, Write, plan_writes
 from partita_driver.pool_slices import ALL_FEATURES, Features, content_of, dropped
+from partita_driver.runtime import THREADS, Runtime
 from partita_driver.slice_mirror import SliceMirror, published
 from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import ApiError, Conflict, KubeApi, NotFound
@@ -71,6 +70,7 @@ class Publisher:
         counter: PublishCounter,
         on_pool: Callable[[PoolInputs, Published], None],
         withdraw_seconds: float = WITHDRAW_SECONDS,
+        runtime: Runtime = THREADS,
     ) -> None:
         """`inputs` and `owner` give None until they are known; `allocated` lists claims, and is asked only to remove.
 
@@ -78,11 +78,12 @@ class Publisher:
         """
         self._api, self._inputs, self._owner, self._allocated = api, inputs, owner, allocated
         self._counter, self._on_pool, self._withdraw_seconds = counter, on_pool, withdraw_seconds
-        self.loop = Loop("publisher", self.step)
+        self.loop = Loop("publisher", self.step, runtime)
         self._mirror = SliceMirror(lambda: self.loop.wake(GATHER_SECONDS))
         selector = f"spec.driver={DRIVER_NAME},spec.nodeName={node_name}"
         self._watch = Reflector(api, RESOURCE_SLICES, ResourceSlice, self._mirror.seen, fieldSelector=selector)
-        self._done = threading.Condition()
+        self._runtime = runtime
+        self._done = runtime.condition()
         self._asked = self._answered = 0
         self._ready = False
         self._features = ALL_FEATURES
@@ -92,7 +93,7 @@ class Publisher:
         self._leaving = False
         self._closed_since: dict[str, float] = {}
         self._failures = 0
-        self._in_step = threading.Lock()
+        self._in_step = runtime.lock()
 
     def start(self) -> None:
         self._watch.start()
@@ -165,7 +166,7 @@ class Publisher:
         """Published or allocated devices that stay though the node may no longer offer them."""
         offered = {format_name(device, inputs.node.gpus) for device in devices_to_offer(inputs)}
         leaving = before.devices.keys() - offered
-        now = time.monotonic()
+        now = self._runtime.monotonic()
         closed = removable(offered, before.devices, inputs.features)
         self._closed_since = {name: self._closed_since.get(name, now) for name in closed}
         self._leaving = bool(leaving)

@@ -6,12 +6,12 @@ tried on the same GPU. So a GPU costs at most one lost thread, and never another
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.errors import Retryable
 
 T = TypeVar("T")
@@ -39,10 +39,10 @@ class Deadlines:
 class _Job(Generic[T]):
     """One call: what it is, and how it ended."""
 
-    def __init__(self, act: Callable[[], T]) -> None:
+    def __init__(self, act: Callable[[], T], runtime: Runtime) -> None:
         self.act = act
         self.future: Future[T] = Future()
-        self.done = threading.Event()
+        self.done = runtime.event()
         self.given_up = False
 
 
@@ -59,9 +59,10 @@ class Hung(Retryable):
 class Workers:
     """Runs calls on GPUs with deadlines. Thread-safe."""
 
-    def __init__(self, threads_max: int = THREADS_MAX) -> None:
-        self._slots = threading.BoundedSemaphore(threads_max)
-        self._lock = threading.Lock()
+    def __init__(self, threads_max: int = THREADS_MAX, *, runtime: Runtime = THREADS) -> None:
+        self._runtime = runtime
+        self._slots = runtime.semaphore(threads_max)
+        self._lock = runtime.lock()
         self._out: dict[str, str] = {}
 
     def hung(self) -> dict[str, str]:
@@ -78,10 +79,9 @@ class Workers:
                 )
         if not self._slots.acquire(timeout=deadline_seconds):
             raise Retryable(f"{name}: too many calls in progress", delay_seconds=2.0)
-        job = _Job(act)
-        thread = threading.Thread(target=self._run, args=(job, gpu_uuid), name=f"partita-{name}", daemon=True)
+        job = _Job(act, self._runtime)
         try:
-            thread.start()
+            self._runtime.start(f"partita-{name}", lambda: self._run(job, gpu_uuid))
             if not job.done.wait(deadline_seconds) and self._give_up(job, gpu_uuid, name):
                 raise Hung(
                     f"{name} on {gpu_uuid or 'the node'} did not come back within {deadline_seconds:g} s",

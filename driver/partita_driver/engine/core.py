@@ -19,6 +19,7 @@ from partita_driver.faults import Fault
 from partita_driver.hardware import Hardware, HardwareError
 from partita_driver.journal import Durability, Journal
 from partita_driver.lifecycle import ClaimState
+from partita_driver.runtime import THREADS, Runtime
 from partita_driver.workers import Deadlines, Workers
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.errors import PartitaError
@@ -45,12 +46,13 @@ class ClaimEngine:
         on_fault: Callable[[Fault], None],
         observe: Callable[[str, float], None] = lambda _phase, _seconds: None,
         destroy_unknown_instances: bool = False,
+        runtime: Runtime = THREADS,
     ) -> None:
         """`on_fault` is called when a fault is added or lifted: `faults()` already says so.
 
         `observe` is told the seconds of each phase: lock, steps, validate, cdi, journal, undo.
         """
-        self._workers = Workers()
+        self._workers = Workers(runtime=runtime)
         self._tools = Tools(
             hardware=Hardware(backend, self._workers, deadlines),
             validator=validator,
@@ -61,8 +63,9 @@ class ClaimEngine:
             deadlines=deadlines,
             on_fault=on_fault,
             observe=observe,
+            runtime=runtime,
         )
-        self._flights = Flights()
+        self._flights = Flights(runtime)
         self._destroy_unknown = destroy_unknown_instances
         self._foreign: frozenset[tuple[int, Placement]] = frozenset()
         self._findings: tuple[str, ...] = journal.findings

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import msgspec
 
@@ -18,9 +18,6 @@ from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget,
 from partita_plugins.errors import Permanent, Retryable, ValidationFailed
 from partita_plugins.model.gpu import Gpu, GpuInstance
 from partita_plugins.model.steps import EnableMig, SetTimeSlice, Step
-
-GPUS_AT_ONCE = 16
-"""Validated side by side for one claim: no node has more."""
 
 
 def make_and_check(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
@@ -105,24 +102,30 @@ def _is_proof(device: DeviceRecord) -> bool:
 
 def _validated(tools: Tools, validator: Validator, claim: ClaimRecord) -> ClaimRecord:
     """The claim with its devices' validations, all GPUs side by side: the kubelet's patience is for all of them."""
-    state, begun = tools.journal.state, dict[int, list[Future[ValidationResult]]]()
-    with ThreadPoolExecutor(GPUS_AT_ONCE, thread_name_prefix="validate") as pool:
-        for index, device in enumerate(claim.devices):
-            if not device.admin and not shared_with_others(state, claim.uid, device):
-                depth = _depth(state, device)
-                begun[index] = [pool.submit(_look, tools, validator, device, uuid, depth) for uuid in device.gpu_uuids]
+    state = tools.journal.state
+    looked = [
+        (index, gpu_uuid)
+        for index, device in enumerate(claim.devices)
+        if not device.admin and not shared_with_others(state, claim.uid, device)
+        for gpu_uuid in device.gpu_uuids
+    ]
+    looks = [
+        partial(_look, tools, validator, claim.devices[index], gpu_uuid, _depth(state, claim.devices[index]))
+        for index, gpu_uuid in looked
+    ]
+    ended = list(zip(looked, tools.runtime.side_by_side(looks), strict=True))
     failed = [
         (claim.devices[index], gpu_uuid, future.result())
-        for index, futures in begun.items()
-        for gpu_uuid, future in zip(claim.devices[index].gpu_uuids, futures, strict=True)
+        for (index, gpu_uuid), future in ended
         if future.exception() is None and not future.result().passed
     ]
     if failed:
         _reject(tools, claim, failed)
+    results: dict[int, list[ValidationResult]] = {}
+    for (index, _), future in ended:
+        results.setdefault(index, []).append(future.result())
     devices = tuple(
-        msgspec.structs.replace(
-            device, validation=_summary(validator, device, [future.result() for future in begun.get(index, ())])
-        )
+        msgspec.structs.replace(device, validation=_summary(validator, device, results.get(index, [])))
         for index, device in enumerate(claim.devices)
     )
     return msgspec.structs.replace(claim, devices=devices)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from partita_driver.hardware import Hardware, HardwareError
 from partita_driver.journal import Durability, Journal
 from partita_driver.journal_records import ClaimRecord, JournalState
 from partita_driver.lifecycle import ClaimEvent
+from partita_driver.runtime import Runtime
 from partita_driver.slots import give_slots, slotted
 from partita_driver.workers import Deadlines, Hung
 from partita_plugins.contracts import SharingStrategy, Validator
@@ -45,16 +44,18 @@ class Tools:
         deadlines: Deadlines,
         on_fault: Callable[[Fault], None],
         observe: Callable[[str, float], None],
+        runtime: Runtime,
     ) -> None:
         self.hardware, self.validator, self.strategies = hardware, validator, strategies
         self.journal, self.cdi, self.node_name, self.deadlines = journal, cdi, node_name, deadlines
-        self.locks = GpuLocks()
+        self.runtime = runtime
+        self.locks = GpuLocks(runtime)
         self.reports: Counter[tuple[str, str, int | None, int | None]] = Counter()
         """How often each fault was reported, by its key; a known one too."""
 
         self.node = NO_HARDWARE
         self._on_fault, self._observe = on_fault, observe
-        self._refreshing = threading.Lock()
+        self._refreshing = runtime.lock()
 
     def refresh(self) -> bool:
         """Discover again; True if it changed. Raises Retryable where the node does not answer."""
@@ -76,19 +77,19 @@ class Tools:
     @contextmanager
     def lock(self, gpu_uuids: tuple[str, ...]) -> Iterator[None]:
         """Hold GPUs, in the order of their UUIDs: unlike slots, they are known for a lost GPU too."""
-        began = time.monotonic()
+        began = self.runtime.monotonic()
         with self.locks.hold(sorted(set(gpu_uuids)), self.deadlines.lock_seconds):
-            self._observe("lock", time.monotonic() - began)
+            self._observe("lock", self.runtime.monotonic() - began)
             yield
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
         """Tell how long a phase took, also when it failed."""
-        began = time.monotonic()
+        began = self.runtime.monotonic()
         try:
             yield
         finally:
-            self._observe(phase, time.monotonic() - began)
+            self._observe(phase, self.runtime.monotonic() - began)
 
     def put(
         self,
@@ -106,7 +107,7 @@ class Tools:
     def quarantine(self, fault: Fault, also: Callable[[JournalState], JournalState] = lambda state: state) -> None:
         """Journal a fault, in one transaction with `also`, and tell who publishes taints. A known fault is no news."""
         self.reports[fault.key] += 1
-        stamped = msgspec.structs.replace(fault, since=fault.since or time.time())
+        stamped = msgspec.structs.replace(fault, since=fault.since or self.runtime.unix_seconds())
         known = {one.key for one in self.journal.state.faults}
 
         def add(state: JournalState) -> JournalState:

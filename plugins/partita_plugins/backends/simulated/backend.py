@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -30,19 +31,28 @@ _HANG_POLL_SECONDS = 0.02
 class SimulatedBackend:
     """DeviceBackend and MemoryBackend over one machine. Thread-safe; any number of processes may open one machine."""
 
-    def __init__(self, machine: SimulatedMachine, *, delays: Delays, words: int) -> None:
+    def __init__(
+        self,
+        machine: SimulatedMachine,
+        *,
+        delays: Delays,
+        words: int,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.machine = machine
         self.faults = machine.faults
         self._delays = delays
         self._words = words
+        self._sleep, self._clock = sleep, clock
         self._memory: dict[str, NDArray[np.uint32]] = {}
         self._memory_lock = threading.Lock()
-        self._events = EventFeed(machine.faults)
+        self._events = EventFeed(machine.faults, sleep=sleep, clock=clock)
 
     def discover(self) -> NodeHardware:
         for gpu in self.machine.hardware.gpus:
             self._hang("discover", gpu.uuid)
-        time.sleep(self._delays.query_seconds)
+        self._sleep(self._delays.query_seconds)
         return self.machine.discover()
 
     def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
@@ -148,16 +158,16 @@ class SimulatedBackend:
         """What every call on a GPU meets first: an unknown UUID, a hang, a lost GPU, the delay."""
         gpu = self.machine.known(gpu_uuid)
         self._hang(call, gpu_uuid)
-        time.sleep(seconds)
+        self._sleep(seconds)
         self._faults_of_living(gpu_uuid)
         return gpu
 
     def _hang(self, call: str, gpu_uuid: str) -> None:
-        deadline = time.monotonic() + HANG_SECONDS_MAX
+        deadline = self._clock() + HANG_SECONDS_MAX
         while any(isinstance(fault, HungCall) and fault.call in (call, "*") for fault in self.faults.on(gpu_uuid)):
-            if time.monotonic() > deadline:
+            if self._clock() > deadline:
                 refuse(NvmlCode.TIMEOUT, f"{call} hangs")
-            time.sleep(_HANG_POLL_SECONDS)
+            self._sleep(_HANG_POLL_SECONDS)
 
     def _faults_of_living(self, gpu_uuid: str) -> tuple[Fault, ...]:
         faults = self.faults.on(gpu_uuid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from partita_plugins.backends.simulated.faults import FaultFolder, event_of
 from partita_plugins.model.gpu import HealthEvent
@@ -14,8 +15,15 @@ EVENT_POLL_SECONDS = 0.05
 class EventFeed:
     """Events since the feed was opened. A fault planted before is no news, as with NVML: ask `health` for it."""
 
-    def __init__(self, faults: FaultFolder) -> None:
+    def __init__(
+        self,
+        faults: FaultFolder,
+        *,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._faults = faults
+        self._sleep, self._clock = sleep, clock
         self._told = set(faults.all())
         self._lock = threading.Lock()
 
@@ -29,10 +37,10 @@ class EventFeed:
 
     def wait(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
         """What is new, waiting at most that long for the first."""
-        deadline = time.monotonic() + timeout_seconds
+        deadline = self._clock() + timeout_seconds
         while not (events := self.step()):
-            left = deadline - time.monotonic()
+            left = deadline - self._clock()
             if left <= 0:
                 return ()
-            time.sleep(min(left, EVENT_POLL_SECONDS))
+            self._sleep(min(left, EVENT_POLL_SECONDS))
         return events

@@ -141,13 +141,16 @@ class Driver:
             backend=self._backend,
             validator=self._validator,
             strategies=open_strategies(),
-            journal=Journal(self._options.journal_dir, boot_id=read_boot_id()),
+            journal=self._open_journal(),
             cdi=CdiFolder(self._options.cdi_dir),
             node_name=self._options.node_name,
             deadlines=Deadlines(),
             on_fault=self._fault_changed,
             observe=self.metrics.phase,
         )
+
+    def _open_journal(self) -> Journal:
+        return Journal(self._options.journal_dir, boot_id=read_boot_id(self._options.boot_id_file))
 
     def _make_kubelet(self) -> KubeletServer:
         options = self._options

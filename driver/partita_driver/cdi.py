@@ -80,6 +80,7 @@ class CdiFolder:
         """Take a claim's file away; none there is a success. Raises Retryable if it stays."""
         try:
             self._path(claim_uid).unlink(missing_ok=True)
+            reached("cdi-removed")
         except OSError as error:
             raise _unwritable(self._folder, error) from error
 
@@ -102,6 +103,7 @@ class CdiFolder:
             self.remove(uid)
         for path in self._folder.glob(f"{_TEMPORARY}*"):
             path.unlink(missing_ok=True)
+        reached("cdi-swept")
         return orphans
 
     def _spec(self, devices: list[CdiDevice]) -> CdiSpec:
@@ -125,6 +127,7 @@ class CdiFolder:
                 os.fsync(file.fileno())
             reached("cdi-written")
             temporary.replace(path)
+            reached("cdi-renamed")
         except OSError:
             temporary.unlink(missing_ok=True)
             raise

@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
+from partita_driver.fault_points import reached
 from partita_driver.kubelet.dra_service import ClaimRef, GrantedDevice
 from partita_plugins.errors import InvalidInput, PartitaError, Permanent, Retryable, ValidationFailed
 from partita_plugins.kube.api import KubeApi, NotFound
@@ -88,12 +89,14 @@ class Claims:
     def unprepare(self, claim: ClaimRef) -> None:
         """Undo whatever was done for the claim; nothing done is a success."""
         self._counted("unprepare", lambda: self._engine.unprepare(claim.uid))
+        reached("unprepared")
 
     def _prepare(self, ref: ClaimRef) -> Sequence[Prepared]:
         begun = time.monotonic()
         claim = self._read(ref)
         self._counter.phase("read-claim", time.monotonic() - begun)
         check_claim(claim, ref, self._pool)
+        reached("claim-read")
         try:
             devices = self._engine.prepare(claim)
         except ValidationFailed as error:

@@ -61,7 +61,7 @@ def _claims(options: Options, *, force: bool) -> Iterator[Removal]:
         backend=open_backend(options),
         validator=None,
         strategies=open_strategies(),
-        journal=Journal(options.journal_dir, boot_id=read_boot_id()),
+        journal=Journal(options.journal_dir, boot_id=read_boot_id(options.boot_id_file)),
         cdi=CdiFolder(options.cdi_dir),
         node_name=options.node_name,
         deadlines=Deadlines(),

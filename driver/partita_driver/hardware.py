@@ -73,12 +73,10 @@ class Hardware:
     def do(self, step: Step, gpu: Gpu) -> None:
         """Carry out a step; found done, it is done."""
         STEPS[type(step)].do(self, step, gpu)
-        reached(f"done-{step.__struct_config__.tag}")
 
     def undo(self, step: Step, gpu: Gpu) -> None:
         """Take a step back; found gone, it is undone."""
         STEPS[type(step)].undo(self, step, gpu)
-        reached(f"undone-{step.__struct_config__.tag}")
 
     def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
         """Switch MIG mode."""
@@ -109,6 +107,7 @@ class Hardware:
                 "create_gpu_instance",
                 lambda: self._backend.create_gpu_instance(step.gpu_uuid, step.profile_id, step.placement),
             )
+        reached("done-create-gpu-instance")
 
     def make_compute_instance(self, step: CreateComputeInstance) -> None:
         """The compute instance of a step."""
@@ -121,6 +120,7 @@ class Hardware:
                 "create_compute_instance",
                 lambda: self._backend.create_compute_instance(step.gpu_uuid, instance.gpu_instance_id),
             )
+        reached("done-create-compute-instance")
 
     def drop_compute_instances(self, step: CreateComputeInstance) -> None:
         """No compute instance at a step's place."""
@@ -132,12 +132,14 @@ class Hardware:
                 "destroy_compute_instance",
                 lambda gi=gi, ci=ci: self._backend.destroy_compute_instance(step.gpu_uuid, gi, ci),  # type: ignore[misc]
             )
+        reached("undone-create-compute-instance")
 
     def drop_gpu_instance(self, step: CreateGpuInstance) -> None:
         """No GPU instance at a step's place."""
         instance = self.find(step.gpu_uuid, step.profile_id, step.placement)
         if instance is not None:
             self.destroy_instance(instance)
+        reached("undone-create-gpu-instance")
 
     def set_time_slice(self, gpu_uuid: str, interval: str) -> None:
         """Set the quantum of a shared GPU."""
@@ -150,6 +152,7 @@ class Hardware:
         except HardwareError as error:
             if error.code is not NvmlCode.NOT_SUPPORTED:
                 raise
+        reached("undone-set-time-slice")
 
     def _gone(self, gpu_uuid: str, name: str, act: Callable[[], None]) -> None:
         try:
@@ -182,6 +185,7 @@ def _enable_mig(hardware: Hardware, step: EnableMig, gpu: Gpu) -> None:
             advice="drain the node, then `nvidia-smi -mig 1` and `nvidia-smi --gpu-reset`; or stop offering MIG here",
         )
     hardware.set_mig_mode(step.gpu_uuid, enabled=True)
+    reached("done-enable-mig")
 
 
 def _disable_mig(hardware: Hardware, step: EnableMig, gpu: Gpu) -> None:
@@ -189,6 +193,12 @@ def _disable_mig(hardware: Hardware, step: EnableMig, gpu: Gpu) -> None:
     # The caller's snapshot may be older than the switch, so this asks for "off" whatever it says.
     if not mig.mode_needs_reset and not hardware.instances(step.gpu_uuid):
         hardware.set_mig_mode(step.gpu_uuid, enabled=False)
+        reached("undone-enable-mig")
+
+
+def _set_time_slice(hardware: Hardware, step: SetTimeSlice, _gpu: Gpu) -> None:
+    hardware.set_time_slice(step.gpu_uuid, step.interval)
+    reached("done-set-time-slice")
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +220,7 @@ STEPS: Mapping[type[Step], Hands] = {
         lambda hardware, step, _gpu: hardware.drop_compute_instances(step),
     ),
     SetTimeSlice: Hands(
-        lambda hardware, step, _gpu: hardware.set_time_slice(step.gpu_uuid, step.interval),
+        _set_time_slice,
         lambda hardware, step, _gpu: hardware.reset_time_slice(step.gpu_uuid),
     ),
 }

@@ -23,6 +23,7 @@ from partita_plugins.errors import Retryable
 log = structlog.get_logger(__name__)
 
 COPIES = ("journal.a", "journal.b")
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 DAMAGED_MAX = 8
 """Files set aside; older ones make room."""
 
@@ -122,13 +123,17 @@ class Journal:
         data = encode_journal(self._sequence + 1, state)
         temporaries = [self._folder / f".{name}.new" for name in COPIES]
         try:
-            for path in temporaries:
-                _write_durably(path, data)
+            first, second = temporaries
+            _write_durably(first, data)
+            reached("journal-half-written")
+            _write_durably(second, data)
             reached("journal-written")
-            for path, name in zip(temporaries, COPIES, strict=True):
-                path.replace(self._folder / name)
-                reached("journal-renamed")
+            first.replace(self._folder / COPIES[0])
+            reached("journal-half-renamed")
+            second.replace(self._folder / COPIES[1])
+            reached("journal-renamed")
             _sync_folder(self._folder)
+            reached("journal-synced")
         except OSError:
             for path in temporaries:
                 path.unlink(missing_ok=True)
@@ -159,6 +164,7 @@ class Journal:
         )
         try:
             path.replace(self._folder / free)
+            reached("journal-set-aside")
             done = f"was set aside as {free}"
         except OSError as refused:
             done = f"could not be set aside: {refused}"
@@ -207,6 +213,6 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def read_boot_id(path: Path = Path("/proc/sys/kernel/random/boot_id")) -> str:
+def read_boot_id(path: Path = BOOT_ID_FILE) -> str:
     """What tells one boot of this machine from the next."""
     return path.read_text(encoding="ascii").strip()

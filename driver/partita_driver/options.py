@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from partita_driver.journal import BOOT_ID_FILE
 from partita_plugins import registry
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.errors import Permanent, Retryable
@@ -40,6 +41,9 @@ class Options:
     pod_uid: str = ""
     revalidate_seconds: float = 30.0
     """Before quarantined hardware is validated again for the first time."""
+
+    boot_id_file: Path = BOOT_ID_FILE
+    """Differs after a reboot."""
 
     http_address: str = ""
     health_address: str = ""

@@ -9,6 +9,7 @@ from typing import Protocol
 import msgspec
 import structlog
 
+from partita_driver.fault_points import reached
 from partita_driver.loop import Loop
 from partita_driver.pool import PoolInputs, Published, desired_pool, devices_to_offer, removable
 from partita_driver.pool_plan import Accepted, Owner, Verb, Write, plan_writes
@@ -153,12 +154,14 @@ class Publisher:
             writes = plan_writes(current, contents, owner, accepted=self._accepted, generation=self._generation)
             for write in writes:
                 self._write(write)
+                reached("slice-written")
         except (ApiError, Retryable) as error:
             return self._failed(error)
         if writes:
             self._counter.published("ok")
             log.info("slices published", generation=self._generation, writes=len(writes))
         self._last = published(self._mirror.snapshot())
+        reached("slices-published")
         self._on_pool(inputs, self._last)
         return None
 

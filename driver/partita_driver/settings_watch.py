@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from partita_driver.fault_points import reached
 from partita_driver.loop import Loop
 from partita_driver.pool_plan import Owner
 from partita_driver.settings import CONFIG_MAP, KEY, NodeSettings, Settings, parse_settings
@@ -117,6 +118,7 @@ def _remember(path: Path | None, text: str) -> None:
     try:
         fresh = path.with_suffix(".new")
         fresh.write_text(text, encoding="utf-8")
+        reached("settings-written")
         fresh.replace(path)
     except OSError as error:
         log.warning("settings not remembered", error=str(error))

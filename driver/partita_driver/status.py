@@ -16,6 +16,7 @@ import msgspec
 import structlog
 
 from partita_driver.claims import Prepared
+from partita_driver.fault_points import reached
 from partita_driver.journal_records import SWITCHED_OFF
 from partita_driver.loop import Loop
 from partita_driver.pool_plan import Owner
@@ -125,6 +126,7 @@ class StatusWriter:
                 patch = status_patch(found, claim.metadata.uid, entries)
                 if patch:
                     self._api.patch(RESOURCE_CLAIMS, name, patch, namespace, "status")
+                    reached("status-written")
             except NotFound:
                 return
             except Conflict:

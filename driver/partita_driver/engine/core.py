@@ -15,6 +15,7 @@ from partita_driver.engine.revalidate import OWN_CLAIM, own_claim_uid, revalidat
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
 from partita_driver.engine.values import PreparedClaim, PreparedDevice, prepared_claim
+from partita_driver.fault_points import reached
 from partita_driver.faults import Fault
 from partita_driver.hardware import Hardware, HardwareError
 from partita_driver.journal import Durability, Journal
@@ -80,6 +81,7 @@ class ClaimEngine:
         lost = journal.rebuilt or (journal.sequence == 0 and bool(tools.cdi.claims()))
         tools.refresh()
         journal.change(lambda state: reconcile.after_boot(state, journal.boot_id), Durability.BEST_EFFORT)
+        reached("boot-noted")
         if lost:
             adopted = reconcile.rebuild(tools)
             self._findings += (f"the journal was lost; {len(adopted)} claims were found again by their CDI files",)
@@ -133,6 +135,8 @@ class ClaimEngine:
             for uid, claim in self._tools.journal.state.claims.items()
             if claim.name and not uid.startswith(OWN_CLAIM) and not exists(claim.namespace, claim.name, uid)
         )
+        if gone:
+            reached("claims-gone")
         reconcile.undo_each(gone, self._undo)
         return tuple(uid for uid in gone if uid not in self._tools.journal.state.claims)
 

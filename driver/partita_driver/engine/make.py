@@ -80,6 +80,7 @@ def _leave_mig(tools: Tools, gpu_uuid: str) -> None:
     if tools.hardware.instances(gpu_uuid):
         raise Retryable(f"{gpu.pci_bus_id} has partitions that do not belong to a claim", advice="destroy them")
     tools.hardware.set_mig_mode(gpu_uuid, enabled=False)
+    reached("mig-left")
     tools.refresh()
 
 

@@ -104,6 +104,7 @@ def _replay(tools: Tools, known: ClaimRecord, wanted: ClaimRecord) -> ClaimRecor
         current = write_cdi(tools, msgspec.structs.replace(known, namespace=wanted.namespace, name=wanted.name))
     except HardwareError as error:
         raise tools.blamed(error) from error
+    reached("replay-written")
     if current != known:
         tools.journal.change(lambda state: state.with_claim(current), Durability.BEST_EFFORT)
     return current

@@ -17,6 +17,7 @@ from partita_driver.engine.grants import offered_by_name, record_of
 from partita_driver.engine.prepare import write_cdi
 from partita_driver.engine.rules import owned_placements
 from partita_driver.engine.tools import Tools
+from partita_driver.fault_points import reached
 from partita_driver.hardware import HardwareError
 from partita_driver.journal import Durability
 from partita_driver.journal_records import ClaimRecord, DeviceRecord, JournalState
@@ -84,6 +85,7 @@ def mend_cdi(tools: Tools, claim_uid: str) -> None:
             tools.cdi.remove(claim_uid)
         elif claim.state is ClaimState.PREPARED:
             write_cdi(tools, claim)
+        reached("mended")
         log.info("CDI file mended", claim=claim_uid, written=claim is not None)
     except (PartitaError, HardwareError) as error:
         log.warning("CDI file not mended", claim=claim_uid, error=str(tools.blamed(error)))
@@ -137,6 +139,7 @@ def rebuild(tools: Tools) -> tuple[str, ...]:
         return msgspec.structs.replace(state, claims={**adopted, **state.claims})
 
     tools.journal.change(add, Durability.BEST_EFFORT)
+    reached("rebuilt")
     return tuple(adopted)
 
 

@@ -9,6 +9,7 @@ from partita_driver.engine.make import make_and_check
 from partita_driver.engine.rules import refuse_overlap, touches
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
+from partita_driver.fault_points import reached
 from partita_driver.faults import Fault
 from partita_driver.hardware import HardwareError
 from partita_driver.journal import Durability
@@ -46,6 +47,7 @@ def revalidate(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
         if wanted.uid in tools.journal.state.claims:
             undo(tools, wanted.uid)
         make_and_check(tools, tools.put(wanted, ClaimEvent.INTEND, Durability.REQUIRED, admit))
+        reached("revalidated")
     except (PartitaError, HardwareError) as error:
         log.info("still quarantined", gpu=gpu.uuid, reason=fault.reason, error=str(tools.blamed(error)))
         _give_back(tools, wanted.uid)

@@ -11,6 +11,7 @@ import structlog
 
 from partita_driver.cdi import CdiFolder
 from partita_driver.engine.locks import GpuLocks
+from partita_driver.fault_points import reached
 from partita_driver.faults import HUNG, REACTIONS, Fault
 from partita_driver.hardware import Hardware, HardwareError
 from partita_driver.journal import Durability, Journal
@@ -67,6 +68,7 @@ class Tools:
             slots = give_slots(self.journal.state.slots, hardware)
             if slots != self.journal.state.slots:
                 self.journal.change(lambda state: msgspec.structs.replace(state, slots=slots), Durability.BEST_EFFORT)
+                reached("slots-given")
             before, self.node = self.node, slotted(slots, hardware)
             return before != self.node
 
@@ -116,6 +118,7 @@ class Tools:
             return also(msgspec.structs.replace(state, faults=kept, clean=clean))
 
         self.journal.change(add, Durability.BEST_EFFORT)
+        reached("quarantined")
         if stamped.key not in known:
             log.warning("hardware quarantined", gpu=fault.gpu_uuid, reason=fault.reason, found=fault.message)
             self.tell(stamped)
@@ -128,6 +131,7 @@ class Tools:
 
         known = any(one.key == fault.key for one in self.journal.state.faults)
         self.journal.change(drop, Durability.BEST_EFFORT)
+        reached("lifted")
         if known:
             log.info("quarantine lifted", gpu=fault.gpu_uuid, reason=fault.reason)
             self.tell(fault)

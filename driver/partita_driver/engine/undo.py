@@ -59,6 +59,7 @@ def _undo_devices(tools: Tools, claim: ClaimRecord) -> list[Exception]:
                 reached("undo-done")
                 # Under the lock: whoever lists instances next finds neither the partition nor its owner.
                 tools.put(claim, ClaimEvent.FORGET, Durability.BEST_EFFORT)
+                reached("forgotten")
             return errors
     except Retryable as error:
         return [error]

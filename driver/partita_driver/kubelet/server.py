@@ -11,6 +11,7 @@ import grpc
 import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from partita_driver.fault_points import reached
 from partita_driver.kubelet.dra_service import ClaimHandler, DraService
 from partita_driver.kubelet.health_service import MAX_STREAMS, HealthService
 from partita_driver.kubelet.registration import Registrar, RegistrationState
@@ -72,6 +73,7 @@ class KubeletServer:
             if not self.health_port:
                 raise Permanent(f"cannot listen on {self._health_address}", advice="choose another --health-address")
         self._plugin_server.start()
+        reached("plugin-listening")
         # The kubelet connects to the plugin's socket as soon as it sees the registrar's.
         _bind(self._registrar_server, self._sockets.registrar)
         self._registrar_server.start()

@@ -17,8 +17,11 @@ from partita_plugins.model.mig import Placement
 from tests.driver.engine.nodes import Node, claim
 
 PREPARE_POINTS = [
+    "journal-half-written",
     "journal-written",
+    "journal-half-renamed",
     "journal-renamed",
+    "journal-synced",
     "intended",
     "done-enable-mig",
     "done-create-gpu-instance",
@@ -26,15 +29,18 @@ PREPARE_POINTS = [
     "made",
     "checked",
     "cdi-written",
+    "cdi-renamed",
     "cdi-handed",
     "prepared",
 ]
 UNPREPARE_POINTS = [
     "undo-intended",
+    "cdi-removed",
     "undone-create-compute-instance",
     "undone-create-gpu-instance",
     "undone-enable-mig",
     "undo-done",
+    "forgotten",
 ]
 
 

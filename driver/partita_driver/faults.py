@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
 
 from partita_plugins.errors import BackendError, NvmlCode, PartitaError, Permanent, Retryable
+from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.mig import Placement
 
 VALIDATION = "validation"
@@ -19,6 +21,8 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Hardware that must not be handed out: a GPU or a part of one. Kept in the journal until it is lifted."""
 
     gpu_uuid: str
+    """Of the GPU; its PCI address while no more is known of it (a lost GPU whose journal was lost too)."""
+
     reason: str
     """Short and machine-readable, the value of the taint: "validation", "hung", "gpu-lost", "xid-79"."""
 
@@ -31,6 +35,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     size: int | None = None
     since: float = 0.0
     """Unix seconds."""
+
+    pci_bus_id: str = ""
+    """Where the GPU sat when it was last seen: a GPU that was exchanged takes its fault with it. Empty: not known."""
 
     effect: Literal["NoExecute", "NoSchedule"] = "NoExecute"
     """Of the taint on every device that overlaps this hardware."""
@@ -50,6 +57,28 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         if gpu_uuid != self.gpu_uuid:
             return False
         return self.placement is None or placement is None or self.placement.overlaps(placement)
+
+
+def settled(faults: Iterable[Fault], gpus: Iterable[Gpu], addresses: Collection[str]) -> tuple[Fault, ...]:
+    """The faults that still stand on the hardware as it is now, each with the address of its GPU.
+
+    A GPU that does not answer keeps its faults; one with another in its place was exchanged, and they go with it.
+    `addresses` is where this node ever had GPUs: a GPU that is at none of them while all answer is gone too.
+    """
+    seen = tuple(gpus)
+    address_of = {gpu.uuid: gpu.pci_bus_id for gpu in seen}
+    uuid_at = {gpu.pci_bus_id: gpu.uuid for gpu in seen}
+    all_answer = uuid_at.keys() >= set(addresses)
+    kept = []
+    for fault in faults:
+        if fault.gpu_uuid in address_of:
+            kept.append(msgspec.structs.replace(fault, pci_bus_id=address_of[fault.gpu_uuid]))
+        elif fault.pci_bus_id not in uuid_at:
+            if fault.pci_bus_id or not all_answer:
+                kept.append(fault)
+        elif fault.gpu_uuid == fault.pci_bus_id:
+            kept.append(msgspec.structs.replace(fault, gpu_uuid=uuid_at[fault.pci_bus_id]))
+    return tuple(kept)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,14 @@ from pathlib import Path
 import structlog
 
 from partita_driver.fault_points import reached
-from partita_driver.journal_records import JOURNAL_BYTES_MAX, Damaged, JournalState, decode_journal, encode_journal
+from partita_driver.journal_records import (
+    JOURNAL_BYTES_MAX,
+    Damaged,
+    JournalState,
+    Newer,
+    decode_journal,
+    encode_journal,
+)
 from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.errors import Retryable
 
@@ -65,7 +72,7 @@ class Journal:
         self._unwritten = False
         self.findings: tuple[str, ...] = ()
         self.rebuilt = False
-        """All copies were damaged: what stands here is empty, and the engine rebuilds it."""
+        """No copy could be read, or only one that is out of date: the engine rebuilds what is missing."""
 
         self._sequence, self._state = self._open()
 
@@ -142,34 +149,37 @@ class Journal:
 
     def _open(self) -> tuple[int, JournalState]:
         intact: list[tuple[int, JournalState]] = []
-        damaged = 0
+        damaged = newest = 0
         for name in COPIES:
             path = self._folder / name
             try:
                 intact.append(decode_journal(_read(path)))
             except FileNotFoundError:
                 continue
+            except Newer as error:
+                newest = max(newest, error.sequence)
+                self._set_aside(path, f"{path.name}.version-{error.version}", f"cannot be read ({error})")
             except (Damaged, OSError) as error:
                 damaged += 1
-                self._set_aside(path, error)
-        if intact:
-            return max(intact, key=lambda copy: copy[0])
-        self.rebuilt = damaged > 0
-        return 0, JournalState()
+                self._set_aside(path, self._free_name(path), f"is damaged ({error})")
+        sequence, state = max(intact, key=lambda copy: copy[0], default=(0, JournalState()))
+        # Beside a later copy of a newer release, an older one is out of date.
+        self.rebuilt = newest > sequence if intact or newest else damaged > 0
+        return max(sequence, newest), state
 
-    def _set_aside(self, path: Path, error: Exception) -> None:
-        names = (f"{path.name}.damaged-{n}" for n in range(1, DAMAGED_MAX + 1))
-        free = next(
-            (name for name in names if not (self._folder / name).exists()), f"{path.name}.damaged-{DAMAGED_MAX}"
-        )
+    def _free_name(self, path: Path) -> str:
+        names = [f"{path.name}.damaged-{n}" for n in range(1, DAMAGED_MAX + 1)]
+        return next((name for name in names if not (self._folder / name).exists()), names[-1])
+
+    def _set_aside(self, path: Path, name: str, why: str) -> None:
         try:
-            path.replace(self._folder / free)
+            path.replace(self._folder / name)
             reached("journal-set-aside")
-            done = f"was set aside as {free}"
+            done = f"was kept as {name}"
         except OSError as refused:
-            done = f"could not be set aside: {refused}"
-        self.findings += (f"journal copy {path.name} is damaged ({error}) and {done}",)
-        log.error("journal copy damaged", copy=path.name, error=str(error), done=done)
+            done = f"could not be kept under another name: {refused}"
+        self.findings += (f"journal copy {path.name} {why} and {done}",)
+        log.error("journal copy set aside", copy=path.name, why=why, done=done)
 
 
 def _applied(state: JournalState, entries: list[_Entry]) -> JournalState:

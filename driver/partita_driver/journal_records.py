@@ -119,6 +119,14 @@ class Damaged(Permanent):
     """A copy of the journal that cannot be read."""
 
 
+class Newer(Damaged):
+    """A whole copy, written by a release that came later."""
+
+    def __init__(self, version: int, sequence: int) -> None:
+        super().__init__(f"it is of version {version}, and this release reads up to {VERSION}")
+        self.version, self.sequence = version, sequence
+
+
 _DECODERS = {1: msgspec.json.Decoder(JournalState)}
 """One for each version ever released."""
 
@@ -143,9 +151,7 @@ def decode_journal(data: bytes) -> tuple[int, JournalState]:
         raise Damaged("its checksum does not match")
     decoder = _DECODERS.get(int(words[1]))
     if decoder is None:
-        raise Damaged(
-            f"its version {words[1]} is not known", advice=f"run a driver that knows it (this knows {VERSION})"
-        )
+        raise Newer(int(words[1]), int(words[2]))
     try:
         return int(words[2]), decoder.decode(body)
     except msgspec.DecodeError as error:

@@ -12,7 +12,7 @@ import structlog
 from partita_driver.cdi import CdiFolder
 from partita_driver.engine.locks import GpuLocks
 from partita_driver.fault_points import reached
-from partita_driver.faults import HUNG, REACTIONS, Fault
+from partita_driver.faults import HUNG, REACTIONS, Fault, settled
 from partita_driver.hardware import Hardware, HardwareError
 from partita_driver.journal import Durability, Journal
 from partita_driver.journal_records import ClaimRecord, JournalState
@@ -70,7 +70,25 @@ class Tools:
                 self.journal.change(lambda state: msgspec.structs.replace(state, slots=slots), Durability.BEST_EFFORT)
                 reached("slots-given")
             before, self.node = self.node, slotted(slots, hardware)
+            self._settle_faults()
             return before != self.node
+
+    def _settle_faults(self) -> None:
+        """Faults follow their GPUs: one that was exchanged takes its own along."""
+        gpus = self.node.hardware.gpus
+        before = self.journal.state.faults
+        if settled(before, gpus, self.journal.state.slots) == before:
+            return
+
+        def settle(state: JournalState) -> JournalState:
+            return msgspec.structs.replace(state, faults=settled(state.faults, gpus, state.slots))
+
+        kept = {fault.key for fault in self.journal.change(settle, Durability.BEST_EFFORT).faults}
+        present = {gpu.uuid for gpu in gpus}
+        for fault in before:
+            if fault.key not in kept and fault.gpu_uuid != fault.pci_bus_id and fault.gpu_uuid not in present:
+                log.info("quarantine ended, the GPU was exchanged", gpu=fault.gpu_uuid, reason=fault.reason)
+                self.tell(fault)
 
     def gpu(self, gpu_uuid: str) -> Gpu | None:
         """A GPU as it was last discovered; None if it was not."""
@@ -109,7 +127,10 @@ class Tools:
     def quarantine(self, fault: Fault, also: Callable[[JournalState], JournalState] = lambda state: state) -> None:
         """Journal a fault, in one transaction with `also`, and tell who publishes taints. A known fault is no news."""
         self.reports[fault.key] += 1
-        stamped = msgspec.structs.replace(fault, since=fault.since or self.runtime.unix_seconds())
+        gpu = self.gpu(fault.gpu_uuid)
+        stamped = msgspec.structs.replace(
+            fault, since=fault.since or self.runtime.unix_seconds(), pci_bus_id=gpu.pci_bus_id if gpu else fault.pci_bus_id
+        )
         known = {one.key for one in self.journal.state.faults}
 
         def add(state: JournalState) -> JournalState:

@@ -67,11 +67,22 @@ def _undo_devices(tools: Tools, claim: ClaimRecord) -> list[Exception]:
 
 def _undo_device(tools: Tools, claim: ClaimRecord, device: DeviceRecord) -> Exception | None:
     for step in reversed(device.steps):
+        if _exchanged(tools, device, step.gpu_uuid):
+            log.info("nothing to undo, the GPU was exchanged", claim=claim.uid, gpu=step.gpu_uuid)
+            continue
         try:
             _undo_step(tools, claim, step)
         except (HardwareError, Retryable) as error:
             return error
     return None
+
+
+def _exchanged(tools: Tools, device: DeviceRecord, gpu_uuid: str) -> bool:
+    """Whether another GPU sits where this one was; a GPU that merely does not answer keeps its place."""
+    if tools.gpu(gpu_uuid) is not None:
+        return False
+    slots = dict(zip(device.gpu_uuids, device.slots, strict=True))
+    return slots[gpu_uuid] in tools.node.gpus
 
 
 def _undo_step(tools: Tools, claim: ClaimRecord, step: Step) -> None:

@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from partita_driver import journal as journal_module
 from partita_driver.fault_points import hooked
 from partita_driver.journal import COPIES, Durability, Journal
-from partita_driver.journal_records import ClaimRecord, Damaged, JournalState, decode_journal, encode_journal, sealed
+from partita_driver.journal_records import (
+    VERSION,
+    ClaimRecord,
+    Damaged,
+    JournalState,
+    decode_journal,
+    encode_journal,
+    sealed,
+)
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.errors import Retryable
 
@@ -74,6 +82,35 @@ def test_copies_that_cannot_be_read_at_all_never_stop_the_start(journal: Journal
     assert len(again.findings) == len(copies)
     again.change(with_claim("b"))
     assert "b" in reopened(again).state.claims
+
+
+def newer(sequence: int) -> bytes:
+    return sealed(VERSION + 1, sequence, b'{"claims": ["in another form"]}')
+
+
+def test_a_journal_of_a_newer_release_is_kept_and_said_and_rebuilt(journal: Journal) -> None:
+    journal.change(with_claim("a"))
+    for copy in COPIES:
+        (journal._folder / copy).write_bytes(newer(7))
+    again = reopened(journal)
+    assert again.rebuilt
+    assert again.state == JournalState()
+    assert f"of version {VERSION + 1}" in again.findings[0]
+    again.change(with_claim("b"))
+    assert reopened(again).sequence == 8, "the way forward goes on from the highest number"
+    for copy in COPIES:
+        assert (journal._folder / f"{copy}.version-{VERSION + 1}").read_bytes() == newer(7)
+
+
+@pytest.mark.parametrize(("sequence", "rebuilt"), [(2, True), (1, False)])
+def test_a_copy_beside_one_of_a_newer_release_may_be_out_of_date(
+    journal: Journal, sequence: int, rebuilt: bool
+) -> None:
+    journal.change(with_claim("a"))
+    (journal._folder / COPIES[0]).write_bytes(newer(sequence))
+    again = reopened(journal)
+    assert list(again.state.claims) == ["a"], "what it says is not thrown away"
+    assert again.rebuilt == rebuilt
 
 
 def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,9 +24,9 @@ from partita_driver.settings_watch import SettingsWatch
 from partita_driver.simulated_machine import with_machine
 from partita_driver.status import StatusWriter
 from partita_driver.switched import Quarantine, SwitchedValidator
-from partita_driver.upkeep import allocated_devices, claim_exists
+from partita_driver.upkeep import allocated_devices, claim_holds, recall
 from partita_driver.workers import Deadlines
-from partita_plugins.errors import Retryable
+from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.wire import DRIVER_NAME, pool_name
 
@@ -36,6 +36,9 @@ PUBLISH_NOW_SECONDS = 5.0
 """Longest wait for a fault's taint to reach the API server before Prepare answers with the error."""
 
 UPKEEP_SECONDS = 60.0
+CONFIRM_SECONDS = 1.0
+"""Between questions to an API server that does not answer, while the journal begins anew."""
+
 LOCK_PAUSE_SECONDS = 0.05
 PROBE_SECONDS = 1.0
 
@@ -132,6 +135,8 @@ class Driver:
             reasons.append(f"not registered with the kubelet: {registration.error or 'it has not called yet'}")
         if self._settings.current is None:
             reasons.append("the API server has not given the settings and the Node yet")
+        elif self._engine.unconfirmed:
+            reasons.append("the journal begins anew, and the API server has not said yet what it knows")
         elif not self._publisher.ready:
             reasons.append("slices not published yet")
         return reasons
@@ -147,6 +152,7 @@ class Driver:
             deadlines=Deadlines(),
             on_fault=self._fault_changed,
             observe=self.metrics.phase,
+            recall=lambda: recall(self._api, self._options.node_name),
         )
 
     def _open_journal(self) -> Journal:
@@ -170,7 +176,7 @@ class Driver:
 
     def _inputs(self) -> PoolInputs | None:
         settings = self._settings.current
-        if settings is None:
+        if settings is None or self._engine.unconfirmed:
             return None
         claims = {uid: claim for uid, claim in self._engine.claims().items() if not uid.startswith(OWN_CLAIM)}
         held = {device.device for claim in claims.values() for device in claim.devices}
@@ -205,12 +211,24 @@ class Driver:
         return settings is None or settings.validation.prepare
 
     def _step_upkeep(self) -> float:
+        if not self._confirmed():
+            return CONFIRM_SECONDS
         self._tell_findings()
         self._engine.reconcile()
-        if gone := self._engine.reconcile_claims(lambda *claim: claim_exists(self._api, *claim)):
-            log.info("claims that no longer exist were undone", claims=len(gone))
+        pool = pool_name(self._options.node_name)
+        if gone := self._engine.reconcile_claims(lambda *claim: claim_holds(self._api, pool, *claim)):
+            log.info("claims that hold nothing here any more were undone", claims=len(gone))
         self._publisher.request()
         return UPKEEP_SECONDS
+
+    def _confirmed(self) -> bool:
+        """A journal that begins anew is confirmed before anything is undone or published."""
+        try:
+            self._engine.confirm()
+        except PartitaError as error:
+            log.warning("the journal begins anew, and the API server does not say what it knows", error=str(error))
+            return False
+        return True
 
     def _tell_findings(self) -> None:
         owner = self._settings.owner

@@ -9,7 +9,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -96,15 +95,11 @@ class CdiFolder:
                 found[match["uid"]] = _device_names(path)
         return found
 
-    def sweep(self, known_uids: Collection[str]) -> tuple[str, ...]:
-        """Remove files of claims that are not known, and what a kill left half-written. Returns the claims' UIDs."""
-        orphans = tuple(uid for uid in self.claims() if uid not in known_uids)
-        for uid in orphans:
-            self.remove(uid)
+    def sweep(self) -> None:
+        """Remove what a kill left half-written; nothing may be writing meanwhile. Raises OSError."""
         for path in self._folder.glob(f"{_TEMPORARY}*"):
             path.unlink(missing_ok=True)
         reached("cdi-swept")
-        return orphans
 
     def _spec(self, devices: list[CdiDevice]) -> CdiSpec:
         common = msgspec.structs.replace(self.common, env=[VOID, *self.common.env])

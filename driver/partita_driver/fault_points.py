@@ -13,8 +13,8 @@ POINTS: Mapping[str, str] = {
     "slots-given": "new GPUs have slots in the journal",
     "journal-set-aside": "a damaged copy of the journal has another name",
     "boot-noted": "claims of an earlier boot wait for their replay",
-    "rebuilt": "claims of a lost journal are found again and journalled",
-    "cdi-swept": "CDI files that nobody owns are gone",
+    "rebuilt": "claims of a lost journal are found by their CDI files and journalled, the API is not asked yet",
+    "cdi-swept": "what a kill left half-written in the CDI folder is gone",
     "plugin-listening": "the plugin's socket listens, the kubelet is not told of it yet",
     # every change of the journal
     "journal-half-written": "one temporary copy of the journal is durable, the other is not begun",

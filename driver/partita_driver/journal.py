@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 
@@ -128,7 +129,7 @@ class Journal:
 
     def _write(self, state: JournalState) -> None:
         data = encode_journal(self._sequence + 1, state)
-        temporaries = [self._folder / f".{name}.new" for name in COPIES]
+        temporaries = [_temporary(self._folder, name) for name in COPIES]
         try:
             first, second = temporaries
             _write_durably(first, data)
@@ -148,6 +149,10 @@ class Journal:
         self._sequence += 1
 
     def _open(self) -> tuple[int, JournalState]:
+        for name in COPIES:
+            # What a kill left half-written is nobody's word.
+            with suppress(OSError):
+                _temporary(self._folder, name).unlink(missing_ok=True)
         intact: list[tuple[int, JournalState]] = []
         damaged = newest = 0
         for name in COPIES:
@@ -180,6 +185,10 @@ class Journal:
             done = f"could not be kept under another name: {refused}"
         self.findings += (f"journal copy {path.name} {why} and {done}",)
         log.error("journal copy set aside", copy=path.name, why=why, done=done)
+
+
+def _temporary(folder: Path, name: str) -> Path:
+    return folder / f".{name}.new"
 
 
 def _applied(state: JournalState, entries: list[_Entry]) -> JournalState:

@@ -100,6 +100,9 @@ class JournalState(Record, frozen=True, kw_only=True):
     slots: dict[str, int] = {}
     """PCI address to slot, given once."""
 
+    unconfirmed: bool = False
+    """Begun anew, and the API server has not been asked yet what it knows: nothing is given away until then."""
+
     claims: dict[str, ClaimRecord] = {}
     """By claim UID. An absent claim has no entry."""
 

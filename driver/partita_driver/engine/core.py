@@ -9,6 +9,7 @@ import structlog
 
 from partita_driver.cdi import CdiFolder
 from partita_driver.engine import reconcile
+from partita_driver.engine.confirm import Confirmation, Recall
 from partita_driver.engine.locks import Flights
 from partita_driver.engine.prepare import prepare
 from partita_driver.engine.revalidate import OWN_CLAIM, own_claim_uid, revalidate
@@ -46,11 +47,14 @@ class ClaimEngine:
         deadlines: Deadlines,
         on_fault: Callable[[Fault], None],
         observe: Callable[[str, float], None] = lambda _phase, _seconds: None,
+        recall: Recall | None = None,
         destroy_unknown_instances: bool = False,
         runtime: Runtime = THREADS,
     ) -> None:
         """`on_fault` is called when a fault is added or lifted: `faults()` already says so.
 
+        `recall` says what the API server knows, for a journal that begins anew, or raises PartitaError; None: nobody
+        can be asked, and CDI files and hardware are all there is to go by.
         `observe` is told the seconds of each phase: lock, steps, validate, cdi, journal, undo.
         """
         self._workers = Workers(runtime=runtime)
@@ -67,9 +71,9 @@ class ClaimEngine:
             runtime=runtime,
         )
         self._flights = Flights(runtime)
+        self._confirmation = Confirmation(self._tools, recall)
         self._destroy_unknown = destroy_unknown_instances
         self._foreign: frozenset[tuple[int, Placement]] = frozenset()
-        self._findings: tuple[str, ...] = journal.findings
 
     def start(self) -> None:
         """Discover, give slots, bring journal, hardware and CDI folder together; nothing else may run meanwhile.
@@ -77,21 +81,29 @@ class ClaimEngine:
         Raises Retryable where the node does not say what GPUs it has; all else is logged and left for `reconcile`.
         """
         tools, journal = self._tools, self._tools.journal
-        # No journal was ever written, yet claims have files: it was taken away, as by a new disk.
-        lost = journal.rebuilt or (journal.sequence == 0 and bool(tools.cdi.claims()))
+        self._confirmation.begin()
         tools.refresh()
         journal.change(lambda state: reconcile.after_boot(state, journal.boot_id), Durability.BEST_EFFORT)
         reached("boot-noted")
-        if lost:
-            adopted = reconcile.rebuild(tools)
-            self._findings += (f"the journal was lost; {len(adopted)} claims were found again by their CDI files",)
-            log.error("journal rebuilt", adopted=adopted)
+        self._confirmation.adopt()
         reconcile.undo_each(reconcile.half_made(journal.state), self._undo)
         try:
-            tools.cdi.sweep(journal.state.claims.keys())
-        except (PartitaError, OSError) as error:
+            tools.cdi.sweep()
+        except OSError as error:
             log.warning("CDI folder not swept", error=str(error))
         self.reconcile()
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether the journal began anew and the API server has not been asked yet: see `confirm`."""
+        return self._confirmation.pending
+
+    def confirm(self) -> None:
+        """Complete a journal that began anew by what the API server knows. Raises PartitaError while that is nothing.
+
+        Until then no claim is prepared and nothing may be published: faults and slots may be known to nobody else.
+        """
+        self._confirmation.ask()
 
     @property
     def node(self) -> SlottedHardware:
@@ -104,6 +116,7 @@ class ClaimEngine:
 
     def prepare(self, claim: ResourceClaim) -> tuple[PreparedDevice, ...]:
         """Make, validate and hand out a claim's devices. Idempotent. Raises PartitaError with what to do."""
+        self.confirm()
         uid = claim.metadata.uid
         record = self._flights.run(uid, "prepare", lambda: prepare(self._tools, claim), self._patience)
         return prepared_claim(record, self._tools.node_name).devices
@@ -113,6 +126,7 @@ class ClaimEngine:
 
         On a GPU that hangs or is lost the rest is put off, and the hardware stays refused to others until it is done.
         """
+        self._confirmation.ask_for(claim_uid)
         self._undo(claim_uid)
 
     def reconcile(self) -> None:
@@ -123,17 +137,17 @@ class ClaimEngine:
                 self._flights.run(uid, "mend", partial(reconcile.mend_cdi, self._tools, uid), self._patience)
         except (PartitaError, OSError) as error:
             log.warning("CDI folder not mended", error=str(error))
-        self._foreign = reconcile.foreign_instances(self._tools, destroy=self._destroy_unknown)
+        self._foreign = reconcile.foreign_instances(self._tools, destroy=self._destroy_unknown and not self.unconfirmed)
 
-    def reconcile_claims(self, exists: Callable[[str, str, str], bool]) -> tuple[str, ...]:
-        """Undo claims that are gone from the API: `exists(namespace, name, uid)`, which raises if it cannot tell.
+    def reconcile_claims(self, holds: Callable[[str, str, str], bool]) -> tuple[str, ...]:
+        """Undo claims that hold nothing here any more: `holds(namespace, name, uid)` raises where it cannot tell.
 
-        Claims that were found again after a lost journal have no name yet and are kept. Returns the UIDs undone.
+        Claims found again by a CDI file alone have no name yet and are kept. Returns the UIDs of those undone.
         """
         gone = tuple(
             uid
             for uid, claim in self._tools.journal.state.claims.items()
-            if claim.name and not uid.startswith(OWN_CLAIM) and not exists(claim.namespace, claim.name, uid)
+            if claim.name and not uid.startswith(OWN_CLAIM) and not holds(claim.namespace, claim.name, uid)
         )
         if gone:
             reached("claims-gone")
@@ -185,7 +199,7 @@ class ClaimEngine:
     @property
     def findings(self) -> tuple[str, ...]:
         """What was found wrong with the driver's own state at the start, one sentence each, for an event."""
-        return self._findings
+        return self._tools.journal.findings + self._confirmation.findings
 
     @property
     def _patience(self) -> float:

@@ -6,31 +6,25 @@ node's settings say otherwise.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 
 import msgspec
 import structlog
 
-from partita_driver.cdi import cdi_id
-from partita_driver.engine.grants import offered_by_name, record_of
 from partita_driver.engine.prepare import write_cdi
 from partita_driver.engine.rules import owned_placements
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
 from partita_driver.hardware import HardwareError
-from partita_driver.journal import Durability
-from partita_driver.journal_records import ClaimRecord, DeviceRecord, JournalState
+from partita_driver.journal_records import JournalState
 from partita_driver.lifecycle import ClaimEvent, ClaimState
-from partita_plugins.errors import InvalidInput, PartitaError
+from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import GpuInstance
 from partita_plugins.model.mig import Placement
 
 log = structlog.get_logger(__name__)
 
 HALF_MADE = frozenset({ClaimState.INTENDED, ClaimState.MADE, ClaimState.CHECKED, ClaimState.UNDOING})
-
-_SHARE_ID = re.compile(r"-(?P<share>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$")
 
 
 def after_boot(state: JournalState, boot_id: str) -> JournalState:
@@ -74,7 +68,9 @@ def stray_cdi(tools: Tools) -> tuple[str, ...]:
     written = tools.cdi.claims().keys()
     state = tools.journal.state  # read after the folder: a file is younger than its record
     lost = {uid for uid, claim in state.claims.items() if claim.state is ClaimState.PREPARED and uid not in written}
-    return tuple(sorted((written - state.claims.keys()) | lost))
+    # While it is not known who owns what, a file is the only word on its claim.
+    orphaned = set[str]() if state.unconfirmed else written - state.claims.keys()
+    return tuple(sorted(orphaned | lost))
 
 
 def mend_cdi(tools: Tools, claim_uid: str) -> None:
@@ -122,41 +118,3 @@ def _destroyed(tools: Tools, instance: GpuInstance) -> bool:
         return False
     log.info("unknown GPU instance destroyed", gpu=instance.gpu_uuid, start=instance.placement.start)
     return True
-
-
-def rebuild(tools: Tools) -> tuple[str, ...]:
-    """Adopt the claims whose CDI files say what they hold, after the journal was lost. Returns their UIDs.
-
-    Namespace and name are unknown until the kubelet prepares the claim again.
-    """
-    adopted: dict[str, ClaimRecord] = {}
-    for uid, names in tools.cdi.claims().items():
-        devices = tuple(device for name in names if (device := _adopt(tools, uid, name)))
-        if devices:
-            adopted[uid] = ClaimRecord(uid=uid, state=ClaimState.PREPARED, devices=devices)
-
-    def add(state: JournalState) -> JournalState:
-        return msgspec.structs.replace(state, claims={**adopted, **state.claims})
-
-    tools.journal.change(add, Durability.BEST_EFFORT)
-    reached("rebuilt")
-    return tuple(adopted)
-
-
-def _adopt(tools: Tools, claim_uid: str, cdi_name: str) -> DeviceRecord | None:
-    name = cdi_name.removeprefix(f"{claim_uid}-")
-    share = _SHARE_ID.search(name)
-    name = name[: share.start()] if share else name
-    try:
-        offered = offered_by_name(name, tools.node.gpus)
-    except InvalidInput as error:
-        log.warning("CDI device not adopted", claim=claim_uid, device=name, error=str(error))
-        return None
-    return record_of(
-        offered,
-        name,
-        tools.node.gpus,
-        tools.strategies,
-        share_id=share["share"] if share else None,
-        cdi_ids=(cdi_id(cdi_name),),
-    )

@@ -129,7 +129,9 @@ class Tools:
         self.reports[fault.key] += 1
         gpu = self.gpu(fault.gpu_uuid)
         stamped = msgspec.structs.replace(
-            fault, since=fault.since or self.runtime.unix_seconds(), pci_bus_id=gpu.pci_bus_id if gpu else fault.pci_bus_id
+            fault,
+            since=fault.since or self.runtime.unix_seconds(),
+            pci_bus_id=gpu.pci_bus_id if gpu else fault.pci_bus_id,
         )
         known = {one.key for one in self.journal.state.faults}
 

@@ -39,6 +39,7 @@ class FakeEngine:
         self.unprepared: list[str] = []
         self.findings: tuple[str, ...] = ("the journal was damaged",)
         self.reconciled = 0
+        self.unconfirmed = False
         FakeEngine.latest = self
 
     def start(self) -> None:
@@ -50,6 +51,9 @@ class FakeEngine:
 
     def refresh(self) -> bool:
         return False
+
+    def confirm(self) -> None:
+        self.unconfirmed = False
 
     def prepare(self, _claim: ResourceClaim) -> tuple[PreparedDevice, ...]:
         return (DEVICE,)

@@ -11,8 +11,9 @@ import msgspec
 
 from partita_driver.cdi import CdiFolder
 from partita_driver.engine import ClaimEngine
+from partita_driver.engine.confirm import Recall
 from partita_driver.faults import Fault
-from partita_driver.journal import Journal
+from partita_driver.journal import COPIES, Journal
 from partita_driver.workers import Deadlines
 from partita_plugins.backends.simulated import Delays, SimulatedBackend, open_backend
 from partita_plugins.contracts import SharingStrategy, Validator
@@ -50,6 +51,7 @@ class Node:
     destroy_unknown: bool = False
     shuffle_minors: bool = False
     boot_id: str = "boot-1"
+    recall: Recall | None = None
     told: list[Fault] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -76,6 +78,7 @@ class Node:
             node_name=NODE,
             deadlines=self.deadlines,
             on_fault=self.told.append,
+            recall=self.recall,
             destroy_unknown_instances=self.destroy_unknown,
         )
         self.engine.start()
@@ -88,6 +91,11 @@ class Node:
         for path in (self.root / "cdi").glob("*.json"):
             path.unlink()
         self.start()
+
+    def lose_journal(self) -> None:
+        """As a new disk does."""
+        for copy in COPIES:
+            (self.root / "journal" / copy).unlink(missing_ok=True)
 
     def gpu_uuid(self, slot: int) -> str:
         return self.engine.node.gpus[slot].uuid

@@ -78,14 +78,15 @@ def test_request_names_become_parts_of_environment_names() -> None:
     assert environment("my-gpu", 3, {"UUID": "u"}) == ["PARTITA_MY_GPU_3_UUID=u"]
 
 
-def test_sweep_removes_orphans_of_ours_alone(tmp_path: Path) -> None:
+def test_sweep_removes_what_a_kill_left_half_written_of_ours_alone(tmp_path: Path) -> None:
     folder = CdiFolder(tmp_path)
     folder.write(UID, [device("a", NULL)])
-    folder.write("gone", [device("a", NULL)])
     (tmp_path / "vendor.json").write_text("{}")
+    (tmp_path / ".vendor.json.new").write_text("half")
     (tmp_path / ".gpu.partita.dev-claim_x.json.new").write_text("half")
-    assert folder.sweep({UID}) == ("gone",)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [f"gpu.partita.dev-claim_{UID}.json", "vendor.json"]
+    folder.sweep()
+    kept = [".vendor.json.new", f"gpu.partita.dev-claim_{UID}.json", "vendor.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == kept
 
 
 def test_a_full_cdi_folder_is_retryable_and_nothing_is_half_made(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,343 @@
+"""What a driver finds at its start or from time to time, and what it makes of it: one row for each case."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from partita_driver.engine.recall import Recalled
+from partita_driver.fault_points import hooked
+from partita_driver.faults import Fault
+from partita_driver.lifecycle import ClaimState
+from partita_driver.pool import PoolInputs, Published, desired_pool
+from partita_plugins.backends.simulated import GpuLost
+from partita_plugins.errors import PartitaError, Retryable
+from partita_plugins.model.mig import Placement
+from partita_plugins.model.offer import Offer
+from partita_plugins.wire import DRIVER_NAME, pool_name
+from partita_plugins.wire.resource import AllocatedDeviceStatus, Device, ResourceClaim, ResourceClaimStatus
+from tests.driver.engine.nodes import NODE, Node, claim, new_uid
+from tests.driver.engine.test_crash import CrashNow, crash_at
+
+PLACE = [(0, Placement(4, 4))]
+
+
+@dataclass
+class World:
+    """A node, the claims that the API server has, and the slices as they were last published."""
+
+    root: Path
+    claims: dict[str, ResourceClaim] = field(default_factory=dict)
+    slices: tuple[Device, ...] = ()
+    api_is_gone: bool = False
+
+    def __post_init__(self) -> None:
+        self.node = Node(self.root, recall=self.recall)
+        self.node.engine.confirm()
+        self.held = self.allocate(self.node.mig(0, "3g", 4))
+
+    def allocate(self, device: str) -> ResourceClaim:
+        made = claim(device)
+        self.claims[made.metadata.uid] = made
+        return made
+
+    def publish(self) -> None:
+        offer = Offer(whole=True, mig_shapes=frozenset({"1g", "3g"}))
+        inputs = PoolInputs(node_name=NODE, node=self.node.engine.node, offer=offer, faults=self.node.engine.faults())
+        contents = desired_pool(inputs, Published(), frozenset())
+        self.slices = tuple(device for content in contents for device in content.devices)
+
+    def prepare(self) -> None:
+        """As a whole: status.devices says so in the end."""
+        self.node.engine.prepare(self.held)
+        told = [AllocatedDeviceStatus(driver=DRIVER_NAME, pool=pool_name(NODE), device="told")]
+        status = msgspec.structs.replace(self.held.status, devices=told)
+        self.claims[self.held.metadata.uid] = msgspec.structs.replace(self.held, status=status)
+        self.publish()
+
+    def recall(self) -> Recalled:
+        if self.api_is_gone:
+            raise Retryable("no answer from the API server")
+        return Recalled(devices=self.slices, claims=tuple(self.claims.values()))
+
+    def holds(self, namespace: str, name: str, uid: str) -> bool:
+        found = self.claims.get(uid)
+        named = found is not None and (found.metadata.namespace, found.metadata.name) == (namespace, name)
+        return named and found is not None and found.status.allocation is not None
+
+    def deallocate(self) -> None:
+        self.claims[self.uid] = msgspec.structs.replace(self.held, status=ResourceClaimStatus())
+
+    def restart(self) -> None:
+        """A new driver process, and the first round of its upkeep."""
+        self.node.start()
+        self.look()
+
+    def look(self) -> None:
+        self.node.engine.confirm()
+        self.node.engine.reconcile()
+        self.node.engine.reconcile_claims(self.holds)
+
+    def lose_files(self) -> None:
+        for path in (self.root / "cdi").iterdir():
+            path.unlink()
+
+    def make_by_hand(self, *, compute: bool) -> None:
+        uuid = self.node.gpu_uuid(0)
+        self.node.backend.set_mig_mode(uuid, enabled=True)
+        made = self.node.backend.create_gpu_instance(uuid, int(self.device.split("-")[-2]), Placement(4, 4))
+        if compute:
+            self.node.backend.create_compute_instance(uuid, made.gpu_instance_id)
+
+    @property
+    def device(self) -> str:
+        return self.node.mig(0, "3g", 4)
+
+    @property
+    def uid(self) -> str:
+        return self.held.metadata.uid
+
+
+def prepared(world: World) -> None:
+    world.prepare()
+
+
+def killed_between_instances(world: World) -> None:
+    with crash_at("done-create-gpu-instance"), pytest.raises(CrashNow):
+        world.node.engine.prepare(world.held)
+
+
+def made_by_somebody_else(world: World) -> None:
+    world.make_by_hand(compute=False)
+
+
+def claim_gone(world: World) -> None:
+    world.prepare()
+    del world.claims[world.uid]
+
+
+def claim_deallocated(world: World) -> None:
+    world.prepare()
+    world.deallocate()
+
+
+def claim_replaced(world: World) -> None:
+    claim_gone(world)
+    successor = claim(world.device, uid=new_uid(), name=world.held.metadata.name)
+    world.claims[successor.metadata.uid] = successor
+
+
+def file_lost(world: World) -> None:
+    world.prepare()
+    world.lose_files()
+
+
+def file_orphaned(world: World) -> None:
+    (world.root / "cdi").mkdir(exist_ok=True)
+    (world.root / "cdi" / f"{DRIVER_NAME}-claim_{new_uid()}.json").write_text("{}")
+
+
+def temporary_files(world: World) -> None:
+    world.prepare()
+    (world.root / "cdi" / f".{DRIVER_NAME}-claim_{world.uid}.json.new").write_text("{")
+    (world.root / "journal" / ".journal.a.new").write_text("partita-journal")
+
+
+def rebooted(world: World) -> None:
+    world.prepare()
+    world.node.reboot()
+
+
+def rebooted_and_claim_gone(world: World) -> None:
+    rebooted(world)
+    del world.claims[world.uid]
+
+
+def journal_lost(world: World) -> None:
+    world.prepare()
+    world.node.lose_journal()
+
+
+def journal_lost_and_claim_gone(world: World) -> None:
+    claim_gone(world)
+    world.node.lose_journal()
+
+
+def journal_and_file_lost(world: World) -> None:
+    file_lost(world)
+    world.node.lose_journal()
+
+
+def journal_file_and_status_lost(world: World) -> None:
+    journal_and_file_lost(world)
+    world.claims[world.uid] = world.held
+
+
+def journal_lost_before_prepare(world: World) -> None:
+    world.node.lose_journal()
+
+
+def journal_lost_half_made(world: World) -> None:
+    world.make_by_hand(compute=False)
+    world.node.lose_journal()
+
+
+def journal_lost_and_rebooted(world: World) -> None:
+    world.prepare()
+    world.node.lose_journal()
+    world.node.reboot()
+
+
+def journal_and_claim_lost_partition_there(world: World) -> None:
+    claim_gone(world)
+    world.lose_files()
+    world.node.lose_journal()
+
+
+@dataclass(frozen=True)
+class Expected:
+    """State of the claim's record, and what is on the node."""
+
+    state: ClaimState | None
+    partition: bool
+    file: bool
+    foreign: bool = False
+    validated: bool = True
+    """Whether the Prepare that comes next validates: never where a pod may be running."""
+
+
+GONE = Expected(None, partition=False, file=False)
+KEPT = Expected(ClaimState.PREPARED, partition=True, file=True, validated=False)
+PLACE_KEPT = Expected(ClaimState.INTENDED, partition=False, file=False)
+NOT_OURS = Expected(None, partition=True, file=False, foreign=True)
+
+CASES: dict[Callable[[World], None], Expected] = {
+    prepared: KEPT,
+    killed_between_instances: GONE,
+    made_by_somebody_else: NOT_OURS,
+    claim_gone: GONE,
+    claim_deallocated: GONE,
+    claim_replaced: GONE,
+    file_lost: KEPT,
+    file_orphaned: GONE,
+    temporary_files: KEPT,
+    rebooted: PLACE_KEPT,
+    rebooted_and_claim_gone: GONE,
+    journal_lost: KEPT,
+    journal_lost_and_claim_gone: GONE,
+    journal_and_file_lost: KEPT,
+    journal_file_and_status_lost: KEPT,
+    journal_lost_before_prepare: GONE,
+    journal_lost_half_made: replace(PLACE_KEPT, partition=True),
+    journal_lost_and_rebooted: PLACE_KEPT,
+    journal_and_claim_lost_partition_there: NOT_OURS,
+}
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_what_is_found_at_the_start(world: World, case: Callable[[World], None]) -> None:
+    expected = CASES[case]
+    case(world)
+    world.restart()
+    record = world.node.journal.state.claims.get(world.uid)
+    assert (record.state if record else None) == expected.state
+    assert world.node.placements() == (PLACE if expected.partition else [])
+    assert len(world.node.cdi_files()) == (1 if expected.file else 0)
+    assert world.node.engine.foreign_placements() == (set(PLACE) if expected.foreign else set())
+    assert not list((world.root / "journal").glob(".*"))
+    if record is not None:
+        assert record.name, "it can be looked up in the API"
+    if expected.foreign:
+        with pytest.raises(Retryable, match="belongs to no claim"):
+            world.node.engine.prepare(world.held)
+        return
+    points: list[str] = []
+    with hooked(points.append):
+        world.node.engine.prepare(world.held)
+    assert ("made" in points) == expected.validated
+    world.node.engine.unprepare(world.uid)
+    assert (world.node.placements(), world.node.cdi_files()) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "case", [claim_gone, claim_deallocated, claim_replaced, file_lost], ids=lambda case: case.__name__
+)
+def test_what_is_found_from_time_to_time(world: World, case: Callable[[World], None]) -> None:
+    case(world)
+    world.look()
+    record = world.node.journal.state.claims.get(world.uid)
+    assert (record.state if record else None) == CASES[case].state
+    assert len(world.node.cdi_files()) == (1 if CASES[case].file else 0)
+
+
+def test_a_quarantine_outlives_the_journal(world: World) -> None:
+    fault = Fault(gpu_uuid=world.node.gpu_uuid(0), reason="validation", message="", start=4, size=4)
+    world.node.engine.add_fault(fault)
+    world.publish()
+    world.node.lose_journal()
+    world.restart()
+    [known] = world.node.engine.faults()
+    assert known.key == fault.key
+    assert "1 quarantines" in world.node.engine.findings[0]
+    with pytest.raises(PartitaError, match="quarantined"):
+        world.node.engine.prepare(world.held)
+
+
+def test_slots_outlive_the_journal_and_a_gpu_that_is_lost(world: World) -> None:
+    world.publish()
+    before = dict(world.node.journal.state.slots)
+    world.node.backend.faults.plant(GpuLost(gpu_uuid=world.node.gpu_uuid(2)))
+    world.node.lose_journal()
+    world.restart()
+    assert world.node.journal.state.slots == before
+
+
+@pytest.mark.parametrize("case", [journal_lost, journal_and_file_lost], ids=lambda case: case.__name__)
+def test_without_an_api_server_nothing_is_given_away_or_destroyed(world: World, case: Callable[[World], None]) -> None:
+    case(world)
+    file_orphaned(world)
+    world.node.destroy_unknown = world.api_is_gone = True
+    for _ in range(2):
+        world.node.start()
+        world.node.engine.reconcile()
+        assert world.node.engine.unconfirmed
+        assert world.node.placements() == PLACE
+        assert len(world.node.cdi_files()) == (2 if case is journal_lost else 1)
+        with pytest.raises(Retryable, match="no answer"):
+            world.node.engine.prepare(claim(world.node.whole(3)))
+        with pytest.raises(Retryable, match="journal was lost"):
+            world.node.engine.unprepare(new_uid())
+    world.api_is_gone = False
+    world.look()
+    assert list(world.node.engine.prepared()) == [world.uid]
+    assert len(world.node.cdi_files()) == 1
+    world.node.engine.unprepare(world.uid)
+    assert world.node.placements() == []
+
+
+def test_without_an_api_server_a_claim_known_by_its_file_is_given_back(world: World) -> None:
+    journal_lost(world)
+    world.api_is_gone = True
+    world.node.start()
+    world.node.engine.unprepare(world.uid)
+    assert (world.node.placements(), world.node.journal.state.claims) == ([], {})
+    world.api_is_gone = False
+    world.look()
+    [record] = world.node.journal.state.claims.values()
+    assert (record.state, world.node.placements()) == (ClaimState.INTENDED, []), "it is still allocated: its place is"
+    world.deallocate()
+    world.look()
+    assert world.node.journal.state.claims == {}
+
+
+def test_a_new_node_has_lost_nothing(world: World) -> None:
+    assert world.node.engine.findings == ()

@@ -34,8 +34,8 @@ demo: $(STAMP) ## the main job on an embedded, simulated cluster
 e2e: $(STAMP) ## scenarios on a real control plane with two real kubelets (root, Linux; see hack/cluster)
 	$(BIN)/python -m hack.e2e
 
-bench: $(STAMP) ## pod start times on the cluster that hack.e2e installed
-	hack/bench start
+bench: $(STAMP) ## prepare and unprepare latency against what the GPUs need (hack/bench lists more)
+	hack/bench prepare
 
 image: ## the container image as an OCI archive (buildah, no Docker)
 	hack/image

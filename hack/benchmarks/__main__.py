@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import click
+from hack.benchmarks.prepare import prepare
+from hack.benchmarks.soak import soak
 from hack.benchmarks.start import start
 
 
@@ -11,6 +13,8 @@ def main() -> None:
     """Choose a benchmark."""
 
 
+main.add_command(prepare)
+main.add_command(soak)
 main.add_command(start)
 
 if __name__ == "__main__":

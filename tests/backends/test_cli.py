@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from partita_plugins.backends.simulated import SimulatedBackend
+from partita_plugins.backends.simulated import Delays, SimulatedBackend, open_existing
 from partita_plugins.backends.simulated.cli import main
 from tests.backends.conftest import Opener
 
@@ -59,6 +60,20 @@ def test_mode_reset_and_reboot_by_hand(node: SimulatedBackend, state_dir: Path) 
     assert "MIG on" in run("show", *state).splitlines()[1]
 
 
+def test_a_slow_machine_is_slow_for_who_opens_it_next(node: SimulatedBackend, state_dir: Path) -> None:
+    said = run("delays", "--state", str(state_dir), "--create", "0.5", "--destroy", "0.25")
+    assert said == "create 0.5 s, destroy 0.25 s, query 0 s\n"
+    assert node.machine.delays == Delays(create_seconds=0.5, destroy_seconds=0.25)
+    gpu_uuid = node.machine.hardware.gpus[0].uuid
+    run("mig", "--state", str(state_dir), "--gpu", "0", "on")
+    profile = next(one for one in node.machine.hardware.gpus[0].mig.profiles if one.name.startswith("3g"))  # type: ignore[union-attr]
+    for backend, slow in ((open_existing(state_dir), True), (open_existing(state_dir, delays=Delays()), False)):
+        begun = time.monotonic()
+        made = backend.create_gpu_instance(gpu_uuid, profile.profile_id, profile.placements[0])
+        assert (time.monotonic() - begun >= 0.5) == slow
+        backend.destroy_gpu_instance(gpu_uuid, made.gpu_instance_id)
+
+
 def test_mistakes_are_one_line_with_the_way_out(node: SimulatedBackend, state_dir: Path, tmp_path: Path) -> None:
     state = ["--state", str(state_dir)]
     assert "show" in run("fault", "gpu-lost", *state, "--gpu", "9", code=2)
@@ -75,4 +90,4 @@ def test_a_machine_can_be_made_beforehand(tmp_path: Path, state_dir: Path, opene
 def test_it_runs_as_a_module_with_help() -> None:
     command = [sys.executable, "-m", "partita_plugins.backends.simulated", "--help"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert {"fault", "lift", "mig", "reboot", "reset", "show"} <= set(done.stdout.split())
+    assert {"delays", "fault", "lift", "mig", "reboot", "reset", "show"} <= set(done.stdout.split())

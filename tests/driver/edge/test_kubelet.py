@@ -6,7 +6,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -65,20 +66,24 @@ class Served:
     def channel(self, path: Path | None = None) -> Any:
         return grpc.insecure_channel(f"unix:{path or self.sockets.plugin}")
 
-    def call(self, verb: str, *names: str, version: str = "v1", timeout: float = 10) -> Any:
+    def call(
+        self, verb: str, *names: str, version: str = "v1", timeout: float = 10, channel: grpc.Channel | None = None
+    ) -> Any:
         messages: Any = VERSIONS[version]
         request = getattr(messages, f"{verb}Request")(
             claims=[messages.Claim(namespace="default", name=name, uid=f"uid-{name}") for name in names]
         )
-        with self.channel() as channel:
-            return channel.unary_unary(
+        with nullcontext(channel) if channel else self.channel() as used:
+            return used.unary_unary(
                 f"/k8s.io.kubelet.pkg.apis.dra.{version}.DRAPlugin/{verb}",
                 request_serializer=type(request).SerializeToString,
                 response_deserializer=getattr(messages, f"{verb}Response").FromString,
             )(request, timeout=timeout)
 
-    def prepare(self, *names: str, version: str = "v1", timeout: float = 10) -> Any:
-        return self.call("NodePrepareResources", *names, version=version, timeout=timeout)
+    def prepare(
+        self, *names: str, version: str = "v1", timeout: float = 10, channel: grpc.Channel | None = None
+    ) -> Any:
+        return self.call("NodePrepareResources", *names, version=version, timeout=timeout, channel=channel)
 
     def register(self, verb: str, request: Any, answer: Any) -> Any:
         with self.channel(self.sockets.registrar) as channel:
@@ -203,6 +208,27 @@ def test_a_slow_claim_is_answered_before_the_call_ends_and_does_not_hold_up_the_
         assert "the work goes on" in answers["uid-slow"].error
         assert answers["uid-quick"].error == ""
         release.set()
+
+
+def test_claims_that_wait_for_one_gpu_do_not_hold_up_those_of_another(short_path: Path) -> None:
+    """As many pods at once as a node of 16 GPUs has partitions, all but one of them waiting."""
+    release, calls = threading.Event(), 111
+    waiting = threading.Semaphore(0)
+
+    def work() -> tuple[Granted, ...]:
+        waiting.release()
+        release.wait(30)
+        return ()
+
+    with served(short_path) as world, world.channel() as channel, ThreadPoolExecutor(calls) as pool:
+        world.handler.works = {f"held-{number}": work for number in range(calls)}
+        held = [pool.submit(world.prepare, name, timeout=30, channel=channel) for name in world.handler.works]
+        try:
+            assert all(waiting.acquire(timeout=10) for _ in held)
+            assert world.prepare("free", timeout=5).claims["uid-free"].error == ""
+        finally:
+            release.set()
+        assert {answer.error for call in held for answer in call.result().claims.values()} == {""}
 
 
 @pytest.mark.parametrize(

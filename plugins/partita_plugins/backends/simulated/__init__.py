@@ -46,7 +46,7 @@ def open_backend(
     machine: str,
     *,
     seed: str,
-    delays: Delays = Delays(),  # noqa: B008 - frozen
+    delays: Delays | None = None,
     shuffle_minors: bool = False,
     words: int = WORDS_PER_GPU,
 ) -> SimulatedBackend:
@@ -54,17 +54,20 @@ def open_backend(
 
     `seed` makes the UUIDs: the node's name, so that two nodes never share one. With `shuffle_minors` the N of
     /dev/nvidiaN follows no order and changes on mode switches, resets and reboots. `words` is how many 32-bit words
-    of each GPU's memory are real. Raises InvalidInput for an unknown machine or a folder that holds another one.
+    of each GPU's memory are real. Without `delays` those of the folder count. Raises InvalidInput for an unknown
+    machine or a folder that holds another one.
     """
     record = MachineRecord(machine=machine, seed=seed, shuffle_minors=shuffle_minors)
-    return SimulatedBackend(build_machine(state_dir, record), delays=delays, words=words)
+    built = build_machine(state_dir, record)
+    return SimulatedBackend(built, delays=delays or built.delays, words=words)
 
 
 def open_existing(
     state_dir: Path,
     *,
-    delays: Delays = Delays(),  # noqa: B008 - frozen
+    delays: Delays | None = None,
     words: int = WORDS_PER_GPU,
 ) -> SimulatedBackend:
     """A backend over whatever machine the folder holds. InvalidInput if it holds none."""
-    return SimulatedBackend(existing_machine(state_dir), delays=delays, words=words)
+    found = existing_machine(state_dir)
+    return SimulatedBackend(found, delays=delays or found.delays, words=words)

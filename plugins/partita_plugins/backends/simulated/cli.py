@@ -18,6 +18,7 @@ from partita_plugins.backends.simulated.faults import (
     Xid,
 )
 from partita_plugins.backends.simulated.machine import SimulatedMachine, build_machine, existing_machine
+from partita_plugins.backends.simulated.options import Delays
 from partita_plugins.backends.simulated.records import MachineRecord
 from partita_plugins.backends.simulated.show import describe, draw
 from partita_plugins.errors import PartitaError
@@ -72,6 +73,19 @@ def mig(state: Path, gpu: str, mode: str) -> None:
     machine = existing_machine(state)
     machine.switch_mig(_uuid(machine, gpu), enabled=mode == "on")
     click.echo(f"MIG is {mode}")
+
+
+@main.command()
+@state_option
+@click.option("--create", default=0.0, show_default=True, type=click.FloatRange(0), help="Of each instance made.")
+@click.option("--destroy", default=0.0, show_default=True, type=click.FloatRange(0), help="Of each one destroyed.")
+@click.option("--query", default=0.0, show_default=True, type=click.FloatRange(0), help="Of what only looks.")
+def delays(state: Path, create: float, destroy: float, query: float) -> None:
+    """Make calls take their time, in seconds, in every process that opens the machine from now on."""
+    existing_machine(state).set_delays(
+        Delays(create_seconds=create, destroy_seconds=destroy, query_seconds=query),
+    )
+    click.echo(f"create {create:g} s, destroy {destroy:g} s, query {query:g} s")
 
 
 @main.group()

@@ -1,6 +1,7 @@
 """One simulated machine in its state folder: the hardware itself, which no process owns.
 
 <state_dir>/machine.json       which machine, and the seed of its UUIDs
+<state_dir>/delays.json        how long its calls take; without it none takes any time
 <state_dir>/gpus/<uuid>.json   modes, instances and clients of one GPU
 <state_dir>/faults/<id>.json   what is broken now
 <state_dir>/dev/               device nodes
@@ -20,6 +21,7 @@ from partita_plugins.backends.simulated import power, rules
 from partita_plugins.backends.simulated.faults import FaultFolder, GpuLost
 from partita_plugins.backends.simulated.files import GpuFiles, locked, write_atomically
 from partita_plugins.backends.simulated.nodes import DeviceFolder
+from partita_plugins.backends.simulated.options import Delays
 from partita_plugins.backends.simulated.records import GpuRecord, MachineRecord
 from partita_plugins.backends.simulated.rules import refuse
 from partita_plugins.errors import InvalidInput, NvmlCode
@@ -38,11 +40,26 @@ class SimulatedMachine:
         self.files = GpuFiles(state_dir / "gpus")
         self.faults = FaultFolder(state_dir / "faults")
         self.devices = DeviceFolder(state_dir / "dev")
+        self._delays = state_dir / "delays.json"
         self._index = {gpu.uuid: index for index, gpu in enumerate(self.hardware.gpus)}
         minors = list(range(len(self._index)))
         if record.shuffle_minors:
             random.Random(record.seed).shuffle(minors)  # noqa: S311 - a permutation that tests can repeat
         self._minors = minors
+
+    @property
+    def delays(self) -> Delays:
+        """How long calls take on this machine. InvalidInput where the file is damaged."""
+        try:
+            return msgspec.json.decode(self._delays.read_bytes(), type=Delays)
+        except FileNotFoundError:
+            return Delays()
+        except msgspec.DecodeError as error:
+            raise InvalidInput(f"{self._delays.name} is damaged: {error}", advice="remove the file") from error
+
+    def set_delays(self, delays: Delays) -> None:
+        """Make the machine so slow for every process that opens it from now on."""
+        write_atomically(self._delays, msgspec.json.encode(delays))
 
     def known(self, gpu_uuid: str) -> Gpu:
         """A GPU as it left the factory. NOT_FOUND for a UUID that is not of this machine."""

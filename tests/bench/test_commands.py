@@ -1,0 +1,42 @@
+"""The benchmarks themselves, made small: the real driver process, and the keys that readers of the JSON rely on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from click.testing import CliRunner
+from hack.benchmarks.__main__ import main
+
+
+def run(*arguments: str) -> list[dict[str, Any]]:
+    done = CliRunner().invoke(main, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_prepare_measures_both_verbs_alone_and_at_once() -> None:
+    rows = run("prepare", "--concurrency", "4", "--gpus", "2", "--create-seconds", "0.05")
+    found = {(row["verb"], row["mode"]): row for row in rows}
+    assert list(found) == [
+        ("prepare", "alone"),
+        ("unprepare", "alone"),
+        ("prepare", "concurrent"),
+        ("unprepare", "concurrent"),
+    ]
+    for row in rows:
+        assert (row["bench"], row["claims"], row["gpus"]) == ("prepare", 4, 2)
+        assert (row["parallel_bound_seconds"], row["serial_bound_seconds"]) == (0.25, 0.5)
+        assert row["parallel_bound_seconds"] <= row["seconds"]
+        assert 0 < row["p50_seconds"] <= row["p99_seconds"] <= row["seconds"]
+
+
+def test_soak_goes_through_every_kind_of_claim_and_tells_what_the_process_holds() -> None:
+    [row] = run("soak", "--cycles", "100", "--warm-up", "36", "--allow-mib", "200")
+    assert (row["bench"], row["cycles"], row["flat"]) == ("soak", 100, True)
+    assert all(row[kind] for kind in ("whole", "mig_1g", "mig_3g", "shared", "no_such_device", "replaced", "broken"))
+    for what in ("rss_mib", "fds", "threads"):
+        assert row[f"{what}_start"] > 0
+        assert row[f"{what}_end"] > 0
+    assert row["seconds"] > 0
+    assert row["journal_bytes"] > 0

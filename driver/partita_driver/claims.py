@@ -49,7 +49,7 @@ class Prepared(GrantedDevice, Protocol):
 class Engine(Protocol):
     """What this module needs of the claim engine."""
 
-    def prepare(self, claim: ResourceClaim) -> Sequence[Prepared]: ...
+    def prepare_read(self, claim_uid: str, read: Callable[[], ResourceClaim]) -> Sequence[Prepared]: ...
     def unprepare(self, claim_uid: str) -> None: ...
 
 
@@ -92,18 +92,30 @@ class Claims:
         reached("unprepared")
 
     def _prepare(self, ref: ClaimRef) -> Sequence[Prepared]:
+        found: list[ResourceClaim] = []
+        """Stays empty where this call joins another one, which tells of the outcome."""
+
+        def read() -> ResourceClaim:
+            found.append(self._checked(ref))
+            return found[0]
+
+        try:
+            devices = self._engine.prepare_read(ref.uid, read)
+        except ValidationFailed as error:
+            for claim in found:
+                self._outcomes.validation_failed(claim, error)
+            raise
+        for claim in found:
+            self._outcomes.prepared(claim, devices)
+        return devices
+
+    def _checked(self, ref: ClaimRef) -> ResourceClaim:
         begun = time.monotonic()
         claim = self._read(ref)
         self._counter.phase("read-claim", time.monotonic() - begun)
         check_claim(claim, ref, self._pool)
         reached("claim-read")
-        try:
-            devices = self._engine.prepare(claim)
-        except ValidationFailed as error:
-            self._outcomes.validation_failed(claim, error)
-            raise
-        self._outcomes.prepared(claim, devices)
-        return devices
+        return claim
 
     def _counted(self, verb: str, work: Callable[[], T]) -> T:
         begun, result = time.monotonic(), "error"

@@ -14,6 +14,7 @@ from kubernetes.utils import parse_quantity as reference_quantity
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.offer import DeviceKind, SlottedHardware, offered_devices, shape_of
 from partita_plugins.model.quantity import MIB, format_mib, parse_quantity, to_mib
+from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.device_names import DeviceName, format_name, parse_name
 from tests.model.conftest import EVERYTHING
 
@@ -31,6 +32,13 @@ def test_a_device_name_says_what_the_device_is(node: SlottedHardware) -> None:
             profile_id=device.profile.profile_id if device.profile else None,
             start=device.placement.start if device.placement else None,
         )
+
+
+@given(st.from_regex(r"[a-z0-9]([-a-z0-9.]{0,60}[a-z0-9])?", fullmatch=True))
+def test_a_pool_is_never_called_like_another_driver_s_pool_of_the_node(node_name: str) -> None:
+    """Others call theirs like the node, and counters of pools of one name are counted together."""
+    assert pool_name(node_name) != node_name
+    assert pool_name(node_name).startswith(f"{DRIVER_NAME}/")
 
 
 @pytest.mark.parametrize(

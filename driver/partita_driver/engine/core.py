@@ -116,9 +116,15 @@ class ClaimEngine:
 
     def prepare(self, claim: ResourceClaim) -> tuple[PreparedDevice, ...]:
         """Make, validate and hand out a claim's devices. Idempotent. Raises PartitaError with what to do."""
+        return self.prepare_read(claim.metadata.uid, lambda: claim)
+
+    def prepare_read(self, claim_uid: str, read: Callable[[], ResourceClaim]) -> tuple[PreparedDevice, ...]:
+        """`prepare` of the claim that `read` gives. An Unprepare that comes meanwhile waits, and undoes it.
+
+        Read outside, a claim could be prepared after its Unprepare and stay for ever (dra-driver-nvidia-gpu#1162).
+        """
         self.confirm()
-        uid = claim.metadata.uid
-        record = self._flights.run(uid, "prepare", lambda: prepare(self._tools, claim), self._patience)
+        record = self._flights.run(claim_uid, "prepare", lambda: prepare(self._tools, read()), self._patience)
         return prepared_claim(record, self._tools.node_name).devices
 
     def unprepare(self, claim_uid: str) -> None:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ class FakeEngine:
     def confirm(self) -> None:
         self.unconfirmed = False
 
-    def prepare(self, _claim: ResourceClaim) -> tuple[PreparedDevice, ...]:
+    def prepare_read(self, _claim_uid: str, _read: Callable[[], ResourceClaim]) -> tuple[PreparedDevice, ...]:
         return (DEVICE,)
 
     def unprepare(self, claim_uid: str) -> None:
@@ -212,6 +213,26 @@ def test_hardware_that_cannot_be_read_yet_is_tried_again(short_path: Path, serve
     FakeEngine.start_failures = 2
     with running(short_path, server):
         assert eventually(lambda: len(server.list("ResourceSlice").items) == 2)
+
+
+def test_slow_hardware_makes_a_driver_unready_and_never_dead(short_path: Path, server: ApiServer) -> None:
+    """A liveness probe would kill it again and again before it has read its GPUs."""
+    FakeEngine.start_failures = 10_000
+    with running(short_path, server) as world:
+        assert eventually(lambda: page(world, "/readyz") == (503, "the hardware has not been read yet\n"))
+        assert page(world, "/healthz") == (200, "ok\n")
+        FakeEngine.start_failures = 0
+        assert eventually(lambda: "hardware" not in page(world, "/readyz")[1])
+
+
+def page(world: Running, path: str) -> tuple[int, str]:
+    assert world.driver.http
+    connection = HTTPConnection("127.0.0.1", world.driver.http.port, timeout=5)
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    body = answer.read().decode()
+    connection.close()
+    return answer.status, body
 
 
 def test_during_a_rolling_update_the_second_instance_stands_by_until_the_first_is_gone(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,9 @@ from partita_plugins.model.offer import DeviceKind
 from partita_plugins.testing.apiserver import Fault as HttpFault
 from partita_plugins.wire import pool_name
 from partita_plugins.wire.resource import ResourceClaim
-from tests.driver.edge.worlds import NODE, Counted, api_server
+from tests.driver.edge.worlds import NODE, Counted, api_server, eventually
+from tests.driver.engine.nodes import Node as EngineNode
+from tests.driver.engine.nodes import new_uid
 
 POOL = pool_name(NODE)
 REF = ClaimRef(namespace="default", name="train", uid="uid-1")
@@ -89,7 +93,8 @@ class Spy:
     error: PartitaError | None = None
     seen: list[str] = field(default_factory=list)
 
-    def prepare(self, _claim: ResourceClaim) -> Sequence[Prepared]:
+    def prepare_read(self, _claim_uid: str, read: Callable[[], ResourceClaim]) -> Sequence[Prepared]:
+        read()
         if self.error:
             raise self.error
         return (DEVICE,)
@@ -135,6 +140,30 @@ def test_unprepare_asks_nobody() -> None:
 
     Claims(read=unreadable, engine=spy, pool=POOL, outcomes=spy, counter=spy).unprepare(REF)
     assert spy.seen == ["unprepare uid-1", "unprepare=ok"]
+
+
+def test_a_prepare_that_reads_its_claim_slowly_leaves_nothing_after_the_unprepare(tmp_path: Path) -> None:
+    """The kubelet gave the first call up and takes the claim back: what is still at work must not come after that."""
+    node, spy, reading, go_on = EngineNode(tmp_path), Spy(), threading.Event(), threading.Event()
+    wanted = claim(result(device=node.mig(0, "3g", 4)), uid=new_uid())
+    ref = ClaimRef(namespace="default", name="train", uid=wanted.metadata.uid)
+
+    def slowly(_: ClaimRef) -> ResourceClaim:
+        reading.set()
+        go_on.wait(10)
+        return wanted
+
+    both = Claims(read=slowly, engine=node.engine, pool=POOL, outcomes=spy, counter=spy)
+    with ThreadPoolExecutor(2) as calls:
+        prepared = calls.submit(both.prepare, ref)
+        assert reading.wait(10)
+        taken_back = calls.submit(both.unprepare, ref)
+        assert not eventually(taken_back.done, 0.2), "it waits for the other"
+        go_on.set()
+        assert prepared.result(10)
+        taken_back.result(10)
+    assert dict(node.engine.claims()) == {}
+    assert node.placements() == []
 
 
 def test_reading_survives_a_short_outage_and_names_a_claim_that_is_gone(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from partita_driver.engine.locks import Flights
+from partita_driver.fault_points import hooked
 from partita_driver.faults import HUNG
 from partita_driver.workers import Hung, Workers
 from partita_plugins.backends.simulated import Delays, GpuLost, HungCall
@@ -62,6 +63,26 @@ def test_unprepare_waits_for_the_prepare_of_its_claim(tmp_path: Path) -> None:
     thread.join()
     assert node.placements() == []
     assert dict(node.engine.claims()) == {}
+
+
+def test_a_prepare_in_the_middle_of_an_unprepare_makes_its_devices_anew(tmp_path: Path) -> None:
+    node = Node(tmp_path, delays=Delays(destroy_seconds=CREATE_SECONDS))
+    wanted = claim(node.mig(0, "3g", 4))
+    (before,) = node.engine.prepare(wanted)
+    undoing = threading.Event()
+
+    def hook(point: str) -> None:
+        if point == "undo-intended":
+            undoing.set()
+
+    with hooked(hook), ThreadPoolExecutor(1) as pool:
+        taken_back = pool.submit(node.engine.unprepare, wanted.metadata.uid)
+        assert undoing.wait(10)
+        (after,) = node.engine.prepare(wanted)
+        taken_back.result(10)
+    assert after.uuid != before.uuid
+    assert list(node.engine.prepared()) == [wanted.metadata.uid]
+    assert len(node.placements()) == len(node.cdi_files()) == 1
 
 
 def test_a_hung_call_quarantines_one_gpu_and_holds_up_no_other(tmp_path: Path) -> None:

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from threading import BoundedSemaphore, Thread
 from typing import Any
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from partita_plugins.deadline import Deadline
 from partita_plugins.errors import Permanent
 
 log = structlog.get_logger(__name__)
 
 SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 45.0)
 HTTP_WORKERS = 4
+HTTP_PENDING_MAX = 64
+"""Connections being answered or waiting; one more is hung up on, and a prober asks again."""
+
 HTTP_TIMEOUT_SECONDS = 5.0
+"""From a worker's first look to the end of the answer, however lively the client: there are few workers."""
 
 
 class Metrics:
@@ -112,22 +117,36 @@ class HttpEndpoint:
 
 
 class _Pooled(HTTPServer):
-    """Requests side by side, a few at a time."""
+    """Requests side by side, a few at a time, none for longer than its deadline."""
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self._workers = ThreadPoolExecutor(HTTP_WORKERS, thread_name_prefix="http")
+        self._room = BoundedSemaphore(HTTP_PENDING_MAX)
+        self._deadline = Deadline(HTTP_TIMEOUT_SECONDS)
         super().__init__(address, handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._room.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
         self._workers.submit(self._answer, request, client_address)
 
+    def service_actions(self) -> None:
+        """Between requests, every moment."""
+        self._deadline.step()
+
     def _answer(self, request: Any, client_address: Any) -> None:
+        self._deadline.begin(request)
         try:
             self.finish_request(request, client_address)
         except OSError as error:
             log.debug("a client went away", error=str(error))
+        except Exception:
+            log.exception("a page failed")
         finally:
+            self._deadline.end(request)
             self.shutdown_request(request)
+            self._room.release()
 
     def server_close(self) -> None:
         super().server_close()

@@ -20,8 +20,8 @@ from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 from cheroot.wsgi import Server as WsgiServer
 
+from partita_plugins.deadline import Deadline
 from partita_plugins.errors import InvalidInput
-from partita_scheduler.deadline import Deadline
 
 log = structlog.get_logger(__name__)
 

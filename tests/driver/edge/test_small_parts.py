@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
 import pytest
 from click.testing import CliRunner
 
+from partita_driver import metrics as metrics_module
 from partita_driver.loop import Loop
 from partita_driver.main import cli
 from partita_driver.metrics import HttpEndpoint, Metrics
@@ -84,6 +87,47 @@ def test_metrics_and_probes_are_served() -> None:
     assert get(endpoint.port, "/readyz?verbose") == (503, "not registered\n")
     assert get(endpoint.port, "/nothing")[0] == 404
     endpoint.stop()
+
+
+def test_clients_that_trickle_do_not_keep_probes_from_their_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A liveness probe without an answer ends the driver."""
+    monkeypatch.setattr(metrics_module, "HTTP_TIMEOUT_SECONDS", 0.5)
+    endpoint = HttpEndpoint("127.0.0.1:0", {"/healthz": lambda: (200, b"ok\n")})
+    endpoint.start()
+    clients = [socket.create_connection(("127.0.0.1", endpoint.port)) for _ in range(metrics_module.HTTP_WORKERS)]
+    stopping = threading.Event()
+
+    def trickle() -> None:
+        while not stopping.wait(0.05):
+            for client in clients:
+                with suppress(OSError):
+                    client.send(b"x")
+
+    for client in clients:
+        client.sendall(b"GET / HTTP/1.1\r\nX: ")
+    trickling = threading.Thread(target=trickle)
+    trickling.start()
+    try:
+        assert get(endpoint.port, "/healthz") == (200, "ok\n")
+    finally:
+        stopping.set()
+        trickling.join()
+        for client in clients:
+            client.close()
+        endpoint.stop()
+
+
+def test_connections_beyond_the_bound_are_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metrics_module, "HTTP_PENDING_MAX", 2)
+    endpoint = HttpEndpoint("127.0.0.1:0", {})
+    endpoint.start()
+    clients = [socket.create_connection(("127.0.0.1", endpoint.port), timeout=4) for _ in range(3)]
+    try:
+        assert clients[2].recv(1) == b""
+    finally:
+        for client in clients:
+            client.close()
+        endpoint.stop()
 
 
 @pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:99999", "192.0.2.1:1", ""])

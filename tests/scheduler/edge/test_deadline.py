@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from partita_scheduler import deadline, server
-from partita_scheduler.deadline import Deadline
+from partita_plugins import deadline
+from partita_plugins.deadline import Deadline
+from partita_scheduler import server
 from partita_scheduler.server import Address, ExtenderServer
 from tests.scheduler.edge.fakes import Clock
 

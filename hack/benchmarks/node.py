@@ -28,6 +28,9 @@ DRIVER = "partita-driver"
 CALL_SECONDS = 45.0
 """The kubelet gives up a call after this."""
 
+START_SECONDS = 120.0
+"""For the driver's start on a machine that is busy with other things."""
+
 OFFER = {"whole": True, "mig": "all", "shared": True}
 SHORT_FOLDER = "/tmp"  # noqa: S108 - the paths of unix sockets have 107 bytes
 
@@ -84,7 +87,12 @@ def node(machine: str, *options: str, delays: Delays = Delays()) -> Iterator[Nod
             _prepare_cluster(server, folder)
             process.start()
             driver = _register(folder, process)
-            until("the driver is ready", lambda: (port := http_port(process)) and ready(port), process=process.name)
+            until(
+                "the driver is ready",
+                lambda: (port := http_port(process)) and ready(port),
+                seconds=START_SECONDS,
+                process=process.name,
+            )
             yield Node(server=server, machine=simulated, process=process, folder=folder, driver=driver)
             driver.close()
     finally:
@@ -105,7 +113,7 @@ def _prepare_cluster(server: ApiServer, folder: Path) -> None:
 def _register(folder: Path, process: Process) -> Driver:
     """What the kubelet's plugin watcher does with the socket that the driver puts into its folder."""
     socket = folder / "registry" / f"{DRIVER_NAME}-reg.sock"
-    until("the driver serves", lambda: _there(socket, process), process=process.name)
+    until("the driver serves", lambda: _there(socket, process), seconds=START_SECONDS, process=process.name)
     with connect(str(socket)) as channel:
         info = get_info(channel, 10.0)
         notify(channel, "", 5.0)

@@ -104,7 +104,7 @@ class Driver:
                 if self._stopping.wait(error.delay_seconds):
                     return
         keeper, pauses = Quarantine(self._engine, self._validator), self._options.revalidate_pauses
-        self._health = HealthWatch(self._backend, keeper, self._publisher.request, again_seconds=pauses)
+        self._health = HealthWatch(keeper, self._publisher.request, again_seconds=pauses)
         self._kubelet = self._make_kubelet()
         self._serving = True
         for part in (self._status, self._settings, self._publisher, self._kubelet, self._health, self._upkeep):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Literal
 
 import msgspec
@@ -15,6 +16,22 @@ from partita_plugins.model.mig import Placement
 VALIDATION = "validation"
 HUNG = "hung"
 GPU_LOST = "gpu-lost"
+
+Effect = Literal["NoExecute", "NoSchedule"]
+
+
+class Cure(StrEnum):
+    """What has to happen before a fault can be lifted; a validation has to pass in any case."""
+
+    VALIDATION = "validation"
+    RESET = "reset"
+    """Of the GPU."""
+
+    REBOOT = "reboot"
+    """Of the node."""
+
+    REPAIR = "repair"
+    """By hands, or never: the GPU is replaced by another."""
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -39,8 +56,11 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     pci_bus_id: str = ""
     """Where the GPU sat when it was last seen: a GPU that was exchanged takes its fault with it. Empty: not known."""
 
-    effect: Literal["NoExecute", "NoSchedule"] = "NoExecute"
+    effect: Effect = "NoExecute"
     """Of the taint on every device that overlaps this hardware."""
+
+    cure: Cure = Cure.VALIDATION
+    """Unless it is VALIDATION, the hardware itself must first say that it is well."""
 
     @property
     def placement(self) -> Placement | None:

@@ -15,11 +15,14 @@ from partita_driver.faults import as_partita_error
 from partita_driver.workers import NODE, Deadlines, Workers
 from partita_plugins.contracts import Depth, DeviceBackend, ValidationResult, ValidationTarget, Validator
 from partita_plugins.errors import BackendError, NvmlCode, Permanent, Retryable
-from partita_plugins.model.gpu import DeviceNode, Gpu, GpuInstance, MigSupport, NodeHardware
+from partita_plugins.model.gpu import DeviceNode, Gpu, GpuInstance, HealthEvent, MigSupport, NodeHardware
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.steps import CreateComputeInstance, CreateGpuInstance, EnableMig, SetTimeSlice, Step
 
 T = TypeVar("T")
+
+EVENTS = "events"
+"""In place of a GPU's UUID: the one wait for events of all of them."""
 
 
 class HardwareError(Exception):
@@ -63,11 +66,22 @@ class Hardware:
         """Device nodes of a GPU or of an instance with its compute instance."""
         return self._call(gpu_uuid, "device_nodes", lambda: self._backend.device_nodes(gpu_uuid, instance))
 
-    def validate(self, validator: Validator, target: ValidationTarget, depth: Depth) -> ValidationResult:
+    def health(self, gpu_uuid: str) -> tuple[HealthEvent, ...]:
+        """What is wrong with a GPU now, as it says itself."""
+        return self._call(gpu_uuid, "health", lambda: self._backend.health(gpu_uuid))
+
+    def wait_events(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
+        """Events since the last call, waiting at most that long for the first. Raises Hung, or HardwareError."""
+        deadline = timeout_seconds + self._deadlines.call_seconds
+        return self._call(EVENTS, "wait_events", lambda: self._backend.wait_events(timeout_seconds), deadline)
+
+    def validate(
+        self, validator: Validator, target: ValidationTarget, depth: Depth, deadline_seconds: float
+    ) -> ValidationResult:
         """What a validator finds. It gets nearly all of the deadline, the rest is for its start."""
-        deadline = self._deadlines.validate_seconds
+        limit = deadline_seconds * 0.8
         return self._call(
-            target.gpu.uuid, "validate", lambda: validator.validate(target, depth, deadline * 0.8), deadline
+            target.gpu.uuid, "validate", lambda: validator.validate(target, depth, limit), deadline_seconds
         )
 
     def do(self, step: Step, gpu: Gpu) -> None:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, Protocol
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import structlog
 
+from partita_driver.fault_classes import faults_from
 from partita_driver.faults import GPU_LOST, Fault
 from partita_driver.kubelet.health_service import DeviceHealth
 from partita_driver.loop import Loop
 from partita_driver.pool import PoolInputs, broken_devices
 from partita_driver.runtime import THREADS, Runtime
-from partita_plugins.contracts import DeviceBackend
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import HealthEvent
-from partita_plugins.model.mig import Placement
 from partita_plugins.wire import pool_name
 
 log = structlog.get_logger(__name__)
@@ -34,21 +33,6 @@ LOOK_SECONDS_MIN = 0.1
 AGAIN_SECONDS = (30.0, 3600.0)
 """First and longest pause before a fault's hardware is validated again; doubled in between."""
 
-PROGRAM_XIDS = frozenset({13, 31, 43, 45, 68, 109})
-"""Errors of a program on the GPU, not of the GPU: its next user is not concerned."""
-
-Effect = Literal["NoExecute", "NoSchedule"]
-
-EFFECTS: Mapping[str, Effect] = {
-    "gpu-lost": "NoExecute",
-    "xid": "NoSchedule",
-    "ecc": "NoSchedule",
-}
-"""What happens to pods by kind of event: those on a GPU that is gone compute no more, the others may finish."""
-
-FATAL_XIDS = frozenset({48, 79, 94, 95, 119, 120, 154})
-"""Double-bit error, off the bus, contained and uncontained memory errors, GSP time-outs, recovery needed."""
-
 
 class FaultKeeper(Protocol):
     """What this module needs of the claim engine."""
@@ -57,6 +41,8 @@ class FaultKeeper(Protocol):
     def add_fault(self, fault: Fault) -> None: ...
     def revalidate(self, fault: Fault) -> bool: ...
     def refresh(self) -> bool: ...
+    def check_health(self) -> None: ...
+    def wait_events(self, timeout_seconds: float) -> tuple[HealthEvent, ...]: ...
 
 
 class HealthWatch:
@@ -64,7 +50,6 @@ class HealthWatch:
 
     def __init__(
         self,
-        backend: DeviceBackend,
         keeper: FaultKeeper,
         on_change: Callable[[], None],
         *,
@@ -73,8 +58,7 @@ class HealthWatch:
         look_seconds: float = LOOK_SECONDS,
         runtime: Runtime = THREADS,
     ) -> None:
-        self._backend, self._keeper, self._on_change = backend, keeper, on_change
-        self._runtime = runtime
+        self._keeper, self._on_change, self._runtime = keeper, on_change, runtime
         self._wait_seconds, self._again_seconds = wait_seconds, again_seconds
         self._look_seconds = min(look_seconds, max(again_seconds[0], LOOK_SECONDS_MIN))
         self._tries: dict[tuple[object, ...], tuple[int, float]] = {}
@@ -92,7 +76,7 @@ class HealthWatch:
     def step_events(self) -> float:
         """Wait for events and quarantine what they concern. Returns seconds until the next wait."""
         try:
-            events = self._backend.wait_events(self._wait_seconds)
+            events = self._keeper.wait_events(self._wait_seconds)
         except PartitaError as error:
             log.warning("the GPUs' events cannot be read", error=str(error))
             return self._wait_seconds
@@ -101,6 +85,9 @@ class HealthWatch:
         for fault in faults:
             log.error("a GPU reports a fault", gpu=fault.gpu_uuid, reason=fault.reason, message=fault.message)
             self._keeper.add_fault(fault)
+        if events:
+            # An event is an edge, and may stand for a state that other fields tell of.
+            self._keeper.check_health()
         if any(event.kind == GPU_LOST for event in events):
             self._looks_different()
         if faults:
@@ -108,8 +95,9 @@ class HealthWatch:
         return 0.0
 
     def step_recovery(self) -> float:
-        """Validate again what is due, and look whether GPUs came or went. Returns seconds until the next look."""
+        """Look at the hardware and its health, validate again what is due. Returns seconds until the next look."""
         changed = self._looks_different()
+        self._keeper.check_health()
         faults = self._keeper.faults()
         now = self._runtime.monotonic()
         first, longest = self._again_seconds
@@ -140,28 +128,6 @@ class HealthWatch:
         except PartitaError as error:
             log.warning("cannot validate again", gpu=fault.gpu_uuid, reason=fault.reason, error=str(error))
             return False
-
-
-def faults_from(event: HealthEvent, now: float) -> list[Fault]:
-    """What an event says is broken: nothing, the GPU, or the parts that it names."""
-    if event.kind == "xid" and event.xid in PROGRAM_XIDS:
-        return []
-    reason = f"xid-{event.xid}" if event.kind == "xid" else event.kind
-    effect: Effect = "NoExecute" if event.xid in FATAL_XIDS else EFFECTS.get(event.kind, "NoSchedule")
-    message = event.message or f"the GPU reports {reason}"
-    parts: tuple[Placement | None, ...] = event.placements or (None,)
-    return [
-        Fault(
-            gpu_uuid=event.gpu_uuid,
-            reason=reason,
-            message=message,
-            start=part.start if part else None,
-            size=part.size if part else None,
-            since=now,
-            effect=effect,
-        )
-        for part in parts
-    ]
 
 
 def device_health(inputs: PoolInputs, names: Iterable[str]) -> list[DeviceHealth]:

@@ -96,6 +96,12 @@ def cli() -> None:
     type=click.FloatRange(0.1),
     help="Pause before a quarantined GPU is validated again; doubled each time that it fails.",
 )
+@_option(
+    "--revalidate-longest-seconds",
+    default=DEFAULTS.revalidate_longest_seconds,
+    type=click.FloatRange(0.1),
+    help="Longest such pause.",
+)
 @_option("--http-address", default="127.0.0.1:8089", help='/metrics, /healthz, /readyz; "" for none.')
 @_option("--health-address", default="", help="Standard gRPC health service over TCP, as host:port.")
 @_option("--log-level", default="info", type=click.Choice(LEVELS), help="What is worth a line.")

@@ -14,7 +14,6 @@ from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.errors import Permanent, Retryable
 
 NO_VALIDATOR = "none"
-REVALIDATE_LONGEST_SECONDS = 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +43,8 @@ class Options:
 
     boot_id_file: Path = BOOT_ID_FILE
     """Differs after a reboot."""
+    revalidate_longest_seconds: float = 3600.0
+    """The pause doubles each time that it fails, up to this."""
 
     http_address: str = ""
     health_address: str = ""
@@ -51,7 +52,7 @@ class Options:
     @property
     def revalidate_pauses(self) -> tuple[float, float]:
         """First and longest pause between two validations of quarantined hardware, seconds."""
-        return self.revalidate_seconds, max(self.revalidate_seconds, REVALIDATE_LONGEST_SECONDS)
+        return self.revalidate_seconds, max(self.revalidate_seconds, self.revalidate_longest_seconds)
 
     @property
     def journal_dir(self) -> Path:

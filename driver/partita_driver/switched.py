@@ -45,6 +45,7 @@ class Quarantine:
 
     def __init__(self, engine: ClaimEngine, validator: SwitchedValidator | None) -> None:
         self.faults, self.add_fault, self.refresh = engine.faults, engine.add_fault, engine.refresh
+        self.check_health, self.wait_events = engine.check_health, engine.wait_events
         self._engine, self._validator = engine, validator
 
     def revalidate(self, fault: Fault) -> bool:

@@ -32,6 +32,9 @@ class Deadlines:
 
     discover_seconds: float = 30.0
     validate_seconds: float = 20.0
+    revalidate_seconds: float = 300.0
+    """For all of a quarantined part's memory: nobody waits for it."""
+
     lock_seconds: float = 40.0
     """For GPUs that another claim is being prepared on, and for another call of the same claim."""
 

@@ -51,7 +51,11 @@ class DeviceBackend(Protocol):
         """Character devices of a whole GPU, or of a GPU instance with its compute instance; control nodes included."""
 
     def health(self, gpu_uuid: str) -> tuple[HealthEvent, ...]:
-        """What is wrong with a GPU now; empty when nothing is."""
+        """What is wrong with a GPU now; empty when nothing is. The hardware's state, asked anew at each call.
+
+        What a reset or a reboot has to mend (HealthEvent) is told until there was one, an XID too where the GPU has
+        no recovery action to tell of.
+        """
 
     def wait_events(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
         """Events since the last call, waiting at most that long for the first."""
@@ -121,7 +125,7 @@ class ValidationResult:
     """One plain sentence each, for an event: "bit 7 of word 0x1a2b3c reads 1"."""
 
     memory_coverage: float = 0.0
-    """Share of the device's memory that was written and read back, 0 to 1."""
+    """Share of the memory that a program can have of the device that was written and read back, 0 to 1."""
 
     @property
     def passed(self) -> bool:

@@ -31,6 +31,7 @@ def run(*arguments: str, code: int = 0) -> str:
     ("command", "tag"),
     [
         (["xid", "--xid", "48"], "xid"),
+        (["self-report", "--report", "ecc", "--slice", "2"], "self-report"),
         (["gpu-lost"], "gpu-lost"),
         (["stuck-bit", "--word", "77", "--bit", "3"], "stuck-bit"),
         (["hung-call", "--call", "discover"], "hung-call"),

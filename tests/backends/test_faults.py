@@ -11,6 +11,7 @@ from partita_plugins.backends.simulated import (
     GpuLost,
     HungCall,
     MissingMultiprocessor,
+    SelfReport,
     SimulatedBackend,
     StuckBit,
     WrongMemorySize,
@@ -75,6 +76,20 @@ def test_an_event_is_told_once_and_health_goes_on_telling(
     later = opened()
     assert later.wait_events(0.0) == ()
     assert [event.xid for event in later.health(gpu_uuid)] == [79]
+
+
+def test_what_waits_for_a_reset_is_reported_until_there_is_one(node: SimulatedBackend, gpu_uuid: str) -> None:
+    node.faults.plant(SelfReport(gpu_uuid=gpu_uuid, report="remap-pending", start=3))
+    node.faults.plant(SelfReport(gpu_uuid=gpu_uuid, report="recovery-reboot"))
+    node.faults.plant(SelfReport(gpu_uuid=gpu_uuid, report="remap-failed"))
+    reported = {event.kind: event.placements for event in node.health(gpu_uuid)}
+    assert reported == {"remap-pending": (Placement(3, 1),), "recovery-reboot": (), "remap-failed": ()}
+    node.reset(node.discover().gpus[0].uuid)
+    assert len(node.health(gpu_uuid)) == 3
+    node.reset(gpu_uuid)
+    assert {event.kind for event in node.health(gpu_uuid)} == {"recovery-reboot", "remap-failed"}
+    node.reboot()
+    assert [event.kind for event in node.health(gpu_uuid)] == ["remap-failed"]
 
 
 def test_waiting_ends_with_the_first_event(opened: Opener, node: SimulatedBackend, gpu_uuid: str) -> None:

@@ -10,6 +10,7 @@ import structlog
 from partita_driver.cdi import CdiFolder
 from partita_driver.engine import reconcile
 from partita_driver.engine.confirm import Confirmation, Recall
+from partita_driver.engine.health import check_health
 from partita_driver.engine.locks import Flights
 from partita_driver.engine.prepare import prepare
 from partita_driver.engine.revalidate import OWN_CLAIM, own_claim_uid, revalidate
@@ -25,6 +26,7 @@ from partita_driver.runtime import THREADS, Runtime
 from partita_driver.workers import Deadlines, Workers
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.errors import PartitaError
+from partita_plugins.model.gpu import HealthEvent
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.wire.resource import ResourceClaim
@@ -167,6 +169,17 @@ class ClaimEngine:
     def add_fault(self, fault: Fault) -> None:
         """Quarantine hardware: journalled, then `on_fault` is called. A fault that is known already changes nothing."""
         self._tools.quarantine(fault)
+
+    def check_health(self) -> None:
+        """Ask every GPU what is wrong with it, and quarantine that. A GPU that does not answer is quarantined."""
+        check_health(self._tools)
+
+    def wait_events(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
+        """What GPUs report, waiting at most that long for the first. Raises PartitaError if they do not answer."""
+        try:
+            return self._tools.hardware.wait_events(timeout_seconds)
+        except HardwareError as error:
+            raise error.error from error
 
     def lift_fault(self, fault: Fault) -> None:
         """End a quarantine, whatever its words and time; then `on_fault` is called."""

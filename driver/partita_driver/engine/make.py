@@ -20,8 +20,11 @@ from partita_plugins.model.gpu import Gpu, GpuInstance
 from partita_plugins.model.steps import EnableMig, SetTimeSlice, Step
 
 
-def make_and_check(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
-    """Carry out a claim's steps and validate its devices. Raises what stopped it; the caller undoes."""
+def make_and_check(tools: Tools, claim: ClaimRecord, *, thorough: bool = False) -> ClaimRecord:
+    """Carry out a claim's steps and validate its devices. Raises what stopped it; the caller undoes.
+
+    `thorough` gives the validation the time that all of the memory takes, whatever is known of the device.
+    """
     gpu_uuids = tuple(uuid for device in claim.devices if not device.admin for uuid in device.gpu_uuids)
     shared = any(device.kind == "shared" for device in claim.devices)
     with tools.lock(gpu_uuids):
@@ -29,8 +32,8 @@ def make_and_check(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
             claim = _make(tools, claim)
         if shared:
             # The next client of this GPU trusts the verdict on the first, so it waits for it.
-            return _check(tools, claim)
-    return _check(tools, claim)
+            return _check(tools, claim, thorough=thorough)
+    return _check(tools, claim, thorough=thorough)
 
 
 def find_instance(tools: Tools, device: DeviceRecord) -> GpuInstance | None:
@@ -84,11 +87,11 @@ def _leave_mig(tools: Tools, gpu_uuid: str) -> None:
     tools.refresh()
 
 
-def _check(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
+def _check(tools: Tools, claim: ClaimRecord, *, thorough: bool) -> ClaimRecord:
     reached("made")
     if tools.validator is not None:
         with tools.timed("validate"):
-            claim = _validated(tools, tools.validator, claim)
+            claim = _validated(tools, tools.validator, claim, thorough=thorough)
     proven = [uuid for device in claim.devices if _is_proof(device) for uuid in device.gpu_uuids]
     return tools.put(claim, ClaimEvent.CHECK, Durability.LATER, lambda state: with_clean(state, add=proven))
 
@@ -101,19 +104,22 @@ def _is_proof(device: DeviceRecord) -> bool:
     return seen.method != SWITCHED_OFF and seen.depth != "skipped"
 
 
-def _validated(tools: Tools, validator: Validator, claim: ClaimRecord) -> ClaimRecord:
+def _validated(tools: Tools, validator: Validator, claim: ClaimRecord, *, thorough: bool) -> ClaimRecord:
     """The claim with its devices' validations, all GPUs side by side: the kubelet's patience is for all of them."""
     state = tools.journal.state
+    deadline = tools.deadlines.revalidate_seconds if thorough else tools.deadlines.validate_seconds
+
+    def look(device: DeviceRecord, gpu_uuid: str) -> ValidationResult:
+        depth = Depth.FULL if thorough else _depth(state, device)
+        return tools.hardware.validate(validator, _target(tools, device, gpu_uuid), depth, deadline)
+
     looked = [
         (index, gpu_uuid)
         for index, device in enumerate(claim.devices)
         if not device.admin and not shared_with_others(state, claim.uid, device)
         for gpu_uuid in device.gpu_uuids
     ]
-    looks = [
-        partial(_look, tools, validator, claim.devices[index], gpu_uuid, _depth(state, claim.devices[index]))
-        for index, gpu_uuid in looked
-    ]
+    looks = [partial(look, claim.devices[index], gpu_uuid) for index, gpu_uuid in looked]
     ended = list(zip(looked, tools.runtime.side_by_side(looks), strict=True))
     failed = [
         (claim.devices[index], gpu_uuid, future.result())
@@ -135,10 +141,6 @@ def _validated(tools: Tools, validator: Validator, claim: ClaimRecord) -> ClaimR
 def _depth(state: JournalState, device: DeviceRecord) -> Depth:
     unused = device.placement is None and set(device.gpu_uuids) <= set(state.clean)
     return Depth.QUICK if unused else Depth.FULL
-
-
-def _look(tools: Tools, validator: Validator, device: DeviceRecord, gpu_uuid: str, depth: Depth) -> ValidationResult:
-    return tools.hardware.validate(validator, _target(tools, device, gpu_uuid), depth)
 
 
 def _summary(validator: Validator, device: DeviceRecord, results: list[ValidationResult]) -> ValidationSummary | None:

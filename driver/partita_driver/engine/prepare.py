@@ -41,7 +41,7 @@ def prepare(tools: Tools, claim: ResourceClaim) -> ClaimRecord:
     )
     known = _settled(tools, wanted)
     if known is not None and known.state is ClaimState.PREPARED:
-        refuse_faulty(tools.journal.state.faults, known.devices)
+        # Also on hardware that is quarantined by now: its pod may be running, and a NoExecute taint evicts that.
         if (replayed := _replay(tools, known, wanted)) is not None:
             return replayed
         known = tools.put(known, ClaimEvent.REBOOT, Durability.BEST_EFFORT)

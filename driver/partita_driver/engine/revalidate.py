@@ -5,15 +5,16 @@ from __future__ import annotations
 import structlog
 
 from partita_driver.engine.grants import record_of
+from partita_driver.engine.health import reported_faults, still_reported
 from partita_driver.engine.make import make_and_check
 from partita_driver.engine.rules import refuse_overlap, touches
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
 from partita_driver.fault_points import reached
-from partita_driver.faults import Fault
+from partita_driver.faults import VALIDATION, Fault
 from partita_driver.hardware import HardwareError
 from partita_driver.journal import Durability
-from partita_driver.journal_records import ClaimRecord, DeviceRecord, JournalState
+from partita_driver.journal_records import SWITCHED_OFF, ClaimRecord, DeviceRecord, JournalState
 from partita_driver.lifecycle import ClaimEvent
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import Gpu
@@ -32,11 +33,27 @@ def own_claim_uid(gpu: Gpu) -> str:
 
 
 def revalidate(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
-    """Make a device over the faulty hardware, validate it, undo it. True if it passed and the fault is lifted."""
-    device = _device_over(tools, fault, gpu)
-    if tools.validator is None or device is None or not touches(fault, device):
+    """Ask the hardware, then make a device over the faulty part, validate it, undo it. True if the fault is lifted.
+
+    It is lifted only by a validation that covered all of the part's memory: what failed may be anywhere in it. Where
+    no validator runs the hardware's word is enough, except for what a validation found.
+    """
+    if still_reported(fault, reported_faults(tools, gpu.uuid)):
         return False
     reports = tools.reports[fault.key]
+    if not (fault.reason != VALIDATION if tools.validator is None else _passes(tools, fault, gpu)):
+        return False
+    if tools.reports[fault.key] != reports:
+        log.info("still quarantined, it was reported again meanwhile", gpu=gpu.uuid, reason=fault.reason)
+        return False
+    tools.lift(fault)
+    return True
+
+
+def _passes(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
+    device = _device_over(tools, fault, gpu)
+    if not touches(fault, device):
+        return False
     wanted = ClaimRecord(uid=own_claim_uid(gpu), devices=(device,))
 
     def admit(state: JournalState) -> JournalState:
@@ -46,17 +63,19 @@ def revalidate(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
     try:
         if wanted.uid in tools.journal.state.claims:
             undo(tools, wanted.uid)
-        make_and_check(tools, tools.put(wanted, ClaimEvent.INTEND, Durability.REQUIRED, admit))
+        intended = tools.put(wanted, ClaimEvent.INTEND, Durability.REQUIRED, admit)
+        made = make_and_check(tools, intended, thorough=True)
         reached("revalidated")
     except (PartitaError, HardwareError) as error:
         log.info("still quarantined", gpu=gpu.uuid, reason=fault.reason, error=str(tools.blamed(error)))
         _give_back(tools, wanted.uid)
         return False
     _give_back(tools, wanted.uid)
-    if tools.reports[fault.key] != reports:
-        log.info("still quarantined, it was reported again meanwhile", gpu=gpu.uuid, reason=fault.reason)
+    seen = made.devices[0].validation
+    if seen is None or seen.method == SWITCHED_OFF or seen.depth != "full" or seen.memory_coverage < 1.0:
+        covered = seen.memory_coverage if seen else 0.0
+        log.info("still quarantined, not all memory was looked at", gpu=gpu.uuid, covered=round(covered, 3))
         return False
-    tools.lift(fault)
     return True
 
 
@@ -67,20 +86,21 @@ def _give_back(tools: Tools, claim_uid: str) -> None:
         log.warning("left for reconciling", claim=claim_uid, error=str(error))
 
 
-def _device_over(tools: Tools, fault: Fault, gpu: Gpu) -> DeviceRecord | None:
-    """A device that contains all of the faulty part: the partition itself, else the GPU, else its widest partition."""
+def _device_over(tools: Tools, fault: Fault, gpu: Gpu) -> DeviceRecord:
+    """The smallest device that contains all of the faulty part; of a GPU that only has partitions, its widest one."""
     slot = next(slot for slot, one in tools.node.gpus.items() if one.uuid == gpu.uuid)
-    profiles = gpu.mig.profiles if gpu.mig else ()
-    pinned = gpu.mig is not None and gpu.mig.enabled and gpu.mig.mode_needs_reset
+    pinned = gpu.mig is not None and gpu.mig.pinned
     places = [
-        (profile, placement)
-        for profile in sorted(profiles, key=lambda one: (-one.compute_slices, one.media_extensions, one.enum))
+        (placement.size, profile.media_extensions, profile.enum, profile, placement)
+        for profile in (gpu.mig.profiles if gpu.mig and gpu.mig.available else ())
         for placement in profile.placements
-        if placement == fault.placement or (fault.placement is None and pinned)
     ]
-    if not places and fault.placement is not None:
-        return None
+    part = fault.placement
+    fitting = [one for one in places if part and one[-1].start <= part.start and part.end <= one[-1].end]
     offered = OfferedDevice(kind=DeviceKind.GPU, slots=(slot,))
-    if places:
-        offered = OfferedDevice(kind=DeviceKind.MIG, slots=(slot,), profile=places[0][0], placement=places[0][1])
+    if fitting or pinned:
+        *_, profile, placement = (
+            min(fitting, key=lambda one: one[:3]) if fitting else max(places, key=lambda one: (one[0], -one[2]))
+        )
+        offered = OfferedDevice(kind=DeviceKind.MIG, slots=(slot,), profile=profile, placement=placement)
     return record_of(offered, format_name(offered, tools.node.gpus), tools.node.gpus, tools.strategies, request="own")

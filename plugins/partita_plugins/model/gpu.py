@@ -163,7 +163,8 @@ class HealthEvent:
 
     gpu_uuid: str
     kind: str
-    """"xid", "gpu-lost", "ecc"."""
+    """"xid"; "gpu-lost"; "ecc", which is uncorrectable; "remap-pending" and "remap-failed" of the row remapper;
+    "recovery-" and "reset", "reboot", "drain-p2p" or "drain-and-reset" (NVML's recovery action, field 230)."""
 
     xid: int | None = None
     message: str = ""

@@ -3,37 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, cast
-
-import pytest
+from typing import Any
 
 from partita_driver.faults import Fault
-from partita_driver.health_watch import HealthWatch, faults_from
-from partita_plugins.contracts import DeviceBackend
+from partita_driver.health_watch import HealthWatch
 from partita_plugins.errors import BackendError, NvmlCode, Retryable
 from partita_plugins.model.gpu import HealthEvent
-from partita_plugins.model.mig import Placement
-
-
-@pytest.mark.parametrize(
-    ("event", "expected"),
-    [
-        (HealthEvent(gpu_uuid="g", kind="xid", xid=13), []),
-        (HealthEvent(gpu_uuid="g", kind="xid", xid=43), []),
-        (HealthEvent(gpu_uuid="g", kind="xid", xid=79), [("xid-79", "NoExecute", None)]),
-        (HealthEvent(gpu_uuid="g", kind="xid", xid=63), [("xid-63", "NoSchedule", None)]),
-        (HealthEvent(gpu_uuid="g", kind="gpu-lost"), [("gpu-lost", "NoExecute", None)]),
-        (
-            HealthEvent(gpu_uuid="g", kind="ecc", placements=(Placement(0, 1), Placement(4, 4))),
-            [("ecc", "NoSchedule", Placement(0, 1)), ("ecc", "NoSchedule", Placement(4, 4))],
-        ),
-        (HealthEvent(gpu_uuid="g", kind="thermal"), [("thermal", "NoSchedule", None)]),
-    ],
-)
-def test_an_event_s_faults(event: HealthEvent, expected: list[tuple[str, str, Placement | None]]) -> None:
-    found = faults_from(event, 1.0)
-    assert [(fault.reason, fault.effect, fault.placement) for fault in found] == expected
-    assert all(fault.message for fault in found)
 
 
 @dataclass
@@ -44,6 +19,8 @@ class Keeper:
     refreshed: int = 0
     hardware_changed: bool = False
     unreadable: bool = False
+    events: list[HealthEvent | BackendError] = field(default_factory=list)
+    states: list[Fault] = field(default_factory=list)
 
     def faults(self) -> tuple[Fault, ...]:
         return tuple(self.known)
@@ -63,10 +40,8 @@ class Keeper:
             raise Retryable("no GPU list")
         return self.hardware_changed
 
-
-@dataclass
-class Backend:
-    events: list[HealthEvent | BackendError]
+    def check_health(self) -> None:
+        self.known += [fault for fault in self.states if fault not in self.known]
 
     def wait_events(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
         event = self.events.pop(0)
@@ -77,8 +52,8 @@ class Backend:
 
 def watch(keeper: Keeper, *events: HealthEvent | BackendError, **options: Any) -> tuple[HealthWatch, list[int]]:
     changes: list[int] = []
-    backend = cast("DeviceBackend", Backend(list(events)))
-    return HealthWatch(backend, keeper, lambda: changes.append(1), **options), changes
+    keeper.events += events
+    return HealthWatch(keeper, lambda: changes.append(1), **options), changes
 
 
 def test_a_lost_gpu_is_quarantined_and_the_hardware_looked_at() -> None:
@@ -87,6 +62,20 @@ def test_a_lost_gpu_is_quarantined_and_the_hardware_looked_at() -> None:
     assert made.step_events() == 0.0
     assert [fault.reason for fault in keeper.known] == ["gpu-lost"]
     assert (keeper.refreshed, changes) == (1, [1])
+
+
+def test_an_event_makes_the_driver_ask_for_states_that_have_none() -> None:
+    keeper = Keeper(states=[Fault(gpu_uuid="g", reason="recovery-reset", message="m")])
+    made, _ = watch(keeper, HealthEvent(gpu_uuid="g", kind="xid", xid=48))
+    made.step_events()
+    assert [fault.reason for fault in keeper.known] == ["xid-48", "recovery-reset"]
+
+
+def test_what_was_wrong_before_the_driver_came_is_found_without_an_event() -> None:
+    keeper = Keeper(states=[Fault(gpu_uuid="g", reason="remap-pending", message="m")])
+    made, _ = watch(keeper)
+    made.step_recovery()
+    assert [fault.reason for fault in keeper.known] == ["remap-pending"]
 
 
 def test_a_backend_that_cannot_tell_is_asked_again_later() -> None:

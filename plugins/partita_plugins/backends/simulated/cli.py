@@ -9,10 +9,13 @@ import click
 
 from partita_plugins.backends import catalog
 from partita_plugins.backends.simulated.faults import (
+    REPORTS,
     Fault,
     GpuLost,
     HungCall,
     MissingMultiprocessor,
+    Report,
+    SelfReport,
     StuckBit,
     WrongMemorySize,
     Xid,
@@ -102,6 +105,17 @@ def xid(state: Path, gpu: str, xid: int, message: str) -> None:
     """The GPU reports an XID error."""
     machine = existing_machine(state)
     _plant(machine, Xid(gpu_uuid=_uuid(machine, gpu), xid=xid, message=message))
+
+
+@fault.command()
+@state_option
+@gpu_option
+@click.option("--report", required=True, type=click.Choice(REPORTS), help="What it says.")
+@click.option("--slice", "start", type=click.IntRange(0), help="Faulty memory slice; without it the GPU names none.")
+def self_report(state: Path, gpu: str, report: Report, start: int | None) -> None:
+    """The GPU's own state reports a fault. A reset or a reboot heals what it mends on real hardware."""
+    machine = existing_machine(state)
+    _plant(machine, SelfReport(gpu_uuid=_uuid(machine, gpu), report=report, start=start))
 
 
 @fault.command()

@@ -1,12 +1,15 @@
 """Faults that a test, the demo or a person plants: one file each in the state folder, so any process can.
 
-A fault stays until it is lifted. Resets and reboots do not heal it: broken hardware stays broken.
+A fault stays until it is lifted. Resets and reboots do not heal it: broken hardware stays broken. Only what a GPU
+reports as waiting for a reset or a reboot goes with that.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, get_args
 
 import msgspec
 
@@ -24,6 +27,32 @@ class Xid(msgspec.Struct, frozen=True, kw_only=True, tag="xid", forbid_unknown_f
     gpu_uuid: str
     xid: int
     message: str = ""
+
+
+Report = Literal[
+    "ecc",
+    "remap-pending",
+    "remap-failed",
+    "recovery-reset",
+    "recovery-reboot",
+    "recovery-drain-p2p",
+    "recovery-drain-and-reset",
+]
+REPORTS: tuple[str, ...] = get_args(Report)
+
+HEALED_BY_RESET = frozenset({"remap-pending", "recovery-reset", "recovery-drain-and-reset"})
+HEALED_BY_REBOOT = HEALED_BY_RESET | {"recovery-reboot", "recovery-drain-p2p"}
+
+
+class SelfReport(msgspec.Struct, frozen=True, kw_only=True, tag="self-report", forbid_unknown_fields=True):
+    """The GPU's own state says that something is wrong: uncorrectable ECC errors, row remapper, recovery action."""
+
+    gpu_uuid: str
+    report: Report
+    start: int | None = None
+    """First memory slice of the faulty part; None: the GPU does not say which."""
+
+    size: int = 1
 
 
 class GpuLost(msgspec.Struct, frozen=True, kw_only=True, tag="gpu-lost", forbid_unknown_fields=True):
@@ -71,7 +100,7 @@ class MissingMultiprocessor(
     """Only instances that cover this slice; None: every device on the GPU."""
 
 
-Fault = Xid | GpuLost | StuckBit | HungCall | WrongMemorySize | MissingMultiprocessor
+Fault = Xid | SelfReport | GpuLost | StuckBit | HungCall | WrongMemorySize | MissingMultiprocessor
 
 
 def event_of(fault: Fault) -> HealthEvent | None:
@@ -79,6 +108,9 @@ def event_of(fault: Fault) -> HealthEvent | None:
     match fault:
         case Xid(gpu_uuid=gpu_uuid, xid=xid, message=message):
             return HealthEvent(gpu_uuid=gpu_uuid, kind="xid", xid=xid, message=message or f"XID {xid}")
+        case SelfReport(gpu_uuid=gpu_uuid, report=report, start=start, size=size):
+            parts = () if start is None else (Placement(start, size),)
+            return HealthEvent(gpu_uuid=gpu_uuid, kind=report, message=f"the GPU reports {report}", placements=parts)
         case GpuLost(gpu_uuid=gpu_uuid):
             return HealthEvent(gpu_uuid=gpu_uuid, kind="gpu-lost", message="the GPU has fallen off the bus")
     return None
@@ -114,6 +146,12 @@ class FaultFolder:
                 f"there is no fault {fault_id!r}", advice=f"choose one of: {', '.join(planted) or 'none is planted'}"
             )
         (self._folder / f"{fault_id}.json").unlink(missing_ok=True)
+
+    def heal(self, reports: Mapping[str, frozenset[str]]) -> None:
+        """Lift what GPUs report and a reset or reboot has mended, by GPU."""
+        for fault_id, fault in self.all().items():
+            if isinstance(fault, SelfReport) and fault.report in reports.get(fault.gpu_uuid, frozenset()):
+                self.lift(fault_id)
 
     def all(self) -> dict[str, Fault]:
         """Every planted fault by id, sorted; empty when the whole folder is gone."""

@@ -18,7 +18,7 @@ import msgspec
 
 from partita_plugins.backends import catalog
 from partita_plugins.backends.simulated import power, rules
-from partita_plugins.backends.simulated.faults import FaultFolder, GpuLost
+from partita_plugins.backends.simulated.faults import HEALED_BY_REBOOT, HEALED_BY_RESET, FaultFolder, GpuLost
 from partita_plugins.backends.simulated.files import GpuFiles, locked, write_atomically
 from partita_plugins.backends.simulated.nodes import DeviceFolder
 from partita_plugins.backends.simulated.options import Delays
@@ -90,6 +90,7 @@ class SimulatedMachine:
         """Reset one GPU: a pending MIG mode becomes current, its instances are lost. IN_USE with clients."""
         self.known(gpu_uuid)
         self.files.update(gpu_uuid, power.reset)
+        self.faults.heal({gpu_uuid: HEALED_BY_RESET})
 
     def switch_mig(self, gpu_uuid: str, *, enabled: bool) -> None:
         """Switch MIG mode and, where the mode is only pending then, reset the GPU."""
@@ -103,6 +104,7 @@ class SimulatedMachine:
         for gpu in self.hardware.gpus:
             self.files.update(gpu.uuid, partial(power.reboot, mig=gpu.mig))
         self.devices.clear()
+        self.faults.heal(dict.fromkeys(self._index, HEALED_BY_REBOOT))
 
     def _current(self, gpu: Gpu, record: GpuRecord) -> Gpu:
         mig = gpu.mig and replace(gpu.mig, enabled=record.mig_enabled, pending=record.mig_pending)

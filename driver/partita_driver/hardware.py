@@ -6,13 +6,13 @@ placement, because ids given out by the hardware are lost in a crash and used ag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from partita_driver.fault_points import reached
 from partita_driver.faults import as_partita_error
-from partita_driver.workers import NODE, Deadlines, Workers
+from partita_driver.workers import NODE, Deadlines, Hung, Workers
 from partita_plugins.contracts import Depth, DeviceBackend, ValidationResult, ValidationTarget, Validator
 from partita_plugins.errors import BackendError, NvmlCode, Permanent, Retryable
 from partita_plugins.model.gpu import DeviceNode, Gpu, GpuInstance, HealthEvent, MigSupport, NodeHardware
@@ -36,15 +36,60 @@ class HardwareError(Exception):
         self.error.__cause__ = cause
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Discovery:
+    """What a look at the node found."""
+
+    hardware: NodeHardware
+    hung: tuple[Hung, ...]
+    """GPUs found to hang just now."""
+
+
 class Hardware:
     """The backend behind deadlines. Calls for one GPU are made under that GPU's lock, which the caller holds."""
 
     def __init__(self, backend: DeviceBackend, workers: Workers, deadlines: Deadlines) -> None:
         self._backend, self._workers, self._deadlines = backend, workers, deadlines
 
-    def discover(self) -> NodeHardware:
-        """All GPUs that answer. Raises Retryable or HardwareError."""
-        return self._call(NODE, "discover", self._backend.discover, self._deadlines.discover_seconds)
+    def discover(self, remembered: NodeHardware) -> Discovery:
+        """All GPUs that answer, and of the hung ones what is remembered. Raises Retryable or HardwareError.
+
+        One hung GPU holds up a look at all: then each is asked alone, and the rest discovered without those that hang.
+        """
+        uuids = self._backend.gpu_uuids()
+        hanging = self._workers.hung().keys() & set(uuids)
+        hung: list[Hung] = []
+        try:
+            found = self._discover(hanging, self._deadlines.discover_seconds)
+        except Hung as whole:
+            hung = [error for uuid in uuids if uuid not in hanging and (error := self._hangs(uuid, uuids))]
+            hanging = hanging | {error.gpu_uuid for error in hung}
+            found = self._discover_rest(hanging, whole)
+        return Discovery(hardware=found.with_remembered(remembered, hanging), hung=tuple(hung))
+
+    def _discover(self, hanging: Collection[str], deadline_seconds: float) -> NodeHardware:
+        without = frozenset(hanging)
+        # One key for each set of GPUs that are left alone: the call that hung on one of them is still out.
+        key = f"the node but for {', '.join(sorted(without))}" if without else NODE
+        return self._call(key, "discover", lambda: self._backend.discover(without=without), deadline_seconds)
+
+    def _discover_rest(self, hanging: Collection[str], whole: Hung) -> NodeHardware:
+        try:
+            return self._discover(hanging, self._deadlines.discover_seconds)
+        except Hung as error:
+            # No GPU is to blame.
+            raise Retryable(str(error), delay_seconds=error.delay_seconds) from whole
+
+    def _hangs(self, gpu_uuid: str, uuids: Collection[str]) -> Hung | None:
+        """Whether a GPU holds up a look at itself alone. One that answers with an error does not."""
+        others = frozenset(uuids) - {gpu_uuid}
+        try:
+            self._call(gpu_uuid, "discover", lambda: self._backend.discover(without=others))
+        except Hung as error:
+            return error
+        except HardwareError:
+            return None
+        return None
 
     def instances(self, gpu_uuid: str) -> tuple[GpuInstance, ...]:
         """All GPU instances of a GPU; none where it cannot have any."""

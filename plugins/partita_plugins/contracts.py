@@ -6,7 +6,7 @@ over every implementation.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -23,8 +23,11 @@ from partita_plugins.model.steps import Step
 class DeviceBackend(Protocol):
     """The GPUs of one node. Every call may block and may raise BackendError with NVML's code; all are thread-safe."""
 
-    def discover(self) -> NodeHardware:
-        """All GPUs that answer, with links. A lost GPU is left out."""
+    def gpu_uuids(self) -> tuple[str, ...]:
+        """All GPUs that the kernel has, lost or hung ones too, in NVML's order. Asks none of them: it never hangs."""
+
+    def discover(self, *, without: Collection[str] = ()) -> NodeHardware:
+        """All GPUs that answer, with links. A lost GPU is left out, and so are those in `without`, never asked."""
 
     def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
         """Switch MIG mode. IN_USE with clients or instances; RESET_REQUIRED where only a reset makes it current."""

@@ -59,19 +59,29 @@ class Tools:
         self._refreshing = runtime.lock()
 
     def refresh(self) -> bool:
-        """Discover again; True if it changed. Raises Retryable where the node does not answer."""
+        """Discover again; True if it changed. Raises Retryable where the node does not answer.
+
+        GPUs that hang are quarantined, and stay as they were last seen.
+        """
+        changed, hung = self._discovered()
+        for error in hung:
+            self.blamed(error)
+        return changed
+
+    def _discovered(self) -> tuple[bool, tuple[Hung, ...]]:
         with self._refreshing:
             try:
-                hardware = self.hardware.discover()
+                found = self.hardware.discover(self.node.hardware)
             except HardwareError as error:
                 raise Retryable(str(error.error), delay_seconds=5.0) from error
+            hardware = found.hardware
             slots = give_slots(self.journal.state.slots, hardware)
             if slots != self.journal.state.slots:
                 self.journal.change(lambda state: msgspec.structs.replace(state, slots=slots), Durability.BEST_EFFORT)
                 reached("slots-given")
             before, self.node = self.node, slotted(slots, hardware)
             self._settle_faults()
-            return before != self.node
+            return before != self.node, found.hung
 
     def _settle_faults(self) -> None:
         """Faults follow their GPUs: one that was exchanged takes its own along."""

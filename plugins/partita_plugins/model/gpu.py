@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from partita_plugins.model.mig import MigGeometry, MigProfile, Placement
@@ -113,6 +114,32 @@ class NodeHardware:
 
     nvlink_gbps: int = 0
     """Unidirectional gigabytes per second of one NVLink."""
+
+    def without(self, gpu_uuids: Collection[str]) -> NodeHardware:
+        """The same node without some of its GPUs and their links."""
+        return self._of(tuple(gpu for gpu in self.gpus if gpu.uuid not in gpu_uuids), self._links_by_pair())
+
+    def with_remembered(self, before: NodeHardware, gpu_uuids: Collection[str]) -> NodeHardware:
+        """The same and, from an earlier discovery, those of the named GPUs that are not in this one, with their links.
+
+        Two GPUs that were never discovered together count as far apart.
+        """
+        found = {gpu.uuid: gpu for gpu in self.gpus}
+        kept = {gpu.uuid: gpu for gpu in before.gpus if gpu.uuid in gpu_uuids and gpu.uuid not in found}
+        if not kept:
+            return self
+        order = [gpu.uuid for gpu in (*before.gpus, *self.gpus)]
+        gpus = sorted((*self.gpus, *kept.values()), key=lambda gpu: order.index(gpu.uuid))
+        return self._of(tuple(gpus), {**before._links_by_pair(), **self._links_by_pair()})
+
+    def _links_by_pair(self) -> dict[frozenset[str], GpuLink]:
+        return {frozenset((self.gpus[link.a].uuid, self.gpus[link.b].uuid)): link for link in self.links}
+
+    def _of(self, gpus: tuple[Gpu, ...], links: Mapping[frozenset[str], GpuLink]) -> NodeHardware:
+        far = GpuLink(a=0, b=0, nvlinks=0, pcie=PcieLevel.SYSTEM)
+        pairs = [(a, b) for a in range(len(gpus)) for b in range(a + 1, len(gpus))]
+        found = [(a, b, links.get(frozenset((gpus[a].uuid, gpus[b].uuid)), far)) for a, b in pairs]
+        return replace(self, gpus=gpus, links=tuple(replace(link, a=a, b=b) for a, b, link in found))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from partita_driver.faults import Fault
 from partita_driver.options import Options, StateLock
 from partita_plugins.errors import Retryable
 from partita_plugins.kubelet_api import dra_v1_pb2, health_v1_pb2, registration_pb2
+from partita_plugins.model.gpu import HealthEvent
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.testing.apiserver import ApiServer
@@ -77,6 +78,12 @@ class FakeEngine:
 
     def revalidate(self, _fault: Fault) -> bool:
         return False
+
+    def check_health(self) -> None:
+        """All GPUs are well."""
+
+    def wait_events(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
+        return tuple(self._backend.wait_events(timeout_seconds))
 
     def prepared(self) -> Mapping[str, PreparedClaim]:
         return {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from partita_driver.faults import Fault
@@ -31,16 +31,9 @@ def slotted(name: str = "hgx-h100") -> SlottedHardware:
 
 def without_gpu(node: SlottedHardware, slot: int) -> SlottedHardware:
     """The same node after one GPU was lost."""
-    kept = [index for index, mine in enumerate(node.slots) if mine != slot]
-    renumbered = {old: new for new, old in enumerate(kept)}
-    links = tuple(
-        replace(link, a=renumbered[link.a], b=renumbered[link.b])
-        for link in node.hardware.links
-        if link.a in renumbered and link.b in renumbered
-    )
-    gpus = tuple(node.hardware.gpus[index] for index in kept)
     return SlottedHardware(
-        hardware=replace(node.hardware, gpus=gpus, links=links), slots=tuple(node.slots[index] for index in kept)
+        hardware=node.hardware.without({node.gpus[slot].uuid}),
+        slots=tuple(mine for mine in node.slots if mine != slot),
     )
 
 

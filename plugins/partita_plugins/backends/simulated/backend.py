@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 
 import numpy as np
@@ -49,11 +49,15 @@ class SimulatedBackend:
         self._memory_lock = threading.Lock()
         self._events = EventFeed(machine.faults, sleep=sleep, clock=clock)
 
-    def discover(self) -> NodeHardware:
-        for gpu in self.machine.hardware.gpus:
-            self._hang("discover", gpu.uuid)
+    def gpu_uuids(self) -> tuple[str, ...]:
+        return tuple(gpu.uuid for gpu in self.machine.hardware.gpus)
+
+    def discover(self, *, without: Collection[str] = ()) -> NodeHardware:
+        for gpu_uuid in self.gpu_uuids():
+            if gpu_uuid not in without:
+                self._hang("discover", gpu_uuid)
         self._sleep(self._delays.query_seconds)
-        return self.machine.discover()
+        return self.machine.discover(without)
 
     def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
         mig = self._enter("set_mig_mode", gpu_uuid, self._delays.create_seconds).mig

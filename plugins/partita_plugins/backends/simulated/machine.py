@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -71,20 +72,11 @@ class SimulatedMachine:
         """A GPU as it is now."""
         return self._current(self.known(gpu_uuid), self.files.load(gpu_uuid))
 
-    def discover(self) -> NodeHardware:
-        """All GPUs that are not lost, with the links among them."""
+    def discover(self, without: Collection[str] = ()) -> NodeHardware:
+        """All GPUs that are not lost and not in `without`, with the links among them."""
         lost = {fault.gpu_uuid for fault in self.faults.all().values() if isinstance(fault, GpuLost)}
-        kept = [index for index, gpu in enumerate(self.hardware.gpus) if gpu.uuid not in lost]
-        place = {index: position for position, index in enumerate(kept)}
-        return replace(
-            self.hardware,
-            gpus=tuple(self.gpu(self.hardware.gpus[index].uuid) for index in kept),
-            links=tuple(
-                replace(link, a=place[link.a], b=place[link.b])
-                for link in self.hardware.links
-                if link.a in place and link.b in place
-            ),
-        )
+        kept = self.hardware.without(lost | set(without))
+        return replace(kept, gpus=tuple(self.gpu(gpu.uuid) for gpu in kept.gpus))
 
     def reset(self, gpu_uuid: str) -> None:
         """Reset one GPU: a pending MIG mode becomes current, its instances are lost. IN_USE with clients."""

@@ -25,6 +25,13 @@ class DeviceBackendContract:
     def test_discovery_repeats_itself(self, backend: DeviceBackend) -> None:
         assert backend.discover() == backend.discover()
 
+    def test_a_gpu_that_is_not_to_be_asked_is_left_out_with_its_links(self, backend: DeviceBackend) -> None:
+        first, *others = uuids = backend.gpu_uuids()
+        assert [gpu.uuid for gpu in backend.discover().gpus] == list(uuids)
+        found = backend.discover(without={first})
+        assert found == backend.discover().without({first})
+        assert [gpu.uuid for gpu in found.gpus] == others
+
     def test_every_pair_of_gpus_has_one_link(self, backend: DeviceBackend) -> None:
         hardware = backend.discover()
         count = len(hardware.gpus)

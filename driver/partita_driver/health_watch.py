@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 import structlog
@@ -11,10 +11,10 @@ from partita_driver.fault_classes import faults_from
 from partita_driver.faults import GPU_LOST, Fault
 from partita_driver.kubelet.health_service import DeviceHealth
 from partita_driver.loop import Loop
-from partita_driver.pool import PoolInputs, broken_devices
+from partita_driver.pool import PoolInputs, answers, broken_devices
 from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.errors import PartitaError
-from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.gpu import HealthEvent, HealthState
 from partita_plugins.wire import pool_name
 
 log = structlog.get_logger(__name__)
@@ -133,9 +133,15 @@ class HealthWatch:
 def device_health(inputs: PoolInputs, names: Iterable[str]) -> list[DeviceHealth]:
     """The complete list for the kubelet: every published device, with what is wrong with it."""
     published = list(names)
-    broken = broken_devices(inputs, published)
-    pool = pool_name(inputs.node_name)
-    return [
-        DeviceHealth(pool=pool, device=name, healthy=name not in broken, message=broken.get(name, ""))
-        for name in published
-    ]
+    broken, pool = broken_devices(inputs, published), pool_name(inputs.node_name)
+    return [_health(pool, name, broken.get(name, ()), answers=answers(name, inputs.node)) for name in published]
+
+
+def _health(pool: str, name: str, faults: Sequence[Fault], *, answers: bool) -> DeviceHealth:
+    message = "; ".join(fault.message for fault in faults)
+    if not answers or any(fault.reason == GPU_LOST for fault in faults):
+        return DeviceHealth(
+            pool=pool, device=name, state=HealthState.UNKNOWN, message=message or "its GPU does not answer"
+        )
+    state = HealthState.UNHEALTHY if faults else HealthState.HEALTHY
+    return DeviceHealth(pool=pool, device=name, state=state, message=message)

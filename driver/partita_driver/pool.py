@@ -103,14 +103,21 @@ def fault_taints(name: str, inputs: PoolInputs, spans: Mapping[str, OfferedDevic
 def faults_of(name: str, inputs: PoolInputs, spans: Mapping[str, OfferedDevice]) -> list[Fault]:
     """The faults of hardware that a published device contains.
 
-    A device that the hardware cannot have now lives on a GPU that is lost: faults of GPUs that do not answer are its.
+    A device that is not among `spans` takes all of its GPUs. One of them may not answer now: then faults of GPUs that
+    do not answer are its.
     """
     gpus = inputs.node.gpus
     if device := spans.get(name):
         return [fault for fault in inputs.faults if _is_hit(device, fault, gpus)]
-    answering = {gpu.uuid for gpu in gpus.values()}
-    members = {gpus[slot].uuid for slot in _slots_in(name) if slot in gpus}
-    return [fault for fault in inputs.faults if fault.gpu_uuid not in answering or fault.gpu_uuid in members]
+    members = {gpus[slot].uuid for slot in _slots_of(name, inputs.node) if slot in gpus}
+    there = set() if answers(name, inputs.node) else {gpu.uuid for gpu in gpus.values()}
+    return [fault for fault in inputs.faults if fault.gpu_uuid in members or (there and fault.gpu_uuid not in there)]
+
+
+def answers(name: str, node: SlottedHardware) -> bool:
+    """Whether all GPUs of a published device were there when the node was last looked at."""
+    slots = _slots_of(name, node)
+    return bool(slots) and set(slots) <= node.gpus.keys()
 
 
 def removable(offered: Iterable[str], published: Mapping[str, Device], features: Features) -> frozenset[str]:
@@ -170,17 +177,19 @@ def _covers(device: OfferedDevice, slot: int, placement: Placement | None) -> bo
     return placement is None or device.placement is None or device.placement.overlaps(placement)
 
 
-def _slots_in(name: str) -> tuple[int, ...]:
+def _slots_of(name: str, node: SlottedHardware) -> tuple[int, ...]:
+    """The GPUs that a device's name tells of; none where its GPU is not there, or where the name is not ours."""
     try:
-        return parse_name(name).slots
+        parsed = parse_name(name)
     except InvalidInput:
         return ()
+    return parsed.slots or tuple(slot for slot, gpu in node.gpus.items() if gpu.pci_label == parsed.pci_label)
 
 
-def broken_devices(inputs: PoolInputs, names: Iterable[str]) -> dict[str, str]:
-    """Which of some published devices have faults, and what was found, for the kubelet's health list."""
+def broken_devices(inputs: PoolInputs, names: Iterable[str]) -> dict[str, list[Fault]]:
+    """Which of some published devices have faults, for the kubelet's health list."""
     if not inputs.faults:
         return {}
     spans = {**_all_devices(inputs.node), **{format_name(d, inputs.node.gpus): d for d in devices_to_offer(inputs)}}
     found = {name: faults_of(name, inputs, spans) for name in names}
-    return {name: "; ".join(fault.message for fault in faults) for name, faults in found.items() if faults}
+    return {name: faults for name, faults in found.items() if faults}

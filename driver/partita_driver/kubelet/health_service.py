@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 
 from partita_plugins.kubelet_api import health_v1_pb2, health_v1alpha1_pb2
+from partita_plugins.model.gpu import HealthState
 
 TIMEOUT_SECONDS = 30
 """After this long without a word the kubelet calls a device's health Unknown."""
@@ -22,8 +23,8 @@ RESEND_SECONDS = 10.0
 MAX_STREAMS = 4
 """Each stream holds a thread; the oldest ends when one more comes, and the kubelet connects again if it was alive."""
 
-MAX_MESSAGE = 400
-"""Characters; the kubelet allows 1,024, and all devices together must stay below gRPC's 4 MiB."""
+MAX_MESSAGE_BYTES = 1024
+"""The kubelet takes no more; with 64 devices a slice all of a node's stay far below gRPC's 4 MiB."""
 
 SERVICES: Mapping[str, ModuleType] = {
     "v1.DRAResourceHealth": health_v1_pb2,
@@ -38,7 +39,9 @@ class DeviceHealth:
 
     pool: str
     device: str
-    healthy: bool
+    state: HealthState
+    """UNKNOWN where its hardware does not answer."""
+
     message: str = ""
     """Plain sentence; empty when healthy."""
 
@@ -117,10 +120,10 @@ def _message(messages: ModuleType, devices: Sequence[DeviceHealth]) -> Any:
         devices=[
             messages.DeviceHealth(
                 device=messages.DeviceIdentifier(pool_name=entry.pool, device_name=entry.device),
-                health=messages.HEALTHY if entry.healthy else messages.UNHEALTHY,
+                health=messages.HealthStatus.Value(entry.state.upper()),
                 last_updated_time=now,
                 health_check_timeout_seconds=TIMEOUT_SECONDS,
-                message=entry.message[:MAX_MESSAGE],
+                message=entry.message.encode()[:MAX_MESSAGE_BYTES].decode(errors="ignore"),
             )
             for entry in devices
         ]

@@ -17,15 +17,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from partita_driver.kubelet.dra_service import ClaimRef
-from partita_driver.kubelet.health_service import DeviceHealth
 from partita_driver.kubelet.server import KubeletServer
 from partita_driver.kubelet.sockets import MAX_SOCKET_PATH_BYTES, SocketPaths, remove_socket, socket_paths
 from partita_plugins.errors import InvalidInput, Permanent
 from partita_plugins.kubelet_api import (
     dra_v1_pb2,
     dra_v1beta1_pb2,
-    health_v1_pb2,
-    health_v1alpha1_pb2,
     registration_pb2,
 )
 
@@ -229,30 +226,6 @@ def test_claims_that_wait_for_one_gpu_do_not_hold_up_those_of_another(short_path
         finally:
             release.set()
         assert {answer.error for call in held for answer in call.result().claims.values()} == {""}
-
-
-@pytest.mark.parametrize(
-    ("service", "messages"),
-    [("v1.DRAResourceHealth", health_v1_pb2), ("v1alpha1.DRAResourceHealth", health_v1alpha1_pb2)],
-)
-def test_health_is_streamed_on_connect_and_on_change(short_path: Path, service: str, messages: Any) -> None:
-    well = DeviceHealth(pool="p", device="gpu-0", healthy=True)
-    ill = DeviceHealth(pool="p", device="gpu-0", healthy=False, message="bit 7 reads 1")
-    with served(short_path) as world:
-        world.server.health.update([well])
-        with world.channel() as channel:
-            stream = channel.unary_stream(
-                f"/{service}/NodeWatchResources",
-                request_serializer=messages.NodeWatchResourcesRequest.SerializeToString,
-                response_deserializer=messages.NodeWatchResourcesResponse.FromString,
-            )(messages.NodeWatchResourcesRequest(), timeout=10)
-            [first] = next(stream).devices
-            assert (first.device.device_name, first.health) == ("gpu-0", messages.HEALTHY)
-            assert first.health_check_timeout_seconds == 30
-            world.server.health.update([ill])
-            [second] = next(stream).devices
-            assert (second.health, second.message) == (messages.UNHEALTHY, "bit 7 reads 1")
-            stream.cancel()
 
 
 def test_stop_takes_the_sockets_away_and_lets_work_finish(short_path: Path) -> None:

@@ -72,23 +72,31 @@ def overlaps(device: OfferedDevice, slot: int, placement: Placement | None) -> b
     return slot in device.slots and bool(mine & faulty)
 
 
-placements = st.sampled_from([None, *(Placement(start, size) for size in (1, 2, 4, 8) for start in range(0, 8, size))])
+MACHINES = {name: slotted(name) for name in names()}
+
+faulty_parts = st.tuples(
+    st.integers(0, 15),
+    st.none() | st.sampled_from([Placement(start, size) for size in (1, 2, 4, 8) for start in range(0, 12, size)]),
+    st.sampled_from(["NoExecute", "NoSchedule"]),
+)
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 7), placements, st.sampled_from(["NoExecute", "NoSchedule"])), max_size=4))
+@given(st.sampled_from(sorted(MACHINES)), st.lists(faulty_parts, max_size=4))
 def test_a_fault_taints_every_device_that_overlaps_it_and_no_other(
-    broken: list[tuple[int, Placement | None, str]],
+    machine: str, broken: list[tuple[int, Placement | None, str]]
 ) -> None:
+    node = MACHINES[machine]
+    broken = [(slot % len(node.slots), place, effect) for slot, place, effect in broken]
     faults = [
-        fault_on(H100, slot, effect=effect, start=place and place.start, size=place and place.size)
+        fault_on(node, slot, effect=effect, start=place and place.start, size=place and place.size)
         for slot, place, effect in broken
     ]
-    inputs = inputs_of(H100, EVERYTHING, *faults)
+    inputs = inputs_of(node, EVERYTHING, *faults)
     published = {device.name: device for device in pool(inputs)}
     for device in devices_to_offer(inputs):
         wanted = {effect for slot, place, effect in broken if overlaps(device, slot, place)}
-        taints = published[format_name(device, H100.gpus)].taints
+        taints = published[format_name(device, node.gpus)].taints
         assert {taint.effect for taint in taints} == wanted
         assert len(taints) == len(wanted)
         assert {taint.key for taint in taints} <= {FAULT_TAINT_KEY}
@@ -135,6 +143,15 @@ def test_a_group_with_a_lost_member_has_the_faults_of_those_that_are_left() -> N
     inputs = inputs_of(without_gpu(H100, 1), MIXED, fault_on(H100, 0))
     assert faults_of("group-2-0-1", inputs, {}) == list(inputs.faults)
     assert faults_of("group-2-2-3", inputs, {}) == []
+
+
+def test_a_held_group_that_is_paired_no_more_has_its_members_faults_and_nobody_else_s() -> None:
+    """With GPU 0 lost the groups are others, but one that a claim holds is still there, and sound."""
+    node = without_gpu(H100, 0)
+    inputs = inputs_of(node, MIXED, fault_on(H100, 0, reason="gpu-lost"), fault_on(H100, 3))
+    assert [fault.reason for fault in faults_of("group-2-2-3", inputs, {})] == ["validation"]
+    assert faults_of("group-2-4-5", inputs, {}) == []
+    assert [fault.reason for fault in faults_of("group-2-0-1", inputs, {})] == ["gpu-lost"]
 
 
 def test_slices_that_somebody_else_took_are_not_offered() -> None:

@@ -79,6 +79,7 @@ class Driver:
             allocated=lambda: allocated_devices(self._api, pool_name(options.node_name)),
             counter=self.metrics,
             on_pool=self._pool_published,
+            on_features=self._status.features_changed,
         )
         self._kubelet: KubeletServer
         self._upkeep = Loop("upkeep", self._step_upkeep)

@@ -41,10 +41,11 @@ class Options:
     revalidate_seconds: float = 30.0
     """Before quarantined hardware is validated again for the first time."""
 
-    boot_id_file: Path = BOOT_ID_FILE
-    """Differs after a reboot."""
     revalidate_longest_seconds: float = 3600.0
     """The pause doubles each time that it fails, up to this."""
+
+    boot_id_file: Path = BOOT_ID_FILE
+    """Differs after a reboot."""
 
     http_address: str = ""
     health_address: str = ""

@@ -70,9 +70,16 @@ def desired_pool(inputs: PoolInputs, published: Published, held: frozenset[str])
     offered = {format_name(device, inputs.node.gpus): device for device in devices_to_offer(inputs)}
     encoded = _encoded(tuple(offered.values()), inputs.node)
     kept = _kept_devices(inputs, published, sorted(held - offered.keys()))
-    spans = {**_all_devices(inputs.node), **offered} if kept and inputs.faults else offered
+    possible = {**_all_devices(inputs.node), **offered} if kept else offered
+    spans = possible if inputs.faults else offered
+    # Without counters only this keeps a new device from what it would overlap: its time comes when that is gone.
+    stay = [] if inputs.features.counters else [possible[device.name] for device in kept if device.name in possible]
     devices = [
-        *(_tainted(device, fault_taints(device.name, inputs, spans)) for device in encoded),
+        *(
+            _tainted(device, fault_taints(device.name, inputs, spans))
+            for device in encoded
+            if device.name in published.devices or not _overlaps_any(offered[device.name], stay)
+        ),
         *(_tainted(device, [*fault_taints(device.name, inputs, spans), WITHDRAWN]) for device in kept),
     ]
     return pack(inputs.node_name, encode_counter_sets(inputs.node), published.counters, devices, inputs.features)
@@ -88,7 +95,7 @@ def devices_to_offer(inputs: PoolInputs) -> tuple[OfferedDevice, ...]:
         and (features.shares or device.kind is not DeviceKind.SHARED)
         and (features.taints or not any(_is_hit(device, fault, gpus) for fault in inputs.faults))
     ]
-    return tuple(devices) if features.counters else _disjoint(devices)
+    return tuple(devices) if features.counters else _disjoint(devices, inputs)
 
 
 def fault_taints(name: str, inputs: PoolInputs, spans: Mapping[str, OfferedDevice]) -> list[Taint]:
@@ -130,13 +137,22 @@ def removable(offered: Iterable[str], published: Mapping[str, Device], features:
     )
 
 
-def _disjoint(devices: Iterable[OfferedDevice]) -> tuple[OfferedDevice, ...]:
-    """Without counters only devices that share no hardware may be published: the first of each in order."""
-    taken: list[OfferedDevice] = []
+def _disjoint(devices: Iterable[OfferedDevice], inputs: PoolInputs) -> tuple[OfferedDevice, ...]:
+    """Without counters only devices that share no hardware may be published: what claims hold, then the first."""
+    possible = _all_devices(inputs.node) if inputs.allocated else {}
+    taken = [possible[name] for name in sorted(inputs.allocated) if name in possible]
+    kept: list[OfferedDevice] = []
     for device in devices:
-        if not any(_covers(other, slot, device.placement) for other in taken for slot in device.slots):
+        if format_name(device, inputs.node.gpus) in inputs.allocated:
+            kept.append(device)
+        elif not _overlaps_any(device, taken):
+            kept.append(device)
             taken.append(device)
-    return tuple(taken)
+    return tuple(kept)
+
+
+def _overlaps_any(device: OfferedDevice, others: Iterable[OfferedDevice]) -> bool:
+    return any(_covers(other, slot, device.placement) for other in others for slot in device.slots)
 
 
 @lru_cache(maxsize=4)

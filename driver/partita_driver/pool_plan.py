@@ -104,21 +104,27 @@ def _is_as_wanted(
 def _puts(
     current: Mapping[str, ResourceSlice], contents: Sequence[SliceContent], count: int, owner: Owner, generation: int
 ) -> Iterator[Write]:
-    reference = OwnerReference(api_version="v1", kind="Node", name=owner.node_name, uid=owner.uid, controller=True)
     for content in contents:
         entry = current.get(content.name)
-        spec = ResourceSliceSpec(
-            driver=DRIVER_NAME,
-            pool=Pool(name=pool_name(owner.node_name), generation=generation, resource_slice_count=count),
-            node_name=owner.node_name,
-            devices=with_times(content, entry.spec.devices if entry else ()),
-            shared_counters=list(content.counters),
+        wanted = slice_of(content, owner, count=count, generation=generation)
+        if entry is None:
+            yield Write(verb=Verb.CREATE, slice=wanted)
+            continue
+        metadata = msgspec.structs.replace(
+            wanted.metadata, uid=entry.metadata.uid, resource_version=entry.metadata.resource_version
         )
-        metadata = ObjectMeta(name=content.name, owner_references=[reference])
-        if entry is not None:
-            metadata = msgspec.structs.replace(
-                metadata, uid=entry.metadata.uid, resource_version=entry.metadata.resource_version
-            )
-        yield Write(
-            verb=Verb.CREATE if entry is None else Verb.REPLACE, slice=ResourceSlice(metadata=metadata, spec=spec)
-        )
+        spec = msgspec.structs.replace(wanted.spec, devices=with_times(content, entry.spec.devices))
+        yield Write(verb=Verb.REPLACE, slice=ResourceSlice(metadata=metadata, spec=spec))
+
+
+def slice_of(content: SliceContent, owner: Owner, *, count: int, generation: int) -> ResourceSlice:
+    """A content as a slice of its node's pool, which the Node owns."""
+    reference = OwnerReference(api_version="v1", kind="Node", name=owner.node_name, uid=owner.uid, controller=True)
+    spec = ResourceSliceSpec(
+        driver=DRIVER_NAME,
+        pool=Pool(name=pool_name(owner.node_name), generation=generation, resource_slice_count=count),
+        node_name=owner.node_name,
+        devices=with_times(content, ()),
+        shared_counters=list(content.counters),
+    )
+    return ResourceSlice(metadata=ObjectMeta(name=content.name, owner_references=[reference]), spec=spec)

@@ -64,7 +64,8 @@ def pack(
 ) -> tuple[SliceContent, ...]:
     """The slices of a pool: at least one, so that a node without devices is seen to have a driver.
 
-    `known_counters` are those already published: a device of a GPU that is gone still needs them.
+    `known_counters` are those already published: a device of a GPU that is gone still needs them. Where those are lost
+    too, they are what its largest device consumes: one unknown counter would make the whole pool invalid.
     """
     kept = [_without_dropped(device, features) for device in devices]
     groups = [tuple(group) for group in split_slices(kept, MAX_DEVICES_PER_SLICE)]
@@ -149,14 +150,13 @@ def _united(
     counters: Sequence[CounterSet], known: Sequence[CounterSet], devices: Sequence[Device]
 ) -> tuple[CounterSet, ...]:
     sets: dict[str, dict[str, CounterValue]] = {entry.name: dict(entry.counters) for entry in counters}
-    needed = {
-        (consumed.counter_set, name)
-        for device in devices
-        for consumed in device.consumes_counters
-        for name in consumed.counters
-    }
+    consumptions = [consumed for device in devices for consumed in device.consumes_counters]
+    needed = {(consumed.counter_set, name) for consumed in consumptions for name in consumed.counters}
     for entry in known:
         for name, value in entry.counters.items():
             if (entry.name, name) in needed:
                 sets.setdefault(entry.name, {}).setdefault(name, value)
+    for consumed in sorted(consumptions, key=lambda one: -sum(int(value.value) for value in one.counters.values())):
+        for name, value in consumed.counters.items():
+            sets.setdefault(consumed.counter_set, {}).setdefault(name, value)
     return tuple(CounterSet(name=name, counters=values) for name, values in sets.items())

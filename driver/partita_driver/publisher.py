@@ -10,18 +10,19 @@ import msgspec
 import structlog
 
 from partita_driver.fault_points import reached
+from partita_driver.feature_probe import PROBE_SECONDS, KeptFields
 from partita_driver.loop import Loop
-from partita_driver.pool import PoolInputs, Published, desired_pool, devices_to_offer, removable
+from partita_driver.pool import PoolInputs, Published, desired_pool
 from partita_driver.pool_plan import Accepted, Owner, Verb, Write, plan_writes
 from partita_driver.pool_slices import ALL_FEATURES, Features, content_of, dropped
 from partita_driver.runtime import THREADS, Runtime
 from partita_driver.slice_mirror import SliceMirror, published
+from partita_driver.withdrawals import Withdrawals
 from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import ApiError, Conflict, KubeApi, NotFound
 from partita_plugins.kube.reflector import Reflector
 from partita_plugins.kube.resources import RESOURCE_SLICES
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.device_names import format_name
 from partita_plugins.wire.resource import ResourceSlice
 
 log = structlog.get_logger(__name__)
@@ -44,12 +45,6 @@ WITHDRAW_SECONDS = 30.0
 MAX_LOGGED = 500
 """Characters of an error: a refusal names every field of every device."""
 
-DROPPED_ADVICE = {
-    "counters": "DRAPartitionableDevices is off in the API server: devices that overlap are not published",
-    "taints": "DRADeviceTaints is off in the API server: faulty devices are taken out of the slices instead",
-    "shares": "DRAConsumableCapacity is off in the API server: shared GPUs are not published",
-}
-
 
 class PublishCounter(Protocol):
     """Who counts rounds of writing, by result."""
@@ -70,15 +65,19 @@ class Publisher:
         allocated: Callable[[], frozenset[str]],
         counter: PublishCounter,
         on_pool: Callable[[PoolInputs, Published], None],
+        on_features: Callable[[Owner, Features, Features], None],
         withdraw_seconds: float = WITHDRAW_SECONDS,
+        probe_seconds: float = PROBE_SECONDS,
         runtime: Runtime = THREADS,
     ) -> None:
-        """`inputs` and `owner` give None until they are known; `allocated` lists claims, and is asked only to remove.
+        """`inputs` and `owner` give None until they are known; `allocated` lists claims, and is rarely asked.
 
-        `on_pool` hears of every pool that the API server has taken.
+        `on_pool` hears of every pool that the API server has taken, `on_features` what it kept before and keeps now,
+        whenever that changes or something is still missing at a look.
         """
-        self._api, self._inputs, self._owner, self._allocated = api, inputs, owner, allocated
-        self._counter, self._on_pool, self._withdraw_seconds = counter, on_pool, withdraw_seconds
+        self._api, self._inputs, self._owner = api, inputs, owner
+        self._counter, self._on_pool = counter, on_pool
+        self._withdrawals = Withdrawals(allocated, withdraw_seconds, runtime)
         self.loop = Loop("publisher", self.step, runtime)
         self._mirror = SliceMirror(lambda: self.loop.wake(GATHER_SECONDS))
         selector = f"spec.driver={DRIVER_NAME},spec.nodeName={node_name}"
@@ -87,12 +86,11 @@ class Publisher:
         self._done = runtime.condition()
         self._asked = self._answered = 0
         self._ready = False
-        self._features = ALL_FEATURES
+        self._kept = KeptFields(api, on_features, probe_seconds, runtime)
         self._accepted: dict[str, Accepted] = {}
         self._generation = 0
         self._last = Published()
         self._leaving = False
-        self._closed_since: dict[str, float] = {}
         self._failures = 0
         self._in_step = runtime.lock()
 
@@ -113,7 +111,7 @@ class Publisher:
     @property
     def features(self) -> Features:
         """What the API server keeps."""
-        return self._features
+        return self._kept.features
 
     def request(self) -> None:
         """Something changed: look soon."""
@@ -135,14 +133,19 @@ class Publisher:
             inputs, owner = self._inputs(), self._owner()
             if inputs is None or owner is None or not self._watch.synced:
                 return INPUTS_PAUSE_SECONDS
-            pause = self._publish(replace(inputs, features=self._features), owner)
+            pause = self._publish(replace(inputs, features=self._kept.look(owner)), owner)
+            self._kept.tell(owner)
             if pause is not None:
                 return pause
             self._failures = 0
             with self._done:
                 self._answered, self._ready = ticket, True
                 self._done.notify_all()
-            return self._withdraw_seconds / 6 if self._leaving else RESYNC_SECONDS
+            return self._next_look()
+
+    def _next_look(self) -> float:
+        longest = self._withdrawals.wait_seconds / 6 if self._leaving else RESYNC_SECONDS
+        return min(longest, self._kept.due_seconds)
 
     def _publish(self, inputs: PoolInputs, owner: Owner) -> float | None:
         """None when the API server has the pool, else seconds until the next try."""
@@ -150,7 +153,9 @@ class Publisher:
         # After a kubelet restart slices are gone, all or some: what they said stands in memory.
         before = self._last.updated(published(current))
         try:
-            contents = desired_pool(inputs, before, self._held(inputs, before))
+            standing = self._withdrawals.settle(inputs, before, first=not self._ready)
+            self._leaving = standing.leaving
+            contents = desired_pool(standing.inputs, before, standing.held)
             writes = plan_writes(current, contents, owner, accepted=self._accepted, generation=self._generation)
             for write in writes:
                 self._write(write)
@@ -164,18 +169,6 @@ class Publisher:
         reached("slices-published")
         self._on_pool(inputs, self._last)
         return None
-
-    def _held(self, inputs: PoolInputs, before: Published) -> frozenset[str]:
-        """Published or allocated devices that stay though the node may no longer offer them."""
-        offered = {format_name(device, inputs.node.gpus) for device in devices_to_offer(inputs)}
-        leaving = before.devices.keys() - offered
-        now = self._runtime.monotonic()
-        closed = removable(offered, before.devices, inputs.features)
-        self._closed_since = {name: self._closed_since.get(name, now) for name in closed}
-        self._leaving = bool(leaving)
-        old = {name for name in closed if now - self._closed_since[name] >= self._withdraw_seconds}
-        holders = inputs.allocated | (self._allocated() if old else frozenset())
-        return frozenset((leaving - old) | (holders - offered))
 
     def _write(self, write: Write) -> None:
         entry = write.slice
@@ -205,10 +198,7 @@ class Publisher:
         self._accepted[name] = Accepted(sent=mine, stored=theirs)
         self._generation = max(self._generation, stored.spec.pool.generation)
         kept = dropped(mine, theirs)
-        for feature, advice in DROPPED_ADVICE.items():
-            if not getattr(kept, feature) and getattr(self._features, feature):
-                log.error("the API server dropped fields of a slice", feature=feature, advice=advice)
-                self._features = replace(self._features, **{feature: False})
+        self._kept.learn(kept)
         if kept != ALL_FEATURES:
             raise Retryable("the API server dropped fields", delay_seconds=0.0)
 

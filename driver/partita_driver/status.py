@@ -10,6 +10,7 @@ import queue
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Protocol
 
 import msgspec
@@ -17,9 +18,11 @@ import structlog
 
 from partita_driver.claims import Prepared
 from partita_driver.fault_points import reached
+from partita_driver.feature_probe import DROPPED_ADVICE
 from partita_driver.journal_records import SWITCHED_OFF
 from partita_driver.loop import Loop
 from partita_driver.pool_plan import Owner
+from partita_driver.pool_slices import Features
 from partita_plugins.errors import InvalidInput, PartitaError, ValidationFailed
 from partita_plugins.kube.api import Conflict, KubeApi, NotFound
 from partita_plugins.kube.events import EventRecorder
@@ -40,6 +43,8 @@ FAREWELL_SECONDS = 3.0
 VALIDATION_FAILED = "DeviceValidationFailed"
 STATE_FOUND = "PartitaStateDamaged"
 SETTINGS_REFUSED = "PartitaSettingsRefused"
+FIELDS_DROPPED = "PartitaFieldsDropped"
+FIELDS_KEPT = "PartitaFieldsKept"
 
 
 class StatusCounter(Protocol):
@@ -84,6 +89,19 @@ class StatusWriter:
         """The driver found its own state damaged at the start: an event on the Node."""
         node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}
         self._later("event", lambda: self._events.record(node, "Warning", STATE_FOUND, finding))
+
+    def features_changed(self, owner: Owner, before: Features, after: Features) -> None:
+        """What the API server drops of slices, or keeps again: an event on the Node for each, and a line in the log."""
+        node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}
+        for feature, advice in DROPPED_ADVICE.items():
+            had, has = getattr(before, feature), getattr(after, feature)
+            if has and not had:
+                log.info("the API server keeps fields of slices again", feature=feature)
+                kept = f"the API server keeps {feature} of ResourceSlices again: what was held back is published"
+                self._later("event", partial(self._events.record, node, "Normal", FIELDS_KEPT, kept))
+            elif not has:
+                log.error("the API server drops fields of slices", feature=feature, advice=advice)
+                self._later("event", partial(self._events.record, node, "Warning", FIELDS_DROPPED, advice))
 
     def step(self) -> float:
         """Write what waits. Returns seconds until the next look."""

@@ -47,6 +47,7 @@ def test_gpus_that_share_a_numa_node_never_meet_above_it(name: str) -> None:
     ("name", "count", "nvlinks"),
     [
         ("dgx-1v", 8, {0, 1, 2}),
+        ("dgx-2", 16, {6}),
         ("dgx-a100-40", 8, {12}),
         ("hgx-h100", 8, {18}),
         ("hgx-b200", 8, {18}),

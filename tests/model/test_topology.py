@@ -15,6 +15,7 @@ from tests.model.conftest import slotted
 EIGHT = dict.fromkeys(range(8), 0)
 ISLANDS = {
     "dgx-1v": {0: 0, 1: 0, 2: 0, 3: 0, 4: 4, 5: 4, 6: 4, 7: 4},
+    "dgx-2": dict.fromkeys(range(16), 0),
     "dgx-a100-40": EIGHT,
     "dgx-a100-80": EIGHT,
     "hgx-h100": EIGHT,
@@ -31,6 +32,7 @@ NEIGHBOURS = [(0, 1), (2, 3), (4, 5), (6, 7)]
 QUADS = [(0, 1, 2, 3), (4, 5, 6, 7)]
 PAIRS_AND_QUADS = {
     "dgx-1v": ([(0, 3), (1, 2), (4, 7), (5, 6)], QUADS),
+    "dgx-2": ([(a, a + 1) for a in range(0, 16, 2)], [tuple(range(a, a + 4)) for a in range(0, 16, 4)]),
     "dgx-a100-40": (NEIGHBOURS, QUADS),
     "dgx-a100-80": (NEIGHBOURS, QUADS),
     "hgx-h100": (NEIGHBOURS, QUADS),

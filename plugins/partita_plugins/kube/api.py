@@ -150,8 +150,10 @@ class KubeApi:
                 return items, listing.metadata.resource_version
             page["continue"] = listing.metadata.continue_
 
-    def create(self, resource: Resource, obj: Any, namespace: str = "") -> bytes:
-        return self.request("POST", resource.path(namespace=namespace), body=obj)
+    def create(self, resource: Resource, obj: Any, namespace: str = "", *, dry_run: bool = False) -> bytes:
+        """The object as stored, or with `dry_run` as it would be."""
+        query = {"dryRun": "All"} if dry_run else None
+        return self.request("POST", resource.path(namespace=namespace), query=query, body=obj)
 
     def replace(self, resource: Resource, name: str, obj: Any, namespace: str = "", subresource: str = "") -> bytes:
         return self.request("PUT", resource.path(name, namespace, subresource), body=obj)

@@ -16,7 +16,7 @@ from partita_driver.pool import (
     faults_of,
 )
 from partita_driver.pool_slices import Features, SliceContent, slice_name
-from partita_plugins.backends.catalog import names
+from partita_plugins.backends.catalog import machine, names
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware
 from partita_plugins.wire import FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY
@@ -56,6 +56,34 @@ def test_every_machine_fits_the_limits_of_slices(name: str) -> None:
     assert len({device.name for device in devices}) == len(devices)
     known = {(entry.name, counter) for content in contents for entry in content.counters for counter in entry.counters}
     used = {(c.counter_set, name) for device in devices for c in device.consumes_counters for name in c.counters}
+    assert used <= known
+
+
+def test_sixteen_gpus_with_everything_offered_take_two_counter_sets_and_no_device_more_than_both() -> None:
+    """No machine with MIG has so many: two of eight, joined."""
+    one, two = slotted("hgx-h100"), machine("hgx-h100", seed="another")
+    gpus = tuple(replace(gpu, pci_bus_id=gpu.pci_bus_id.replace("0000:", "0001:")) for gpu in two.gpus)
+    both = one.hardware.with_remembered(replace(two, gpus=gpus), {gpu.uuid for gpu in gpus})
+    inputs = inputs_of(SlottedHardware(hardware=both, slots=tuple(range(16))), EVERYTHING)
+    first, *others = desired_pool(inputs, Published(), frozenset())
+    assert [(entry.name, len(entry.counters)) for entry in first.counters] == [("gpus", 32), ("gpus-8", 32)]
+    devices = [device for content in others for device in content.devices]
+    assert max(len(device.consumes_counters) for device in devices) <= 2
+    assert sum(1 for device in devices if device.name.startswith("group-")) == 8 + 4 + 2
+    assert all(len(content.devices) <= 64 for content in others)
+
+
+@pytest.mark.parametrize("machine_name", names())
+def test_a_device_of_a_gpu_that_is_gone_never_makes_the_pool_invalid(machine_name: str) -> None:
+    """Its slice is there, that with the counters was wiped, and the driver remembers nothing."""
+    node = slotted(machine_name)
+    everything = pool(inputs_of(node, EVERYTHING))
+    gone = min(node.slots)
+    lost = {one.name: one for one in everything if any(f"g{gone}p0" in c.counters for c in one.consumes_counters)}
+    contents = desired_pool(inputs_of(without_gpu(node, gone), EVERYTHING), Published(devices=lost), frozenset(lost))
+    known = {(entry.name, name) for content in contents for entry in content.counters for name in entry.counters}
+    used = {(c.counter_set, name) for one in devices_of(contents) for c in one.consumes_counters for name in c.counters}
+    assert lost.keys() <= {one.name for one in devices_of(contents)}
     assert used <= known
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 from partita_driver.faults import Fault
 from partita_driver.pool import PoolInputs, Published
 from partita_driver.pool_plan import Owner
+from partita_driver.pool_slices import Features
 from partita_driver.publisher import Publisher
+from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.backends.catalog import machine
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import RESOURCE_SLICES
@@ -75,11 +77,21 @@ class Pooled:
     claims: set[str] = field(default_factory=set)
     counted: Counted = field(default_factory=Counted)
     pools: list[Published] = field(default_factory=list)
+    features: list[tuple[Features, Features]] = field(default_factory=list)
     withdraw_seconds: float = 0.3
+    probe_seconds: float = 600.0
     publishers: list[Publisher] = field(default_factory=list)
 
     def publisher(self) -> Publisher:
-        made = Publisher(
+        """One that publishes by itself."""
+        made = self.publisher_of(self.withdraw_seconds)
+        made.start()
+        self.publishers.append(made)
+        return made
+
+    def publisher_of(self, withdraw_seconds: float, runtime: Runtime = THREADS) -> Publisher:
+        """One whose steps a test takes."""
+        return Publisher(
             self.api,
             NODE,
             inputs=lambda: self.inputs,
@@ -87,11 +99,11 @@ class Pooled:
             allocated=lambda: frozenset(self.claims),
             counter=self.counted,
             on_pool=lambda _, pool: self.pools.append(pool),
-            withdraw_seconds=self.withdraw_seconds,
+            on_features=lambda _, before, after: self.features.append((before, after)),
+            withdraw_seconds=withdraw_seconds,
+            probe_seconds=self.probe_seconds,
+            runtime=runtime,
         )
-        made.start()
-        self.publishers.append(made)
-        return made
 
     def slices(self) -> list[ResourceSlice]:
         found, _ = self.api.list(RESOURCE_SLICES, as_=ResourceSlice)

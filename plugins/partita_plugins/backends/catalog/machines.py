@@ -30,6 +30,7 @@ class Machine:
 
 TWO_SOCKETS = (0, 0, 0, 0, 1, 1, 1, 1)
 HGX_BUSES = ("0000:1b", "0000:43", "0000:52", "0000:61", "0000:9d", "0000:c3", "0000:d1", "0000:df")
+DGX_2_BUSES = "34 36 39 3b 57 59 5c 5e b7 b9 bc be e0 e2 e5 e7"
 DGX_A100_BUSES = ("0000:07", "0000:0f", "0000:47", "0000:4e", "0000:87", "0000:90", "0000:b7", "0000:bd")
 
 
@@ -67,6 +68,14 @@ MACHINES = {
         roots=_each("0000:00", "0000:00", "0000:80", "0000:80"),
         numa_nodes=TWO_SOCKETS,
         matrix=matrices.DGX_1V,
+        nvlink_gbps=25,
+    ),
+    "dgx-2": Machine(
+        part=volta.V100_SXM3_32GB,
+        buses=tuple(f"0000:{bus}" for bus in DGX_2_BUSES.split()),
+        roots=_each("0000:32", "0000:55", "0000:b5", "0000:de", gpus=4),  # inferred
+        numa_nodes=(*[0] * 8, *[1] * 8),
+        matrix=matrices.DGX_2,
         nvlink_gbps=25,
     ),
     "dgx-a100-40": _dgx_a100(ampere.A100_SXM4_40GB),

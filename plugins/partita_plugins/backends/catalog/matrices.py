@@ -6,6 +6,16 @@ switch lists published for the same machines.
 
 from __future__ import annotations
 
+
+def _nearest(a: int, b: int, *, pair: int, switch: int, socket: int) -> str:
+    """The PCIe level of two GPUs in a tree of equal groups, each given by its size."""
+    if a // pair == b // pair:
+        return "PIX"
+    if a // switch == b // switch:
+        return "PXB"
+    return "NODE" if a // socket == b // socket else "SYS"
+
+
 DGX_1V = (
     "X         NV1/PIX   NV1/NODE  NV2/NODE  NV2/SYS   SYS       SYS       SYS",
     "NV1/PIX   X         NV2/NODE  NV1/NODE  SYS       NV2/SYS   SYS       SYS",
@@ -48,6 +58,12 @@ HGX_B200 = (
     "NV18/SYS  NV18/SYS  NV18/SYS  NV18/SYS  NV18/PIX  X         NV18/NODE NV18/NODE",
     "NV18/SYS  NV18/SYS  NV18/SYS  NV18/SYS  NV18/NODE NV18/NODE X         NV18/PIX",
     "NV18/SYS  NV18/SYS  NV18/SYS  NV18/SYS  NV18/NODE NV18/NODE NV18/PIX  X",
+)
+
+# nccl-tests issue 78: NV6 between all of 16; a pair shares a PCIe switch, two pairs the next one, eight GPUs a socket.
+DGX_2 = tuple(
+    " ".join("X" if a == b else f"NV6/{_nearest(a, b, pair=2, switch=4, socket=8)}" for b in range(16))
+    for a in range(16)
 )
 
 # Bridged pairs 0-5, 1-2, 3-4, 6-7: the first crosses sockets, so NVLink does not imply a common NUMA node.

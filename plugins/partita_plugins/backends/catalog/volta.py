@@ -12,3 +12,12 @@ V100_SXM2_32GB = Part(
     memory_mib=32768,
     multiprocessors=80,
 )
+
+V100_SXM3_32GB = Part(
+    product="Tesla V100-SXM3-32GB",
+    architecture=Architecture.VOLTA,
+    compute_capability="7.0",
+    memory_mib=32768,
+    multiprocessors=80,
+)
+"""Of the DGX-2."""

@@ -1,0 +1,54 @@
+"""Devices on their way out of the slices: tainted first, removed when no claim can hold them any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from partita_driver.pool import PoolInputs, Published, devices_to_offer, removable
+from partita_driver.runtime import Runtime
+from partita_plugins.wire.device_names import format_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is known of claims and of leaving devices, for one round of publishing."""
+
+    inputs: PoolInputs
+    """With all devices that claims are known to hold."""
+
+    held: frozenset[str]
+    """Published or allocated devices that stay though the node no longer offers them."""
+
+    leaving: bool
+    """Whether any device waits to be removed."""
+
+
+class Withdrawals:
+    """Knows since when each device takes no new claim. In memory only: after a restart the wait begins anew."""
+
+    def __init__(self, allocated: Callable[[], frozenset[str]], wait_seconds: float, runtime: Runtime) -> None:
+        """`allocated` lists all claims; `wait_seconds` is what an allocation decided before may take to be seen."""
+        self.wait_seconds = wait_seconds
+        self._allocated, self._runtime = allocated, runtime
+        self._closed_since: dict[str, float] = {}
+
+    def settle(self, inputs: PoolInputs, before: Published, *, first: bool) -> Standing:
+        """What stays. Claims are listed only where it matters: before a removal, and where nobody remembers.
+
+        The `first` round of a process remembers nothing: slices may have been wiped while no driver ran. Without
+        counters nothing but this list keeps apart what overlaps.
+        """
+        listed = first or not inputs.features.counters
+        if listed:
+            inputs = replace(inputs, allocated=inputs.allocated | self._allocated())
+        offered = {format_name(device, inputs.node.gpus) for device in devices_to_offer(inputs)}
+        leaving = before.devices.keys() - offered
+        now = self._runtime.monotonic()
+        closed = removable(offered, before.devices, inputs.features)
+        self._closed_since = {name: self._closed_since.get(name, now) for name in closed}
+        old = {name for name in closed if now - self._closed_since[name] >= self.wait_seconds}
+        if old and not listed:
+            inputs = replace(inputs, allocated=inputs.allocated | self._allocated())
+        held = frozenset((leaving - old) | (inputs.allocated - offered))
+        return Standing(inputs=inputs, held=held, leaving=bool(leaving))

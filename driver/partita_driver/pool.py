@@ -40,8 +40,8 @@ class PoolInputs:
     node: SlottedHardware
     offer: Offer
     faults: tuple[Fault, ...] = ()
-    foreign: frozenset[tuple[int, Placement]] = frozenset()
-    """GPU instances that somebody else made, by slot."""
+    foreign: frozenset[tuple[int, Placement | None]] = frozenset()
+    """What is not ours to offer, by slot: GPU instances that somebody else made; None for all of a GPU."""
 
     allocated: frozenset[str] = frozenset()
     """Devices that claims are known to hold: published whatever the offer says (kubernetes#140802)."""
@@ -70,10 +70,10 @@ def desired_pool(inputs: PoolInputs, published: Published, held: frozenset[str])
     offered = {format_name(device, inputs.node.gpus): device for device in devices_to_offer(inputs)}
     encoded = _encoded(tuple(offered.values()), inputs.node)
     kept = _kept_devices(inputs, published, sorted(held - offered.keys()))
-    possible = {**_all_devices(inputs.node), **offered} if kept else offered
-    spans = possible if inputs.faults else offered
+    described = {device.name: span for device in kept if (span := described_device(device.name, inputs.node))}
+    spans = {**described, **offered}
     # Without counters only this keeps a new device from what it would overlap: its time comes when that is gone.
-    stay = [] if inputs.features.counters else [possible[device.name] for device in kept if device.name in possible]
+    stay = [] if inputs.features.counters else list(described.values())
     devices = [
         *(
             _tainted(device, fault_taints(device.name, inputs, spans))
@@ -139,8 +139,7 @@ def removable(offered: Iterable[str], published: Mapping[str, Device], features:
 
 def _disjoint(devices: Iterable[OfferedDevice], inputs: PoolInputs) -> tuple[OfferedDevice, ...]:
     """Without counters only devices that share no hardware may be published: what claims hold, then the first."""
-    possible = _all_devices(inputs.node) if inputs.allocated else {}
-    taken = [possible[name] for name in sorted(inputs.allocated) if name in possible]
+    taken = [span for name in sorted(inputs.allocated) if (span := described_device(name, inputs.node))]
     kept: list[OfferedDevice] = []
     for device in devices:
         if format_name(device, inputs.node.gpus) in inputs.allocated:
@@ -168,14 +167,28 @@ def _all_devices(node: SlottedHardware) -> Mapping[str, OfferedDevice]:
 
 def _kept_devices(inputs: PoolInputs, published: Published, names: Sequence[str]) -> list[Device]:
     """As published; where the slices were wiped meanwhile, as the hardware says; neither: nothing can be said of it."""
-    possible = _all_devices(inputs.node) if names else {}
     kept = []
     for name in names:
         if name in published.devices:
             kept.append(published.devices[name])
-        elif name in possible:
-            kept.append(encode_device(possible[name], inputs.node))
+        elif device := described_device(name, inputs.node):
+            kept.append(encode_device(device, inputs.node))
     return kept
+
+
+def described_device(name: str, node: SlottedHardware) -> OfferedDevice | None:
+    """What a device's name stands for on the hardware as it is, offered or not; None where that is not there."""
+    if device := _all_devices(node).get(name):
+        return device
+    # A group that was paired when other GPUs were there.
+    slots = _slots_of(name, node)
+    return OfferedDevice(kind=DeviceKind.GROUP, slots=slots) if len(slots) > 1 and answers(name, node) else None
+
+
+def lost_members(names: Iterable[str], node: SlottedHardware) -> frozenset[tuple[int, None]]:
+    """What is left of groups that cannot be described, because some of their GPUs are not there."""
+    gone = [name for name in names if described_device(name, node) is None]
+    return frozenset((slot, None) for name in gone for slot in _slots_of(name, node) if slot in node.gpus)
 
 
 def _tainted(device: Device, taints: list[Taint]) -> Device:

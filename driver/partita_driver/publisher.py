@@ -153,7 +153,7 @@ class Publisher:
         # After a kubelet restart slices are gone, all or some: what they said stands in memory.
         before = self._last.updated(published(current))
         try:
-            standing = self._withdrawals.settle(inputs, before, first=not self._ready)
+            standing = self._withdrawals.settle(inputs, before)
             self._leaving = standing.leaving
             contents = desired_pool(standing.inputs, before, standing.held)
             writes = plan_writes(current, contents, owner, accepted=self._accepted, generation=self._generation)
@@ -166,6 +166,7 @@ class Publisher:
             self._counter.published("ok")
             log.info("slices published", generation=self._generation, writes=len(writes))
         self._last = published(self._mirror.snapshot())
+        self._withdrawals.published(inputs.node)
         reached("slices-published")
         self._on_pool(inputs, self._last)
         return None

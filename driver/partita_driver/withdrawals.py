@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from partita_driver.pool import PoolInputs, Published, devices_to_offer, removable
+from partita_driver.pool import PoolInputs, Published, devices_to_offer, lost_members, removable
 from partita_driver.runtime import Runtime
+from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.wire.device_names import format_name
 
 
@@ -32,16 +33,20 @@ class Withdrawals:
         self.wait_seconds = wait_seconds
         self._allocated, self._runtime = allocated, runtime
         self._closed_since: dict[str, float] = {}
+        self._node: SlottedHardware | None = None
 
-    def settle(self, inputs: PoolInputs, before: Published, *, first: bool) -> Standing:
+    def settle(self, inputs: PoolInputs, before: Published) -> Standing:
         """What stays. Claims are listed only where it matters: before a removal, and where nobody remembers.
 
-        The `first` round of a process remembers nothing: slices may have been wiped while no driver ran. Without
-        counters nothing but this list keeps apart what overlaps.
+        The first round of a process remembers nothing: slices may have been wiped while no driver ran. A GPU that comes
+        back may be held by a claim of which nothing could be said without it. Without counters nothing but this list
+        keeps apart what overlaps.
         """
-        listed = first or not inputs.features.counters
+        listed = inputs.node != self._node or not inputs.features.counters
         if listed:
             inputs = replace(inputs, allocated=inputs.allocated | self._allocated())
+        unknown = lost_members(inputs.allocated - before.devices.keys(), inputs.node)
+        inputs = replace(inputs, foreign=inputs.foreign | unknown)
         offered = {format_name(device, inputs.node.gpus) for device in devices_to_offer(inputs)}
         leaving = before.devices.keys() - offered
         now = self._runtime.monotonic()
@@ -52,3 +57,7 @@ class Withdrawals:
             inputs = replace(inputs, allocated=inputs.allocated | self._allocated())
         held = frozenset((leaving - old) | (inputs.allocated - offered))
         return Standing(inputs=inputs, held=held, leaving=bool(leaving))
+
+    def published(self, node: SlottedHardware) -> None:
+        """The API server has all that was settled for this hardware."""
+        self._node = node

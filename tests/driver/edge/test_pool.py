@@ -16,6 +16,8 @@ from partita_driver.pool import (
     faults_of,
 )
 from partita_driver.pool_slices import Features, SliceContent, slice_name
+from partita_driver.runtime import THREADS
+from partita_driver.withdrawals import Withdrawals
 from partita_plugins.backends.catalog import machine, names
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware
@@ -212,3 +214,26 @@ def test_long_node_names_give_distinct_names_in_order() -> None:
     assert len(set(made)) == 6
     assert all(len(name) <= 253 for name in made)
     assert made[:3] == sorted(made[:3])
+
+
+def settled(inputs: PoolInputs, listed: list[str], withdrawals: Withdrawals | None = None) -> set[str]:
+    """Names of the pool that a round decides on, for a driver that knows no slices."""
+    standing = (withdrawals or Withdrawals(lambda: frozenset(listed), 30.0, THREADS)).settle(inputs, Published())
+    return {device.name for device in pool(standing.inputs, standing.held)}
+
+
+def test_what_is_left_of_an_allocated_group_with_a_lost_gpu_is_not_offered_to_others() -> None:
+    """Wiped slices and a new driver: nothing can be published of the group, and nothing beside it."""
+    inputs = inputs_of(without_gpu(H100, 1), MIXED)
+    left, other = (f"gpu-{H100.gpus[slot].pci_label}" for slot in (0, 2))
+    assert not [name for name in settled(inputs, ["group-2-0-1"]) if name.startswith(left)]
+    assert {left, other} <= settled(inputs, [])
+
+
+def test_an_allocated_device_is_found_again_when_its_gpu_is() -> None:
+    """It is no longer offered, and was unknown while its GPU was lost."""
+    held = next(name for name in published_as(inputs_of(H100, MIXED)).devices if "-mig-" in name)
+    withdrawals, narrow = Withdrawals(lambda: frozenset({held}), 30.0, THREADS), Offer(whole=True)
+    for node, there in ((without_gpu(H100, 0), False), (H100, True)):
+        assert (held in settled(inputs_of(node, narrow), [], withdrawals)) == there
+        withdrawals.published(node)

@@ -112,9 +112,8 @@ def test_a_withdrawn_device_is_tainted_first_and_leaves_when_no_claim_holds_it(t
         world.claims.add(held)
         world.inputs = inputs_of(H100, replace(MIXED, mig_shapes=frozenset()))
         assert publisher.publish_now(5)
-        assert all(
-            [taint.key for taint in world.devices()[name].taints] == [WITHDRAWN_TAINT_KEY] for name in partitions
-        )
+        devices = world.devices()
+        assert all([taint.key for taint in devices[name].taints] == [WITHDRAWN_TAINT_KEY] for name in partitions)
         assert eventually(lambda: [name for name in world.devices() if "-mig-" in name] == [held])
         time.sleep(0.5)
         assert held in world.devices(), "an allocated device is never withdrawn"

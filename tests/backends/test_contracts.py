@@ -42,5 +42,5 @@ class TestMachineWithMig(_Simulated, MigContract):
 
 
 def test_both_kinds_of_machine_are_in_the_catalog() -> None:
-    assert WITHOUT_MIG == ["dgx-1v", "l40s-x8"]
+    assert WITHOUT_MIG == ["dgx-1v", "dgx-2", "l40s-x8"]
     assert len(WITH_MIG) == 9

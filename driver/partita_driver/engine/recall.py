@@ -62,9 +62,12 @@ def published_faults(devices: Iterable[Device], node: SlottedHardware) -> tuple[
         for fault in _faults_of_gpu(label, of_gpu, gpus.get(label)):
             faults.setdefault(fault.key, fault)
     for device, name in parsed:
-        # Where single GPUs are not offered, any member may be the faulty one.
-        for label in {labels[slot] for slot in name.slots if slot in labels} - known:
-            for taint in _fault_taints(device):
+        # Where no device of a single GPU has the fault of a group, any member may be the faulty one.
+        members = {labels[slot] for slot in name.slots if slot in labels}
+        uuids = {gpus[label].uuid for label in members}
+        for taint in _fault_taints(device):
+            told = {fault.gpu_uuid for fault in faults.values() if fault.reason == taint.value}
+            for label in members - known if told & uuids else members:
                 fault = _fault(taint, label, gpus[label].uuid, None)
                 faults.setdefault(fault.key, fault)
     return tuple(faults.values())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from partita_driver.engine.recall import published_faults, published_slots
@@ -56,8 +56,13 @@ def tainted(devices: dict[str, Device]) -> set[str]:
     return {name for name, device in devices.items() if device.taints}
 
 
+UPPER_HALF = Fault(gpu_uuid=TRAY.gpus[0].uuid, reason="validation", message="", start=4, size=1)
+PAIRS_AND_4G = Offer(whole=False, mig_shapes=frozenset({"4g"}), group_sizes=frozenset({2}))
+
+
 @settings(max_examples=50, deadline=None)
 @given(OFFERS, st.lists(faults(), max_size=4))
+@example(PAIRS_AND_4G, [UPPER_HALF])
 def test_every_device_that_was_quarantined_still_is(offer: Offer, known: list[Fault]) -> None:
     before = publish(offer, *known)
     recalled = published_faults(before.values(), IN_ORDER)

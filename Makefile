@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help check test demo e2e bench image lock clean
+.PHONY: help check test demo chaos e2e bench image lock clean
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
@@ -30,6 +30,9 @@ test: $(STAMP) ## the tests that need nothing but Python
 
 demo: $(STAMP) ## the main job on an embedded, simulated cluster
 	$(BIN)/python -m hack.demo
+
+chaos: $(STAMP) ## the driver killed at every fault point in every mode (minutes; docs/robustness.md)
+	hack/chaos
 
 e2e: $(STAMP) ## scenarios on a real control plane with two real kubelets (root, Linux; see hack/cluster)
 	$(BIN)/python -m hack.e2e

@@ -120,7 +120,7 @@ def run(*, log_level: str, log_json: bool, **options: Any) -> None:
     _limit_heaps()
     faulthandler.enable(file=2)  # standard error itself: sys.stderr may be a stand-in without a descriptor
     learn_types()
-    _configure_logs(log_level, as_json=log_json)
+    configure_logs(log_level, as_json=log_json)
     driver = Driver(Options(**options))
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda _signal, _frame: driver.stop())
@@ -140,7 +140,7 @@ def cleanup(*, force: bool, **options: Any) -> None:
     """
     from partita_driver.cleanup import clean_up  # noqa: PLC0415
 
-    _configure_logs("error", as_json=False)
+    configure_logs("error", as_json=False)
     rows = list(clean_up(Options(**options), force=force))
     width = max(len(row.kind) for row in rows)
     for row in rows:
@@ -208,7 +208,8 @@ def _limit_heaps() -> None:
         mallopt(M_ARENA_MAX, HEAPS_MAX)
 
 
-def _configure_logs(level: str, *, as_json: bool) -> None:
+def configure_logs(level: str, *, as_json: bool) -> None:
+    """Let every part write lines of that level and above to stderr."""
     shown: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
     structlog.configure(
         processors=[

@@ -46,6 +46,13 @@ class DeviceFolder:
 
     def of(self, gpu_minor: int, instance: GpuInstance | None) -> tuple[DeviceNode, ...]:
         """The nodes of a whole GPU or of one instance with its compute instances, made where they are missing."""
+        nodes = self.listed(gpu_minor, instance)
+        for node in nodes:
+            _make(Path(node.host_path), node)
+        return nodes
+
+    def listed(self, gpu_minor: int, instance: GpuInstance | None) -> tuple[DeviceNode, ...]:
+        """The same, whether they are there or not."""
         nodes = [
             self._node(f"nvidia{gpu_minor}", NVIDIA_MAJOR, gpu_minor),
             self._node("nvidiactl", NVIDIA_MAJOR, CONTROL_MINOR),
@@ -58,8 +65,6 @@ class DeviceFolder:
                 self._cap(compute_cap_minor(gpu_minor, instance.gpu_instance_id, one.compute_instance_id))
                 for one in instance.compute_instances
             )
-        for node in nodes:
-            _make(Path(node.host_path), node)
         return tuple(nodes)
 
     def clear(self) -> None:

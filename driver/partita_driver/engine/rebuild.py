@@ -7,7 +7,7 @@ destroyed: a claim without a file, a quarantine or a GPU's slot may be known to 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -17,6 +17,7 @@ import structlog
 from partita_driver.cdi import cdi_id
 from partita_driver.engine.grants import granted_devices, offered_by_name, record_of
 from partita_driver.engine.recall import Recalled, published_faults, published_slots
+from partita_driver.engine.rules import time_slice_of
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
 from partita_driver.hardware import HardwareError
@@ -24,6 +25,7 @@ from partita_driver.journal import Durability
 from partita_driver.journal_records import ClaimRecord, DeviceRecord, JournalState
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.errors import InvalidInput, PartitaError
+from partita_plugins.model.steps import SetTimeSlice
 from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.resource import ResourceClaim
 
@@ -89,7 +91,20 @@ def confirm(tools: Tools, recalled: Recalled | None) -> Found:
         )
 
     tools.journal.change(complete, Durability.BEST_EFFORT)
+    _set_time_slices(tools, from_api.values())
     return Found(by_cdi=len(cdi), by_api=len(from_api), quarantines=len(faults), slices=bool(recalled.devices))
+
+
+def _set_time_slices(tools: Tools, found: Iterable[ClaimRecord]) -> None:
+    """Those of shared GPUs whose claims have no CDI file: what took the files may have been a reboot."""
+    steps = [step for claim in found for device in claim.devices for step in device.steps]
+    for gpu_uuid in sorted({step.gpu_uuid for step in steps if isinstance(step, SetTimeSlice)}):
+        try:
+            with tools.lock((gpu_uuid,)):
+                if interval := time_slice_of(tools.journal.state, gpu_uuid, without=""):
+                    tools.hardware.set_time_slice(gpu_uuid, interval)
+        except (PartitaError, HardwareError) as error:
+            log.warning("time slice not set", gpu=gpu_uuid, error=str(tools.blamed(error)))
 
 
 def _is_undone(tools: Tools, state: JournalState, uid: str) -> bool:

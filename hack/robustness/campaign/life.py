@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -26,7 +27,7 @@ from partita_driver.main import configure_logs
 from partita_driver.options import Options
 from partita_plugins.errors import PartitaError
 
-REVALIDATE_SECONDS = 0.2
+REVALIDATE_SECONDS = (0.2, 0.8)
 
 
 class Life(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +44,15 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
 
     kill: bool = True
     """SIGKILL at the point; False: the disk is full from there on, and the process goes on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImpatientOptions(Options):
+    """Hardware that is well again is to be found so while the campaign waits."""
+
+    @property
+    def revalidate_pauses(self) -> tuple[float, float]:
+        return REVALIDATE_SECONDS
 
 
 class WatchedDriver(Driver):
@@ -70,7 +80,7 @@ def live(life: Life) -> None:
     folders = Folders(Path(life.root))
     configure_logs("info", as_json=False)
     driver = WatchedDriver(
-        Options(
+        ImpatientOptions(
             node_name=NODE,
             backend="simulated",
             machine=MACHINE,
@@ -81,7 +91,6 @@ def live(life: Life) -> None:
             registry_dir=folders.registry,
             kubeconfig=str(folders.kubeconfig),
             boot_id_file=folders.boot_id,
-            revalidate_seconds=REVALIDATE_SECONDS,
         )
     )
     signal.signal(signal.SIGTERM, lambda _signal, _frame: driver.stop())

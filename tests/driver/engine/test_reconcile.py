@@ -20,7 +20,7 @@ from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.resource import AllocatedDeviceStatus, Device, ResourceClaim, ResourceClaimStatus
-from tests.driver.engine.nodes import NODE, Node, claim, new_uid
+from tests.driver.engine.nodes import NODE, Node, claim, new_uid, result, time_slice_config
 from tests.driver.engine.test_crash import CrashNow, crash_at
 
 PLACE = [(0, Placement(4, 4))]
@@ -337,6 +337,21 @@ def test_without_an_api_server_a_claim_known_by_its_file_is_given_back(world: Wo
     world.deallocate()
     world.look()
     assert world.node.journal.state.claims == {}
+
+
+def test_a_share_found_by_the_api_alone_has_its_time_slice_set_again(world: World) -> None:
+    shares = [claim(result(world.node.shared(1)), config=time_slice_config("Short")) for _ in range(2)]
+    for held in shares:
+        world.node.engine.prepare(held)
+        told = [AllocatedDeviceStatus(driver=DRIVER_NAME, pool=pool_name(NODE), device="told")]
+        status = msgspec.structs.replace(held.status, devices=told)
+        world.claims[held.metadata.uid] = msgspec.structs.replace(held, status=status)
+    journal_lost(world)
+    world.node.reboot()
+    assert world.node.time_slice(1) == "Default"
+    world.look()
+    assert world.node.engine.prepared().keys() == {held.metadata.uid for held in shares}
+    assert world.node.time_slice(1) == "Short"
 
 
 def test_a_new_node_has_lost_nothing(world: World) -> None:

@@ -14,7 +14,7 @@ from partita_driver.faults import Fault
 from partita_driver.health_watch import HealthWatch, device_health
 from partita_driver.journal import Journal, read_boot_id
 from partita_driver.kubelet.server import KubeletServer
-from partita_driver.kubelet.sockets import socket_paths
+from partita_driver.kubelet.sockets import remove_dead_sockets, socket_paths
 from partita_driver.loop import Loop
 from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.options import Options, StateLock, open_backend, open_strategies, open_validator
@@ -65,7 +65,7 @@ class Driver:
             options.namespace,
             on_change=lambda _: self._publisher.request(),
             report=self._status.settings_refused,
-            remembered=options.state_dir / "nodes.yaml",
+            remembered=options.settings_file,
         )
         self._backend = open_backend(with_machine(options, self._api))
         validator = open_validator(options.validator, self._backend)
@@ -87,6 +87,7 @@ class Driver:
 
     def start(self) -> None:
         """Take the state folder over, bring the hardware in order, then serve. Raises PartitaError if that can't be."""
+        options = self._options
         if self.http:
             self.http.start()
         while not self._lock.try_acquire():
@@ -95,6 +96,7 @@ class Driver:
             if self._stopping.wait(LOCK_PAUSE_SECONDS):
                 return
         self._standing_by = False
+        remove_dead_sockets(DRIVER_NAME, options.registry_dir, options.plugin_dir)
         self._engine = self._make_engine()
         while True:
             try:
@@ -104,7 +106,7 @@ class Driver:
                 log.warning("the hardware cannot be read yet", error=str(error), retry_seconds=error.delay_seconds)
                 if self._stopping.wait(error.delay_seconds):
                     return
-        keeper, pauses = Quarantine(self._engine, self._validator), self._options.revalidate_pauses
+        keeper, pauses = Quarantine(self._engine, self._validator), options.revalidate_pauses
         self._health = HealthWatch(keeper, self._publisher.request, again_seconds=pauses)
         self._kubelet = self._make_kubelet()
         self._serving = True

@@ -134,14 +134,23 @@ def cleanup(*, force: bool, **options: Any) -> None:
     """Remove what the driver left on this node: partitions, CDI files, sockets, slices, its memory.
 
     \b
-    Stop the driver first. Claims that pods may be using are kept, and so is what is needed to clean them up later:
-      kubectl delete daemonset -n partita-system partita-driver
-      partita-driver cleanup --node-name $(hostname)
+    To uninstall Partita, in this order:
+      1. delete the pods that hold GPUs: without a driver they cannot end
+      2. kubectl delete daemonset -n partita-system partita-driver
+      3. on every GPU node: partita-driver cleanup --node-name $(hostname) --kubeconfig ~/.kube/config
+      4. take the stanza out of the kube-scheduler configuration, then kubectl delete -k manifests/base
+
+    Claims that pods may be using are kept, and so is what is needed to clean them up later. A GPU or an API server that
+    does not answer is a failed row and exit status 1, and the rest is removed: run it again later. Running it where
+    nothing is left does nothing.
     """
     from partita_driver.cleanup import clean_up  # noqa: PLC0415
 
     configure_logs("error", as_json=False)
     rows = list(clean_up(Options(**options), force=force))
+    if not rows:
+        click.echo("nothing is left of the driver on this node")
+        return
     width = max(len(row.kind) for row in rows)
     for row in rows:
         click.echo(f"{row.kind.ljust(width)}  {row.outcome.partition(':')[0].ljust(7)}  {row.name}", nl=False)

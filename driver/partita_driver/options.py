@@ -59,6 +59,11 @@ class Options:
     def journal_dir(self) -> Path:
         return self.state_dir / "journal"
 
+    @property
+    def settings_file(self) -> Path:
+        """Where the last good settings are kept."""
+        return self.state_dir / "nodes.yaml"
+
 
 def open_backend(options: Options) -> DeviceBackend:
     """The named backend. Raises InvalidInput for a name or a machine that there is not."""
@@ -99,6 +104,10 @@ class StateLock:
         except BlockingIOError:
             os.close(descriptor)
             return False
+        if not self._is_current(descriptor):
+            # `cleanup` has removed it meanwhile: whoever comes next locks another file.
+            os.close(descriptor)
+            return False
         self._descriptor = descriptor
         return True
 
@@ -111,6 +120,17 @@ class StateLock:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
+
+    def remove(self) -> None:
+        """Release it and take its file away; it must be held."""
+        self._path.unlink(missing_ok=True)
+        self.release()
+
+    def _is_current(self, descriptor: int) -> bool:
+        try:
+            return os.path.samestat(self._path.stat(), os.fstat(descriptor))
+        except FileNotFoundError:
+            return False
 
     def _open(self) -> int:
         try:

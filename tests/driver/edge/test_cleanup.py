@@ -27,7 +27,7 @@ class Engine(FakeEngine):
     """An engine that remembers two claims."""
 
     def claims(self) -> Mapping[str, PreparedClaim]:
-        return {"u1": IN_USE, "u2": HALF_DONE}
+        return {uid: one for uid, one in {"u1": IN_USE, "u2": HALF_DONE}.items() if uid not in self.unprepared}
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from partita_driver import cleanup
 from partita_driver.cleanup import Removal, clean_up
 from partita_driver.journal import read_boot_id
-from partita_driver.kubelet.sockets import socket_paths
+from partita_driver.kubelet.sockets import socket_paths, sockets_of_any_instance
 from partita_driver.main import cli
 from partita_driver.options import Options, StateLock
 from partita_driver.workers import Deadlines
@@ -107,7 +107,7 @@ def test_a_registrar_whose_name_does_not_say_whose_it_is_goes_with_its_plugin(sh
     assert paths.registrar.name.startswith("dra-"), paths.registrar
     left_behind(paths.registrar)
     left_behind(paths.plugin)
-    found = cleanup.sockets_of_any_instance(DRIVER_NAME, registry, short_path / "plugin")
+    found = sockets_of_any_instance(DRIVER_NAME, registry, short_path / "plugin")
     assert set(found) == {paths.registrar, paths.plugin}
 
 
@@ -138,8 +138,9 @@ def test_a_lost_gpu_keeps_its_claims_alone(node: Node, api: Pooled) -> None:
 def test_hardware_that_hangs_stops_nothing_else(node: Node, api: Pooled, monkeypatch: pytest.MonkeyPatch) -> None:
     use(node)
     planted = node.backend.faults.plant(HungCall(gpu_uuid=node.gpu_uuid(0), call="*"))
-    monkeypatch.setattr(cleanup, "Deadlines", lambda: Deadlines(call_seconds=0.2, discover_seconds=0.2))
-    rows = list(clean_up(options(node.root), force=True))
+    with monkeypatch.context() as impatient:
+        impatient.setattr(cleanup, "Deadlines", lambda: Deadlines(discover_seconds=0.2))
+        rows = list(clean_up(options(node.root), force=True))
     assert outcomes(rows, "claim") == ["failed"]
     assert outcomes(rows, "folder") == ["kept"]
     assert set(outcomes(rows, "ResourceSlice")) == {"removed"}

@@ -109,6 +109,13 @@ def class_of(event: HealthEvent) -> FaultClass:
     return KINDS.get(event.kind, UNKNOWN_KIND)
 
 
+def cure_of(reason: str) -> Cure:
+    """What a fault of that reason needs, where nothing but its taint is known any more."""
+    kind, _, xid = reason.partition("-")
+    row = XIDS.get(int(xid)) if kind == "xid" and xid.isdecimal() else KINDS.get(reason)
+    return row.cure if row else Cure.VALIDATION
+
+
 def faults_from(event: HealthEvent, now: float) -> tuple[Fault, ...]:
     """What a report says is broken: nothing, the GPU, or the parts that it names."""
     row = class_of(event)

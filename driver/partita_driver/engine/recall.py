@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
+from partita_driver.fault_classes import cure_of
 from partita_driver.faults import Fault
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.gpu import Gpu
@@ -134,6 +135,7 @@ def _fault(taint: Taint, label: str, gpu_uuid: str, part: Placement | None) -> F
         since=datetime.fromisoformat(taint.time_added).timestamp() if isinstance(taint.time_added, str) else 0.0,
         pci_bus_id=pci_address(label),
         effect="NoExecute" if taint.effect == "NoExecute" else "NoSchedule",
+        cure=cure_of(taint.value),
     )
 
 

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from partita_driver.engine.recall import published_faults, published_slots
-from partita_driver.faults import Fault, settled
+from partita_driver.faults import Cure, Fault, settled
 from partita_driver.pool import PoolInputs, Published, desired_pool
 from partita_driver.slots import give_slots, slotted
 from partita_plugins.backends.catalog import machine
@@ -103,6 +103,16 @@ def test_the_time_of_a_quarantine_is_that_of_its_taint() -> None:
 
 
 SINGLE = [Offer(), Offer(whole=False, shared=True), Offer(whole=False, mig_shapes=frozenset({"3g"}))]
+
+
+@pytest.mark.parametrize(
+    ("reason", "cure"),
+    [("xid-79", Cure.REBOOT), ("gpu-lost", Cure.RESET), ("xid-9999", Cure.VALIDATION), ("validation", Cure.VALIDATION)],
+)
+def test_what_a_quarantine_needs_is_known_by_its_reason(reason: str, cure: Cure) -> None:
+    published = publish(Offer(), Fault(gpu_uuid=TRAY.gpus[0].uuid, reason=reason, message=""))
+    [fault] = published_faults(published.values(), IN_ORDER)
+    assert fault.cure is cure
 
 
 @settings(max_examples=30, deadline=None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from random import Random
 
@@ -182,12 +183,21 @@ class Cell:
         stage.judge("after the kubelet's repeats")
 
     def _use_again(self) -> None:
+        """The next claim gets the hardware, asked for twice at once; so does its rival, as soon as it is free."""
+        stage = self._stage
         self._node.heal()
         if self._target and self._target in self._kubelet.claims():
             self._end(self._target)
-        call = Call("Prepare", self._node.claim(self._wish), admin=self._wish.admin)
-        self._stage.must_succeed(call)
-        self._stage.judge("with a new claim on the hardware")
+        call, rival = (Call("Prepare", self._node.claim(self._wish), admin=self._wish.admin) for _ in range(2))
+        with ThreadPoolExecutor() as calls:
+            list(calls.map(stage.again, (call, rival, call)))
+        if not {call.claim, rival.claim} & set(self._kubelet.claims()):
+            stage.must_succeed(call)
+        stage.judge("with a new claim on the hardware")
+        first, second = (call, rival) if call.claim in self._kubelet.claims() else (rival, call)
+        with ThreadPoolExecutor() as calls:
+            list(calls.map(stage.must_succeed, (Call("Unprepare", first.claim), second)))
+        stage.judge("with the next claim on the hardware")
 
     def _give_back(self) -> None:
         for claim in self._kubelet.claims():

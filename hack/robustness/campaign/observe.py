@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -17,13 +18,14 @@ from hack.robustness.observation import (
     SeenDevice,
     SeenGpu,
     SeenInstance,
+    SeenRecord,
     held_by_name,
     seen_record,
 )
 
 from partita_driver.cdi_lint import CdiSpec
 from partita_driver.engine.revalidate import OWN_CLAIM
-from partita_driver.journal_records import JournalState
+from partita_driver.journal_records import ClaimRecord, JournalState
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.wire import DRIVER_NAME, pool_name
 
@@ -32,7 +34,7 @@ def observe(node: Node, journal: JournalState, promises: Mapping[str, Promise], 
     """The node as it is now. Without `api` nothing is asked of the API server."""
     return Observation(
         gpus=tuple(_gpu(node, gpu) for gpu in node.gpus.values()),
-        records={uid: seen_record(claim) for uid, claim in journal.claims.items()},
+        records={uid: _record(journal, claim, promises.get(uid)) for uid, claim in journal.claims.items()},
         cdi={cdi_file_uid(path): _cdi(path) for path in node.folders.cdi.glob("*.json")},
         promises=promises,
         allocated=_allocated(node) if api else None,
@@ -42,6 +44,18 @@ def observe(node: Node, journal: JournalState, promises: Mapping[str, Promise], 
             for fault in journal.faults
         ),
         own=frozenset(uid for uid in journal.claims if uid.startswith(OWN_CLAIM)),
+    )
+
+
+def _record(journal: JournalState, claim: ClaimRecord, promise: Promise | None) -> SeenRecord:
+    """A claim in the journal. One found again by its CDI file alone has its time slice on the hardware only: it must
+    stay there, and is known once the API server has confirmed the journal."""
+    seen = seen_record(claim)
+    if not journal.unconfirmed or promise is None:
+        return seen
+    wanted = {device.name: device.time_slice for device in promise.devices}
+    return replace(
+        seen, devices=tuple(replace(one, time_slice=wanted.get(one.name, one.time_slice)) for one in seen.devices)
     )
 
 
@@ -61,7 +75,7 @@ def leftovers(node: Node, journal: JournalState) -> list[str]:
 
 def _gpu(node: Node, gpu: Gpu) -> SeenGpu:
     now, record = node.machine.gpu(gpu.uuid), node.machine.files.load(gpu.uuid)
-    nodes = _paths(node, now, None)
+    nodes = frozenset(entry.path for entry in node.machine.devices.listed(now.minor, None))
     instances = [one.value(gpu.uuid) for one in record.instances]
     return SeenGpu(
         uuid=gpu.uuid,
@@ -80,10 +94,6 @@ def _gpu(node: Node, gpu: Gpu) -> SeenGpu:
             for one in instances
         ),
     )
-
-
-def _paths(node: Node, gpu: Gpu, _instance: None) -> frozenset[str]:
-    return frozenset(entry.path for entry in node.machine.devices.listed(gpu.minor, None))
 
 
 def _cdi(path: Path) -> SeenCdi:

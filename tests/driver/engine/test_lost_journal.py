@@ -6,7 +6,7 @@ import pytest
 
 from partita_driver.fault_points import hooked
 from partita_driver.journal import COPIES
-from tests.driver.engine.nodes import Node, claim, result
+from tests.driver.engine.nodes import Node, claim, result, time_slice_config
 
 
 def test_a_journal_that_is_gone_altogether_is_rebuilt_too(node: Node) -> None:
@@ -39,3 +39,16 @@ def test_a_replay_after_a_lost_journal_leaves_the_running_pod_alone(node: Node, 
     assert node.cdi(held.metadata.uid) == before
     (adopted,) = node.journal.state.claims.values()
     assert (adopted.name, adopted.devices[0].request) == ("c", "gpu")
+
+
+def test_a_share_found_again_by_its_file_keeps_its_time_slice_when_another_goes(node: Node) -> None:
+    going, staying = (claim(result(node.shared(0)), config=time_slice_config("Short")) for _ in range(2))
+    for one in (going, staying):
+        node.engine.prepare(one)
+    for copy in COPIES:
+        (node.root / "journal" / copy).unlink()
+    node.start()
+    node.engine.unprepare(going.metadata.uid)
+    assert node.time_slice(0) == "Short"
+    node.engine.unprepare(staying.metadata.uid)
+    assert node.time_slice(0) == "Default"

@@ -67,7 +67,8 @@ def desired_pool(inputs: PoolInputs, published: Published, held: frozenset[str])
 
     What an allocated device consumes never changes, so a held device stays exactly as it was published.
     """
-    offered = {format_name(device, inputs.node.gpus): device for device in devices_to_offer(inputs)}
+    gpus = inputs.node.gpus
+    offered = {format_name(device, gpus): device for device in devices_to_offer(inputs)}
     encoded = _encoded(tuple(offered.values()), inputs.node)
     kept = _kept_devices(inputs, published, sorted(held - offered.keys()))
     described = {device.name: span for device in kept if (span := described_device(device.name, inputs.node))}
@@ -90,7 +91,7 @@ def devices_to_offer(inputs: PoolInputs) -> tuple[OfferedDevice, ...]:
     features, gpus = inputs.features, inputs.node.gpus
     devices = [
         device
-        for device in offered_devices(inputs.node, inputs.offer)
+        for device in _offered(inputs.node, inputs.offer)
         if not any(_covers(device, slot, placement) for slot, placement in inputs.foreign)
         and (features.shares or device.kind is not DeviceKind.SHARED)
         and (features.taints or not any(_is_hit(device, fault, gpus) for fault in inputs.faults))
@@ -158,6 +159,11 @@ def _overlaps_any(device: OfferedDevice, others: Iterable[OfferedDevice]) -> boo
 def _encoded(devices: tuple[OfferedDevice, ...], node: SlottedHardware) -> tuple[Device, ...]:
     """Settings and hardware change rarely, faults and claims often: the costly part is kept."""
     return tuple(encode_device(device, node) for device in devices)
+
+
+@lru_cache(maxsize=4)
+def _offered(node: SlottedHardware, offer: Offer) -> tuple[OfferedDevice, ...]:
+    return offered_devices(node, offer)
 
 
 @lru_cache(maxsize=2)

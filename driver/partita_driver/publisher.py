@@ -20,7 +20,7 @@ from partita_driver.slice_mirror import SliceMirror, published
 from partita_driver.withdrawals import Withdrawals
 from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import ApiError, Conflict, KubeApi, NotFound
-from partita_plugins.kube.reflector import Reflector
+from partita_plugins.kube.reflector import Listener, Reflector
 from partita_plugins.kube.resources import RESOURCE_SLICES
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import ResourceSlice
@@ -52,6 +52,21 @@ class PublishCounter(Protocol):
     def published(self, result: str) -> None: ...
 
 
+class SliceWatch(Protocol):
+    """Who tells of this node's slices: a Reflector."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    @property
+    def synced(self) -> bool: ...
+
+
+def watch_slices(api: KubeApi, node_name: str, seen: Listener[ResourceSlice]) -> SliceWatch:
+    """The API server's watch on the slices of one node."""
+    selector = f"spec.driver={DRIVER_NAME},spec.nodeName={node_name}"
+    return Reflector(api, RESOURCE_SLICES, ResourceSlice, seen, fieldSelector=selector)
+
+
 class Publisher:
     """Publishes one node's pool. `step` may be called alone; start() lets a thread call it."""
 
@@ -69,6 +84,7 @@ class Publisher:
         withdraw_seconds: float = WITHDRAW_SECONDS,
         probe_seconds: float = PROBE_SECONDS,
         runtime: Runtime = THREADS,
+        watch: Callable[[KubeApi, str, Listener[ResourceSlice]], SliceWatch] = watch_slices,
     ) -> None:
         """`inputs` and `owner` give None until they are known; `allocated` lists claims, and is rarely asked.
 
@@ -80,8 +96,7 @@ class Publisher:
         self._withdrawals = Withdrawals(allocated, withdraw_seconds, runtime)
         self.loop = Loop("publisher", self.step, runtime)
         self._mirror = SliceMirror(lambda: self.loop.wake(GATHER_SECONDS))
-        selector = f"spec.driver={DRIVER_NAME},spec.nodeName={node_name}"
-        self._watch = Reflector(api, RESOURCE_SLICES, ResourceSlice, self._mirror.seen, fieldSelector=selector)
+        self._watch = watch(api, node_name, self._mirror.seen)
         self._runtime = runtime
         self._done = runtime.condition()
         self._asked = self._answered = 0
@@ -130,8 +145,7 @@ class Publisher:
         """Compare and write. Returns seconds until the next look."""
         with self._in_step:
             ticket = self._asked
-            inputs, owner = self._inputs(), self._owner()
-            if inputs is None or owner is None or not self._watch.synced:
+            if not self._watch.synced or (inputs := self._inputs()) is None or (owner := self._owner()) is None:
                 return INPUTS_PAUSE_SECONDS
             pause = self._publish(replace(inputs, features=self._kept.look(owner)), owner)
             self._kept.tell(owner)

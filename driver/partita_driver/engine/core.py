@@ -216,6 +216,11 @@ class ClaimEngine:
         return self._workers.hung()
 
     @property
+    def busy(self) -> bool:
+        """Is anything being done for any claim?"""
+        return self._flights.busy
+
+    @property
     def findings(self) -> tuple[str, ...]:
         """What was found wrong with the driver's own state at the start, one sentence each, for an event."""
         return self._tools.journal.findings + self._confirmation.findings

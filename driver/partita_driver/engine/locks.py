@@ -61,6 +61,11 @@ class Flights:
         self._lock = runtime.lock()
         self._flying: dict[str, _Flight] = {}
 
+    @property
+    def busy(self) -> bool:
+        """Is any call in progress?"""
+        return bool(self._flying)
+
     def run(self, claim_uid: str, verb: str, act: Callable[[], T], deadline_seconds: float) -> T:
         """The result of `act`, or of the same call if one is in progress. Raises Retryable if that takes too long."""
         end = self._runtime.monotonic() + deadline_seconds

@@ -36,13 +36,17 @@ def make_and_check(tools: Tools, claim: ClaimRecord, *, thorough: bool = False) 
     return _check(tools, claim, thorough=thorough)
 
 
+class PartitionGone(Retryable):
+    """A partition that should be there is not: the GPU was asked, and has answered."""
+
+
 def find_instance(tools: Tools, device: DeviceRecord) -> GpuInstance | None:
-    """The partition of a MIG device, able to compute; None for other kinds. Raises Retryable if it is not there."""
+    """The partition of a MIG device, able to compute; None for other kinds. Raises PartitionGone if it is not there."""
     if device.placement is None or device.profile_id is None:
         return None
     instance = tools.hardware.find(device.gpu_uuids[0], device.profile_id, device.placement)
     if instance is None or not instance.compute_instances:
-        raise Retryable(f"the partition {device.device} is not there", delay_seconds=2.0)
+        raise PartitionGone(f"the partition {device.device} is not there", delay_seconds=2.0)
     return instance
 
 

@@ -10,7 +10,7 @@ import structlog
 from partita_driver.cdi import cdi_device_name, cdi_id, environment
 from partita_driver.cdi_lint import CdiDevice, CdiNode, ContainerEdits
 from partita_driver.engine.grants import granted_devices, offered_device, share_of
-from partita_driver.engine.make import find_instance, make_and_check
+from partita_driver.engine.make import PartitionGone, find_instance, make_and_check
 from partita_driver.engine.rules import (
     owned_placements,
     refuse_faulty,
@@ -95,15 +95,16 @@ def _replay(tools: Tools, known: ClaimRecord, wanted: ClaimRecord) -> ClaimRecor
     try:
         for device in known.devices:
             find_instance(tools, device)
-    except Retryable:
+        current = write_cdi(tools, msgspec.structs.replace(known, namespace=wanted.namespace, name=wanted.name))
+    except PartitionGone:
         log.warning("a prepared partition is gone and is made again", claim=known.uid)
         return None
-    except HardwareError as error:
-        raise tools.blamed(error) from error
-    try:
-        current = write_cdi(tools, msgspec.structs.replace(known, namespace=wanted.namespace, name=wanted.name))
-    except HardwareError as error:
-        raise tools.blamed(error) from error
+    except (HardwareError, Retryable) as error:
+        # A GPU that does not answer has lost nothing: a pod may be computing on it.
+        failure = tools.blamed(error)
+        if failure is error:
+            raise
+        raise failure from error
     reached("replay-written")
     if current != known:
         tools.journal.change(lambda state: state.with_claim(current), Durability.BEST_EFFORT)

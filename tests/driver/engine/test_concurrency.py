@@ -115,6 +115,22 @@ def test_a_hung_call_quarantines_one_gpu_and_holds_up_no_other(tmp_path: Path) -
     node.engine.prepare(wanted)
 
 
+def test_a_replay_on_a_gpu_that_hangs_leaves_the_running_pods_partition_alone(tmp_path: Path) -> None:
+    node = Node(tmp_path, deadlines=replace(DEADLINES, call_seconds=0.2))
+    wanted = claim(node.mig(0, "3g", 4))
+    node.engine.prepare(wanted)
+    planted = node.backend.faults.plant(HungCall(gpu_uuid=node.gpu_uuid(0), call="device_nodes"))
+    for _ in range(2):  # the first hangs itself, the second is refused because the first is still out
+        with pytest.raises(PartitaError):
+            node.engine.prepare(wanted)
+    node.backend.faults.lift(planted)
+    while node.engine.hung():
+        time.sleep(0.01)
+    node.engine.reconcile()
+    assert wanted.metadata.uid in node.engine.prepared()
+    assert node.placements() == [(0, Placement(4, 4))]
+
+
 def test_a_hung_call_costs_one_thread_however_often_it_is_tried(tmp_path: Path) -> None:
     workers, gate = Workers(), threading.Event()
     with pytest.raises(Hung):

@@ -39,6 +39,9 @@ UPKEEP_SECONDS = 60.0
 CONFIRM_SECONDS = 1.0
 """Between questions to an API server that does not answer, while the journal begins anew."""
 
+GONE_SECONDS = 300.0
+"""From a prepared claim's end in the API until it is undone without the kubelet: its container may still be ending."""
+
 LOCK_PAUSE_SECONDS = 0.05
 PROBE_SECONDS = 1.0
 
@@ -219,7 +222,10 @@ class Driver:
         self._tell_findings()
         self._engine.reconcile()
         pool = pool_name(self._options.node_name)
-        if gone := self._engine.reconcile_claims(lambda *claim: claim_holds(self._api, pool, *claim)):
+        gone = self._engine.reconcile_claims(
+            lambda *claim: claim_holds(self._api, pool, *claim), gone_seconds=GONE_SECONDS
+        )
+        if gone:
             log.info("claims that hold nothing here any more were undone", claims=len(gone))
         self._publisher.request()
         return UPKEEP_SECONDS

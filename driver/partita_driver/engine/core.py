@@ -75,6 +75,7 @@ class ClaimEngine:
         self._flights = Flights(runtime)
         self._confirmation = Confirmation(self._tools, recall)
         self._destroy_unknown = destroy_unknown_instances
+        self._gone_since: dict[str, float] = {}
         self._foreign: frozenset[tuple[int, Placement]] = frozenset()
 
     def start(self) -> None:
@@ -147,10 +148,12 @@ class ClaimEngine:
             log.warning("CDI folder not mended", error=str(error))
         self._foreign = reconcile.foreign_instances(self._tools, destroy=self._destroy_unknown and not self.unconfirmed)
 
-    def reconcile_claims(self, holds: Callable[[str, str, str], bool]) -> tuple[str, ...]:
+    def reconcile_claims(self, holds: Callable[[str, str, str], bool], *, gone_seconds: float = 0.0) -> tuple[str, ...]:
         """Undo claims that hold nothing here any more: `holds(namespace, name, uid)` raises where it cannot tell.
 
-        Claims found again by a CDI file alone have no name yet and are kept. Returns the UIDs of those undone.
+        A prepared one must have been seen gone for so long: the containers of a pod that was deleted by force may run
+        on, and the kubelet calls Unprepare after them. Claims found again by a CDI file alone have no name yet and are
+        kept. Returns the UIDs of those undone.
         """
         gone = tuple(
             uid
@@ -159,8 +162,11 @@ class ClaimEngine:
         )
         if gone:
             reached("claims-gone")
-        reconcile.undo_each(gone, self._undo)
-        return tuple(uid for uid in gone if uid not in self._tools.journal.state.claims)
+        now, prepared = self._tools.runtime.monotonic(), self.prepared()
+        self._gone_since = {uid: self._gone_since.get(uid, now) for uid in gone}
+        due = tuple(uid for uid in gone if uid not in prepared or now - self._gone_since[uid] >= gone_seconds)
+        reconcile.undo_each(due, self._undo)
+        return tuple(uid for uid in due if uid not in self._tools.journal.state.claims)
 
     def faults(self) -> tuple[Fault, ...]:
         """Quarantined hardware, kept over restarts."""

@@ -205,6 +205,16 @@ def test_claims_gone_from_the_api_are_undone(node: Node) -> None:
     assert list(node.engine.prepared()) == [kept.metadata.uid]
 
 
+def test_a_prepared_claim_gone_from_the_api_is_kept_while_its_container_may_still_end(node: Node) -> None:
+    gone = claim(node.whole(0))
+    node.engine.prepare(gone)
+    assert node.engine.reconcile_claims(lambda *_: False, gone_seconds=60.0) == ()
+    with pytest.raises(Retryable, match="overlaps"):
+        node.engine.prepare(claim(node.mig(0, "3g", 4)))
+    assert node.engine.reconcile_claims(lambda *_: True, gone_seconds=0.0) == ()
+    assert node.engine.reconcile_claims(lambda *_: False, gone_seconds=0.0) == (gone.metadata.uid,)
+
+
 def test_one_prepare_writes_the_journal_twice(node: Node) -> None:
     before = node.journal.sequence
     node.engine.prepare(claim(node.mig(0, "3g", 4)))

@@ -62,9 +62,10 @@ class Violation:
     found: str
 
 
-def violations(seen: Observation) -> tuple[Violation, ...]:
-    """Everything that is wrong, in the order of the table."""
-    return tuple(Violation(one.name, one.harm, found) for one in INVARIANTS for found in one.broken(seen))
+def violations(seen: Observation, *, at_the_end: bool = False) -> tuple[Violation, ...]:
+    """Everything that is wrong, in the order of the tables. At the end: faults are lifted, and all claims are gone."""
+    table = (*INVARIANTS, *INVARIANTS_AT_THE_END) if at_the_end else INVARIANTS
+    return tuple(Violation(one.name, one.harm, found) for one in table for found in one.broken(seen))
 
 
 def partition_has_owner(seen: Observation) -> Iterator[str]:
@@ -94,7 +95,7 @@ def half_partition_is_journalled(seen: Observation) -> Iterator[str]:
 def record_has_claim(seen: Observation) -> Iterator[str]:
     if seen.allocated is None:
         return
-    wanted = seen.allocated.keys() | seen.promises.keys() | seen.own
+    wanted = seen.allocated.keys() | seen.promises.keys() | seen.ending | seen.own
     for uid, record in seen.records.items():
         if uid not in wanted and record.state is not ClaimState.UNDOING:
             yield f"claim {uid} is {record.state} in the journal, and neither the API nor the kubelet knows it"
@@ -122,7 +123,8 @@ def promise_is_kept(seen: Observation) -> Iterator[str]:
             continue
         if record.state is not ClaimState.PREPARED:
             yield f"claim {uid} is prepared for the kubelet and {record.state} in the journal"
-        if uid not in seen.cdi:
+        silent = any(seen.silent & set(device.gpu_uuids) for device in promise.devices)
+        if uid not in seen.cdi and not silent:
             yield f"claim {uid} is prepared for the kubelet and has no CDI file"
 
 
@@ -147,6 +149,7 @@ def claims_do_not_overlap(seen: Observation) -> Iterator[str]:
     books = {
         "the journal": {uid: record.devices for uid, record in seen.records.items()},
         "the kubelet": {uid: promise.devices for uid, promise in seen.promises.items()},
+        "containers": seen.running,
     }
     for book, claims in books.items():
         held = [(uid, device) for uid, devices in claims.items() for device in devices if not device.admin]
@@ -183,8 +186,19 @@ def allocated_is_published(seen: Observation) -> Iterator[str]:
         return
     for uid, devices in seen.allocated.items():
         for device in devices:
-            if device.name not in seen.published:
+            # With its slices wiped and its GPU silent since the start, nothing can be said of a device.
+            if device.name not in seen.published and not seen.silent & set(device.gpu_uuids):
                 yield f"{device.name} is allocated to claim {uid} and no longer published"
+
+
+def nothing_remains(seen: Observation) -> Iterator[str]:
+    for gpu, instance in instances(seen):
+        if partition(gpu, instance) not in seen.foreign:
+            yield f"{shown(gpu, instance)} is still there"
+    yield from (f"claim {uid} is still {record.state} in the journal" for uid, record in seen.records.items())
+    yield from (f"claim {uid} still has its CDI file" for uid in seen.cdi)
+    yield from (f"{one.gpu_uuid} is still quarantined" for one in seen.quarantines)
+    yield from (f"{name} is still tainted" for name, device in (seen.published or {}).items() if device.tainted)
 
 
 INVARIANTS = (
@@ -223,4 +237,9 @@ INVARIANTS = (
     ),
     Invariant("allocated-is-published", "an allocated device is never withdrawn", Harm.LOST, allocated_is_published),
 )
-"""Every invariant there is."""
+"""What holds at every quiet moment."""
+
+INVARIANTS_AT_THE_END = (
+    Invariant("nothing-remains", "what was made for claims is gone with them", Harm.LEAKED, nothing_remains),
+)
+"""What holds once all claims are gone and all faults are lifted."""

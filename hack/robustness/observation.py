@@ -126,6 +126,9 @@ class Observation:
     gpus: tuple[SeenGpu, ...] = ()
     """GPUs that answer."""
 
+    silent: frozenset[str] = frozenset()
+    """UUIDs of GPUs that are lost or hang: nobody can ask them for anything."""
+
     records: Mapping[str, SeenRecord] = field(default_factory=dict)
     """The journal, by claim UID."""
 
@@ -145,6 +148,12 @@ class Observation:
     quarantines: tuple[Quarantine, ...] = ()
     foreign: frozenset[Partition] = frozenset()
     """Partitions that somebody else made by hand."""
+
+    running: Mapping[str, tuple[HeldDevice, ...]] = field(default_factory=dict)
+    """What containers have, by claim UID, also those of pods that are being deleted."""
+
+    ending: frozenset[str] = frozenset()
+    """Claims of pods that the kubelet has still to end, whatever the API says."""
 
     own: frozenset[str] = frozenset()
     """UIDs of claims of the driver's own, which neither kubelet nor API know."""

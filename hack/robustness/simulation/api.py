@@ -1,0 +1,186 @@
+"""A model of the API server: claims and slices with versions, watches that lag, and times without an answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from hack.robustness.simulation.tasks import Process, Task, Tasks
+
+from partita_plugins.kube.api import Conflict, NotFound, Unavailable
+from partita_plugins.kube.resources import RESOURCE_CLAIMS, Resource
+from partita_plugins.wire.resource import ObjectMeta, ResourceClaim, ResourceSlice
+
+T = TypeVar("T")
+Listener = Callable[[ResourceSlice | None, ResourceSlice | None], None]
+
+SILENCE_SECONDS = 5.0
+"""Until a request to a server that is gone fails."""
+
+LAG_SECONDS = 0.2
+"""Longest delay of a watch, usually."""
+
+
+class Server:
+    """What is in etcd. Objects are frozen: a reader keeps what it read."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self.tasks = tasks
+        self.claims: dict[tuple[str, str], ResourceClaim] = {}
+        self.slices: dict[str, ResourceSlice] = {}
+        self.down = False
+        self.slow_seconds = 0.0
+        self.losing_chance = 0.0
+        """That a request takes effect and its answer is lost."""
+
+        self.version = 0
+        self._watches: list[Watch] = []
+
+    def uid(self) -> str:
+        """A UID that was never given out before."""
+        self.version += 1
+        return f"00000000-0000-4000-8000-{self.version:012d}"
+
+    def put_claim(self, claim: ResourceClaim) -> None:
+        self.claims[claim.metadata.namespace, claim.metadata.name] = claim
+
+    def put_slice(self, entry: ResourceSlice) -> ResourceSlice:
+        """Store under a new version; the UID stays that of the first."""
+        name, old = entry.metadata.name, self.slices.get(entry.metadata.name)
+        self.version += 1
+        uid = old.metadata.uid if old else f"slice-{self.version}"
+        metadata = msgspec.structs.replace(entry.metadata, uid=uid, resource_version=str(self.version))
+        stored = self.slices[name] = msgspec.structs.replace(entry, metadata=metadata)
+        self._tell(old, stored)
+        return stored
+
+    def drop_slice(self, name: str) -> None:
+        if old := self.slices.pop(name, None):
+            self._tell(old, None)
+
+    def watch(self, process: Process, listener: Listener) -> Watch:
+        """Changes from now on, and what there is first; ends with its process."""
+        self._watches = [one for one in self._watches if one.process.alive]
+        self._watches.append(Watch(self, process, listener))
+        return self._watches[-1]
+
+    def told(self, process: Process) -> bool:
+        """Has this process heard of every change of slices?"""
+        return all(not watch.behind for watch in self._watches if watch.process is process)
+
+    def _tell(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
+        for watch in self._watches:
+            watch.tell(old, new)
+
+
+class Watch:
+    """Tells one process of slices, in order and late."""
+
+    def __init__(self, server: Server, process: Process, listener: Listener) -> None:
+        self.process = process
+        self.synced = False
+        self._server, self._listener = server, listener
+        self._waiting: list[tuple[ResourceSlice | None, ResourceSlice | None]] = []
+        self._task: Task | None = None
+
+    @property
+    def behind(self) -> bool:
+        """Is there a change that it has not told of?"""
+        return bool(self._waiting)
+
+    def start(self) -> None:
+        self._task = self._server.tasks.start(self.process, "watch-slices", self._run)
+
+    def stop(self) -> None:
+        """It ends with its process."""
+
+    def tell(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
+        if self.synced:
+            self._waiting.append((old, new))
+            if self._task:
+                self._server.tasks.wake(self._task)
+
+    def _run(self) -> None:
+        tasks, server = self._server.tasks, self._server
+        self._while_down()
+        self.synced = True
+        self._waiting = [(None, entry) for _, entry in sorted(server.slices.items())]
+        while True:
+            while self._waiting:
+                tasks.sleep(tasks.random.random() * LAG_SECONDS + server.slow_seconds)
+                self._while_down()
+                self._listener(*self._waiting.pop(0))
+            tasks.block("waits for a change of slices", None)
+
+    def _while_down(self) -> None:
+        while self._server.down:
+            self._server.tasks.sleep(SILENCE_SECONDS)
+
+
+class Client:
+    """KubeApi as far as the driver's parts use it, for one process."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    def get(self, resource: Resource, name: str, namespace: str = "", *, as_: type[T]) -> T:  # noqa: ARG002 - objects are kept as such
+        self._travel("reads from the API")
+        found: Any = (
+            self._server.claims.get((namespace, name)) if resource is RESOURCE_CLAIMS else self._server.slices.get(name)
+        )
+        if found is None:
+            raise NotFound(404, "NotFound", f"{resource.plural} {name} not found")
+        return found  # type: ignore[no-any-return]
+
+    def list(self, resource: Resource, *, as_: type[T], **_query: str) -> tuple[list[T], str]:  # noqa: ARG002 - as above
+        """All claims or slices: there is one node."""
+        self._travel(f"lists {resource.plural}")
+        found: Any = self._server.claims if resource is RESOURCE_CLAIMS else self._server.slices
+        return list(found.values()), str(self._server.version)
+
+    def create(self, _resource: Resource, entry: ResourceSlice, *, dry_run: bool = False) -> bytes:
+        self._travel("creates a slice")
+        if dry_run:
+            return msgspec.json.encode(entry)
+        if entry.metadata.name in self._server.slices:
+            raise Conflict(409, "AlreadyExists", f"{entry.metadata.name} already exists")
+        return self._answer(msgspec.json.encode(self._server.put_slice(entry)))
+
+    def replace(self, _resource: Resource, name: str, entry: ResourceSlice) -> bytes:
+        self._travel("replaces a slice")
+        self._expect(name, entry.metadata)
+        return self._answer(msgspec.json.encode(self._server.put_slice(entry)))
+
+    def delete(self, _resource: Resource, name: str, *, options: dict[str, Any]) -> None:
+        self._travel("deletes a slice")
+        if name not in self._server.slices:
+            return
+        wanted = options["preconditions"]
+        self._expect(name, ObjectMeta(uid=wanted["uid"], resource_version=wanted["resourceVersion"]))
+        self._server.drop_slice(name)
+        self._answer(b"")
+
+    def _expect(self, name: str, wanted: ObjectMeta) -> None:
+        found = self._server.slices.get(name)
+        if found is None:
+            raise NotFound(404, "NotFound", f"{name} not found")
+        if wanted.resource_version and wanted.resource_version != found.metadata.resource_version:
+            raise Conflict(409, "Conflict", f"{name} was changed meanwhile")
+
+    def _travel(self, what: str) -> None:
+        tasks, server = self._server.tasks, self._server
+        if server.slow_seconds:
+            tasks.sleep(server.slow_seconds)
+        else:
+            tasks.pause(what)
+        if server.down:
+            tasks.sleep(SILENCE_SECONDS)
+            raise Unavailable("no answer from the API server")
+
+    def _answer(self, raw: bytes) -> bytes:
+        tasks = self._server.tasks
+        if self._server.losing_chance and tasks.random.random() < self._server.losing_chance:
+            raise Unavailable("the answer of the API server was lost")
+        tasks.pause("the API has answered")
+        return raw

@@ -1,0 +1,168 @@
+"""The driver as one process of the simulation: the same parts as partita_driver.app puts together, without sockets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from hack.robustness.simulation.api import Client, Server
+from hack.robustness.simulation.hardware import Backend, FewWords, Machine
+from hack.robustness.simulation.runtime import SimulatedRuntime
+from hack.robustness.simulation.tasks import Process, Tasks
+
+from partita_driver.app import CONFIRM_SECONDS, GONE_SECONDS, PUBLISH_NOW_SECONDS, UPKEEP_SECONDS
+from partita_driver.cdi import CdiFolder
+from partita_driver.claims import Claims, Prepared, read_claim
+from partita_driver.engine import ClaimEngine
+from partita_driver.engine.revalidate import OWN_CLAIM
+from partita_driver.faults import Fault
+from partita_driver.health_watch import HealthWatch
+from partita_driver.journal import Journal
+from partita_driver.kubelet.dra_service import ClaimRef
+from partita_driver.loop import Loop
+from partita_driver.pool import PoolInputs
+from partita_driver.pool_plan import Owner
+from partita_driver.publisher import Publisher
+from partita_driver.upkeep import allocated_devices, claim_holds, recall
+from partita_driver.workers import Deadlines
+from partita_plugins.backends.simulated import Delays
+from partita_plugins.contracts import STRATEGY_OF_KIND, SharingStrategy
+from partita_plugins.errors import PartitaError, Retryable, ValidationFailed
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.model.offer import Offer
+from partita_plugins.sharing.exclusive import Exclusive
+from partita_plugins.sharing.mig import Mig
+from partita_plugins.sharing.timeslice import Timeslice
+from partita_plugins.wire import pool_name
+from partita_plugins.wire.resource import ResourceClaim
+
+NODE = "node-a"
+STRATEGIES: dict[str, SharingStrategy] = {"exclusive": Exclusive(), "mig": Mig(), "timeslice": Timeslice()}
+assert set(STRATEGIES) == set(STRATEGY_OF_KIND.values())
+
+LOOK_SECONDS = 60.0
+AGAIN_SECONDS = (30.0, 120.0)
+"""Between validations of faulty hardware: the longest is short, so that a run ends."""
+
+DELAYS = Delays(create_seconds=1.0, destroy_seconds=0.5, query_seconds=0.0)
+
+
+class Silent:
+    """Nobody counts, nobody is told."""
+
+    def prepared(self, claim: ResourceClaim, devices: Sequence[Prepared]) -> None: ...
+    def validation_failed(self, claim: ResourceClaim, error: ValidationFailed) -> None: ...
+    def claim_done(self, verb: str, result: str, seconds: float) -> None: ...
+    def phase(self, phase: str, seconds: float) -> None: ...
+    def published(self, result: str) -> None: ...
+
+
+class Driver:
+    """One driver process, from start() on."""
+
+    def __init__(
+        self,
+        tasks: Tasks,
+        process: Process,
+        machine: Machine,
+        server: Server,
+        folder: Path,
+        *,
+        boot_id: str,
+        offer: Callable[[], Offer],
+    ) -> None:
+        self.process, self.serving = process, False
+        self._tasks, self._offer = tasks, offer
+        self._client = Client(server)
+        runtime = SimulatedRuntime(tasks, process)
+        api, backend, silent = cast("KubeApi", self._client), Backend(tasks, machine, DELAYS), Silent()
+        self.journal = Journal(folder / "journal", boot_id=boot_id, runtime=runtime)
+        self.cdi = CdiFolder(folder / "cdi")
+        self.engine = ClaimEngine(
+            backend=backend,
+            validator=FewWords(backend),
+            strategies=STRATEGIES,
+            journal=self.journal,
+            cdi=self.cdi,
+            node_name=NODE,
+            deadlines=Deadlines(),
+            on_fault=self._fault_changed,
+            recall=lambda: recall(api, NODE),
+            runtime=runtime,
+        )
+        self.claims = Claims(
+            read=lambda ref: read_claim(api, ref, tasks.sleep),
+            engine=self.engine,
+            pool=pool_name(NODE),
+            outcomes=silent,
+            counter=silent,
+        )
+        self.publisher = Publisher(
+            api,
+            NODE,
+            inputs=self.inputs,
+            owner=lambda: Owner(node_name=NODE, uid="node"),
+            allocated=lambda: allocated_devices(api, pool_name(NODE)),
+            counter=silent,
+            on_pool=lambda _inputs, _pool: None,
+            on_features=lambda _owner, _before, _now: None,
+            runtime=runtime,
+            watch=lambda _api, _node, seen: server.watch(process, seen),
+        )
+        self._health = HealthWatch(
+            self.engine,
+            self.publisher.request,
+            wait_seconds=LOOK_SECONDS,
+            look_seconds=LOOK_SECONDS,
+            again_seconds=AGAIN_SECONDS,
+            runtime=runtime,
+        )
+        self._upkeep = Loop("upkeep", self.step_upkeep, runtime)
+
+    def start(self) -> None:
+        """What app.Driver.start does, in its order."""
+        while True:
+            try:
+                self.engine.start()
+                break
+            except Retryable as error:
+                self._tasks.sleep(error.delay_seconds)
+        self.serving = True
+        for part in (self.publisher, self._health, self._upkeep):
+            part.start()
+
+    def inputs(self) -> PoolInputs | None:
+        """What the pool follows from; None while the journal begins anew."""
+        if self.engine.unconfirmed:
+            return None
+        claims = {uid: claim for uid, claim in self.engine.claims().items() if not uid.startswith(OWN_CLAIM)}
+        return PoolInputs(
+            node_name=NODE,
+            node=self.engine.node,
+            offer=self._offer(),
+            faults=self.engine.faults(),
+            foreign=self.engine.foreign_placements(),
+            allocated=frozenset(device.device for claim in claims.values() for device in claim.devices),
+        )
+
+    def step_upkeep(self) -> float:
+        """Bring journal, hardware and API together."""
+        if self.engine.unconfirmed:
+            try:
+                self.engine.confirm()
+            except PartitaError:
+                return CONFIRM_SECONDS
+        self.engine.reconcile()
+        api, pool = cast("KubeApi", self._client), pool_name(NODE)
+        self.engine.reconcile_claims(lambda *claim: claim_holds(api, pool, *claim), gone_seconds=GONE_SECONDS)
+        self.publisher.request()
+        return UPKEEP_SECONDS
+
+    def serve(self, verb: str, ref: ClaimRef) -> Any:
+        """One call of the kubelet."""
+        return self.claims.prepare(ref) if verb == "prepare" else self.claims.unprepare(ref)
+
+    def _fault_changed(self, _fault: Fault) -> None:
+        if self.serving:
+            self.publisher.publish_now(PUBLISH_NOW_SECONDS)

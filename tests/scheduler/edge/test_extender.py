@@ -177,7 +177,8 @@ def test_no_body_breaks_a_verb(client: FlaskClient, verb: str, raw: bytes) -> No
 @given(path=st.text(max_size=40))
 def test_no_path_breaks_a_question(client: FlaskClient, path: str) -> None:
     for start in ("/explain/default/", "/explain/", "/"):
-        url = start + path.replace("?", "").replace("#", "").encode("utf-8", "replace").decode()
+        # The client takes what follows two slashes for a host.
+        url = start + path.replace("?", "").replace("#", "").lstrip("/").encode("utf-8", "replace").decode()
         assert client.get(url).status_code < 500
 
 

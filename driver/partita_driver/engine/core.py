@@ -197,6 +197,8 @@ class ClaimEngine:
         gpu = tools.gpu(fault.gpu_uuid)
         if gpu is None:
             return False
+        # What could not be undone while the GPU did not answer stands in the way of its validation.
+        reconcile.undo_each(reconcile.undoing(tools.journal.state, gpu.uuid), self._undo)
         try:
             uid = own_claim_uid(gpu)
             return self._flights.run(uid, "revalidate", lambda: revalidate(tools, fault, gpu), self._patience)

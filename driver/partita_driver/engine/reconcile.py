@@ -49,9 +49,14 @@ def half_made(state: JournalState) -> tuple[str, ...]:
     )
 
 
-def undoing(state: JournalState) -> tuple[str, ...]:
-    """Claims of which something may still be on the hardware."""
-    return tuple(uid for uid, claim in state.claims.items() if claim.state is ClaimState.UNDOING)
+def undoing(state: JournalState, gpu_uuid: str = "") -> tuple[str, ...]:
+    """Claims of which something may still be on the hardware; of one GPU, or of all."""
+    return tuple(
+        uid
+        for uid, claim in state.claims.items()
+        if claim.state is ClaimState.UNDOING
+        and (not gpu_uuid or any(gpu_uuid in device.gpu_uuids for device in claim.devices))
+    )
 
 
 def undo_each(claim_uids: tuple[str, ...], undo: Callable[[str], None]) -> None:

@@ -131,6 +131,20 @@ def test_a_replay_on_a_gpu_that_hangs_leaves_the_running_pods_partition_alone(tm
     assert node.placements() == [(0, Placement(4, 4))]
 
 
+def test_what_a_hung_call_left_is_undone_before_its_gpu_is_validated_again(tmp_path: Path) -> None:
+    node = Node(tmp_path, deadlines=replace(DEADLINES, call_seconds=0.2))
+    planted = node.backend.faults.plant(HungCall(gpu_uuid=node.gpu_uuid(0), call="create_gpu_instance"))
+    wanted = claim(node.mig(0, "3g", 4))
+    with pytest.raises(Hung, match="did not come back"):
+        node.engine.prepare(wanted)
+    node.backend.faults.lift(planted)
+    while node.engine.hung():
+        time.sleep(0.01)
+    assert node.engine.revalidate(node.engine.faults()[0])
+    assert not node.engine.claims()
+    assert not node.placements()
+
+
 def test_a_hung_call_costs_one_thread_however_often_it_is_tried(tmp_path: Path) -> None:
     workers, gate = Workers(), threading.Event()
     with pytest.raises(Hung):

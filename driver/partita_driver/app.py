@@ -11,13 +11,14 @@ from partita_driver.claims import Claims, read_claim
 from partita_driver.engine import ClaimEngine
 from partita_driver.engine.revalidate import OWN_CLAIM
 from partita_driver.faults import Fault
+from partita_driver.handover import ComingEngine, Handover
 from partita_driver.health_watch import HealthWatch, device_health
 from partita_driver.journal import Journal, read_boot_id
 from partita_driver.kubelet.server import KubeletServer
 from partita_driver.kubelet.sockets import remove_dead_sockets, socket_paths
 from partita_driver.loop import Loop
 from partita_driver.metrics import HttpEndpoint, Metrics
-from partita_driver.options import Options, StateLock, open_backend, open_strategies, open_validator
+from partita_driver.options import Options, open_backend, open_strategies, open_validator
 from partita_driver.pool import PoolInputs, Published
 from partita_driver.publisher import Publisher
 from partita_driver.settings_watch import SettingsWatch
@@ -42,7 +43,6 @@ CONFIRM_SECONDS = 1.0
 GONE_SECONDS = 300.0
 """From a prepared claim's end in the API until it is undone without the kubelet: its container may still be ending."""
 
-LOCK_PAUSE_SECONDS = 0.05
 PROBE_SECONDS = 1.0
 
 
@@ -53,10 +53,9 @@ class Driver:
         self._options = options
         self._stopping = threading.Event()
         self._serving = False
-        self._standing_by = False
         self._told: set[str] = set()
         self._pool = Published()
-        self._lock = StateLock(options.state_dir)
+        self._handover = Handover(options, self._stopping)
         self._api = KubeApi.connect(options.kubeconfig or None, user_agent="partita-driver")
         self.metrics = Metrics()
         pages = {"/metrics": self._metrics_page, "/healthz": _well, "/readyz": self._ready_page}
@@ -74,6 +73,7 @@ class Driver:
         validator = open_validator(options.validator, self._backend)
         self._validator = SwitchedValidator(validator, self._validates_in_prepare) if validator else None
         self._engine: ClaimEngine
+        self._coming = ComingEngine()
         self._publisher = Publisher(
             self._api,
             options.node_name,
@@ -84,7 +84,7 @@ class Driver:
             on_pool=self._pool_published,
             on_features=self._status.features_changed,
         )
-        self._kubelet: KubeletServer
+        self._kubelet = self._make_kubelet()
         self._upkeep = Loop("upkeep", self._step_upkeep)
         self._probe = Loop("probe", self._step_probe)
 
@@ -93,12 +93,8 @@ class Driver:
         options = self._options
         if self.http:
             self.http.start()
-        while not self._lock.try_acquire():
-            # During a rolling update the predecessor still serves; it goes once this instance says that it is ready.
-            self._standing_by = True
-            if self._stopping.wait(LOCK_PAUSE_SECONDS):
-                return
-        self._standing_by = False
+        if not self._handover.take_over(self._kubelet.start):
+            return
         remove_dead_sockets(DRIVER_NAME, options.registry_dir, options.plugin_dir)
         self._engine = self._make_engine()
         while True:
@@ -111,7 +107,7 @@ class Driver:
                     return
         keeper, pauses = Quarantine(self._engine, self._validator), options.revalidate_pauses
         self._health = HealthWatch(keeper, self._publisher.request, again_seconds=pauses)
-        self._kubelet = self._make_kubelet()
+        self._coming.come(self._engine)
         self._serving = True
         for part in (self._status, self._settings, self._publisher, self._kubelet, self._health, self._upkeep):
             part.start()
@@ -131,7 +127,7 @@ class Driver:
 
     def not_ready(self) -> list[str]:
         """Why the driver is not ready, in plain words; empty when it is."""
-        if self._standing_by:
+        if self._handover.waiting:
             return [] if self._options.pod_uid else ["another driver owns the state folder"]
         if not self._serving:
             return ["the hardware has not been read yet"]
@@ -171,14 +167,18 @@ class Driver:
             sockets=socket_paths(DRIVER_NAME, options.registry_dir, options.plugin_dir, options.pod_uid),
             claims=Claims(
                 read=lambda ref: read_claim(self._api, ref),
-                engine=self._engine,
+                engine=self._coming,
                 pool=pool_name(options.node_name),
                 outcomes=self._status,
                 counter=self.metrics,
             ),
-            on_registered=self._publisher.request,
+            on_registered=self._registered,
             health_address=options.health_address,
         )
+
+    def _registered(self) -> None:
+        self._handover.arrive()
+        self._publisher.request()
 
     def _inputs(self) -> PoolInputs | None:
         settings = self._settings.current
@@ -264,12 +264,15 @@ class Driver:
 
     def _stop_parts(self) -> None:
         if self._serving:
+            self._handover.leave()
             for part in (self._probe, self._kubelet, self._health, self._upkeep, self._publisher, self._settings):
                 part.stop()
             self._status.stop()
+        else:
+            self._kubelet.stop()
         if self.http:
             self.http.stop()
-        self._lock.release()
+        self._handover.release()
         log.info("stopped")
 
 

@@ -12,6 +12,7 @@ import structlog
 
 from partita_driver.cdi import CdiFolder
 from partita_driver.engine import ClaimEngine
+from partita_driver.handover import HANDOVER_LOCKS
 from partita_driver.journal import Journal, read_boot_id
 from partita_driver.kubelet.sockets import is_served, remove_socket, sockets_of_any_instance
 from partita_driver.lifecycle import ClaimState
@@ -75,7 +76,8 @@ def clean_up(options: Options, *, force: bool) -> Iterator[Removal]:
 def _forget(options: Options) -> None:
     """The driver's memory, without the lock."""
     shutil.rmtree(options.journal_dir)
-    for path in (options.settings_file, options.settings_file.with_suffix(".new")):
+    turns = [options.state_dir / name for name in HANDOVER_LOCKS]
+    for path in (options.settings_file, options.settings_file.with_suffix(".new"), *turns):
         path.unlink(missing_ok=True)
 
 

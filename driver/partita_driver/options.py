@@ -92,8 +92,8 @@ def open_strategies() -> dict[str, SharingStrategy]:
 class StateLock:
     """One process at a time owns a state folder, for the journal has one writer. Released when the process ends."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "lock"
+    def __init__(self, folder: Path, name: str = "lock") -> None:
+        self._path = folder / name
         self._descriptor: int | None = None
 
     def try_acquire(self) -> bool:

@@ -54,8 +54,10 @@ def test_a_folder_of_the_node_has_the_same_path_inside(folder: Path) -> None:
 @installations
 def test_old_and_new_driver_never_want_the_same_port(folder: Path) -> None:
     daemonset = one(render(folder), "DaemonSet", "partita-driver")
+    [container] = containers(daemonset)
     side_by_side = daemonset["spec"]["updateStrategy"]["rollingUpdate"]["maxSurge"] > 0
-    assert side_by_side is not daemonset["spec"]["template"]["spec"].get("hostNetwork", False)
+    listens = bool(options_of(container, driver_cli)["http-address"])
+    assert side_by_side is not (listens and daemonset["spec"]["template"]["spec"].get("hostNetwork", False))
 
 
 def test_the_probe_of_the_scenarios_looks_at_the_socket_that_the_driver_makes() -> None:

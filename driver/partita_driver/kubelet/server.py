@@ -55,6 +55,7 @@ class KubeletServer:
         self.health_port = 0
         """TCP port of the standard health service once started; 0: on the plugin's socket only."""
 
+        self._started = False
         self.set_serving(serving=False)
 
     @property
@@ -67,7 +68,10 @@ class KubeletServer:
         self._probe.set("", status.SERVING if serving else status.NOT_SERVING)
 
     def start(self) -> None:
-        """Listen. Raises Permanent where a socket cannot be made."""
+        """Listen, unless it does already. Raises Permanent where a socket cannot be made."""
+        if self._started:
+            return
+        self._started = True
         _bind(self._plugin_server, self._sockets.plugin)
         if self._health_address:
             self.health_port = _add_port(self._plugin_server, self._health_address)
@@ -82,6 +86,8 @@ class KubeletServer:
 
     def stop(self, timeout_seconds: float = STOP_SECONDS) -> None:
         """Take no more calls, let those at work finish for a while, and remove the sockets. Idempotent."""
+        if not self._started:
+            return
         self._probe.enter_graceful_shutdown()
         self.health.stop()
         plugin_stopped = self._plugin_server.stop(grace=timeout_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
@@ -16,6 +17,7 @@ import pytest
 from partita_driver.app import Driver
 from partita_driver.engine import PreparedClaim, PreparedDevice
 from partita_driver.faults import Fault
+from partita_driver.kubelet.sockets import SocketPaths, socket_paths
 from partita_driver.options import Options, StateLock
 from partita_plugins.errors import Retryable
 from partita_plugins.kubelet_api import dra_v1_pb2, health_v1_pb2, registration_pb2
@@ -27,6 +29,8 @@ from partita_plugins.wire import FAULT_TAINT_KEY
 from partita_plugins.wire.resource import ResourceClaim
 from tests.driver.edge.test_claims import DEVICE
 from tests.driver.edge.worlds import NODE, eventually, fault_on
+
+FIRST, NEWCOMER = "11111111-2222-3333-4444-555555555555", "66666666-2222-3333-4444-555555555555"
 
 
 class FakeEngine:
@@ -109,12 +113,21 @@ class Running:
         self.thread.join(15)
         assert not self.thread.is_alive()
 
+    @property
+    def sockets(self) -> SocketPaths:
+        options = self.options
+        return socket_paths("gpu.partita.dev", options.registry_dir, options.plugin_dir, options.pod_uid)
+
+    @property
+    def registrar(self) -> Path:
+        return self.sockets.registrar
+
     def channel(self, path: Path) -> Any:
         return grpc.insecure_channel(f"unix:{path}")
 
     def register(self) -> None:
         status = registration_pb2.RegistrationStatus(plugin_registered=True)
-        with self.channel(self.options.registry_dir / "gpu.partita.dev-reg.sock") as channel:
+        with self.channel(self.registrar) as channel:
             channel.unary_unary(
                 "/pluginregistration.Registration/NotifyRegistrationStatus",
                 request_serializer=registration_pb2.RegistrationStatus.SerializeToString,
@@ -123,7 +136,7 @@ class Running:
 
     def unprepare(self, uid: str) -> str:
         request = dra_v1_pb2.NodeUnprepareResourcesRequest(claims=[dra_v1_pb2.Claim(uid=uid)])
-        with self.channel(self.options.plugin_dir / "dra.sock") as channel:
+        with self.channel(self.sockets.plugin) as channel:
             answer = channel.unary_unary(
                 "/k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin/NodeUnprepareResources",
                 request_serializer=dra_v1_pb2.NodeUnprepareResourcesRequest.SerializeToString,
@@ -242,17 +255,37 @@ def page(world: Running, path: str) -> tuple[int, str]:
     return answer.status, body
 
 
-def test_during_a_rolling_update_the_second_instance_stands_by_until_the_first_is_gone(
+def test_during_a_rolling_update_the_newcomer_stands_by_until_it_is_its_turn(
     short_path: Path, server: ApiServer
 ) -> None:
-    first = StateLock(short_path / "state")
-    assert first.try_acquire()
-    with running(short_path, server, pod_uid="11111111-2222-3333-4444-555555555555") as world:
-        registry = world.options.registry_dir
-        assert not eventually(lambda: any(registry.glob("*-reg.sock")), 0.3)
+    turn, state = StateLock(short_path / "state", "turn"), StateLock(short_path / "state")
+    assert turn.try_acquire()
+    assert state.try_acquire()
+    with running(short_path, server, pod_uid=NEWCOMER) as world:
+        assert not eventually(world.registrar.exists, 0.3)
         assert world.driver.not_ready() == [], "or the first would never be told to go"
-        first.release()
-        assert eventually(lambda: any(registry.glob("*-reg.sock")))
+        turn.release()
+        assert eventually(world.registrar.exists), "the kubelet finds it while the first one finishes"
+        with ThreadPoolExecutor() as calls:
+            answer = calls.submit(world.unprepare, "uid-9")
+            assert not eventually(answer.done, 0.3)
+            state.release()
+            assert answer.result() == ""
+
+
+def test_an_instance_that_leaves_serves_until_its_successor_is_registered(short_path: Path, server: ApiServer) -> None:
+    with running(short_path, server, pod_uid=FIRST) as first:
+        assert eventually(first.registrar.exists)
+        first.register()
+        with running(short_path, server, pod_uid=NEWCOMER) as newcomer:
+            assert eventually(lambda: newcomer.driver.not_ready() == [])
+            first.driver.stop()
+            assert eventually(newcomer.registrar.exists)
+            assert not eventually(lambda: not first.registrar.exists(), 0.3)
+            assert first.unprepare("uid-8") == ""
+            newcomer.register()
+            assert eventually(lambda: not first.registrar.exists())
+            assert newcomer.unprepare("uid-9") == ""
 
 
 def test_settings_change_what_is_published(short_path: Path, server: ApiServer) -> None:

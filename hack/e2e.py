@@ -77,23 +77,29 @@ def _install(folder: Path) -> Path:
     _run(_script("partita-scheduler"), "certificates", "--out", certificates, *hosts)
     for node, machine in MACHINES.items():
         _kubectl("label", "node", node, f"gpu.partita.dev/simulated-machine={machine}", "--overwrite")
-    _kubectl("apply", "-f", str(ROOT / "manifests" / "base" / "namespace.yaml"))
-    secret = ("-n", SYSTEM, "create", "secret", "generic", "partita-extender-tls")
-    files = {"tls.crt": "server.crt", "tls.key": "server.key", "ca.crt": "ca.crt"}
-    _kubectl(*secret, *(f"--from-file={key}={certificates / name}" for key, name in files.items()))
-    _kubectl("apply", "-k", _overlay(folder))
-    _kubectl("-n", SYSTEM, "rollout", "status", "daemonset/partita-driver", "--timeout=120s")
-    _kubectl("-n", SYSTEM, "rollout", "status", "deployment/partita-scheduler", "--timeout=120s")
+    _write_overlay(folder / "overlay")
+    apply(folder)
     stanza = folder / "kube-scheduler-config.yaml"
     stanza.write_text(STANZA.read_text().replace("/etc/kubernetes/partita", str(certificates)))
     _run(CLUSTER, "scheduler-config", stanza)
     return folder
 
 
-def _overlay(folder: Path) -> str:
+def apply(folder: Path) -> None:
+    """Install what a folder of `_install` holds, and wait until it serves."""
+    certificates = folder / "certificates"
+    _kubectl("apply", "-f", str(ROOT / "manifests" / "base" / "namespace.yaml"))
+    secret = ("-n", SYSTEM, "create", "secret", "generic", "partita-extender-tls")
+    files = {"tls.crt": "server.crt", "tls.key": "server.key", "ca.crt": "ca.crt"}
+    _kubectl(*secret, *(f"--from-file={key}={certificates / name}" for key, name in files.items()))
+    _kubectl("apply", "-k", str(folder / "overlay"))
+    _kubectl("-n", SYSTEM, "rollout", "status", "daemonset/partita-driver", "--timeout=120s")
+    _kubectl("-n", SYSTEM, "rollout", "status", "deployment/partita-scheduler", "--timeout=120s")
+
+
+def _write_overlay(target: Path) -> None:
     """The e2e overlay with this cluster's API port, as a kustomization of its own."""
     status = json.loads(subprocess.run([CLUSTER, "status", "--json"], check=True, capture_output=True).stdout)
-    target = folder / "overlay"
     target.mkdir()
     (target / "kustomization.yaml").write_text(
         json.dumps(
@@ -112,7 +118,6 @@ def _overlay(folder: Path) -> str:
             }
         )
     )
-    return str(target)
 
 
 def _port(status: dict[str, object]) -> object:

@@ -12,7 +12,8 @@ import pytest
 
 from partita_plugins.kube.api import KubeApi
 from tests.e2e.installation import Installation
-from tests.e2e.lab import CLUSTER, Lab, run
+from tests.e2e.lab import CLUSTER, Lab, run, until
+from tests.e2e.node import Node, all_nodes, nothing_left
 from tests.e2e.predictions import predictions
 
 
@@ -32,8 +33,21 @@ def api() -> KubeApi:
 @pytest.fixture(scope="session")
 def installation() -> Installation:
     """What `python -m hack.e2e` installed; it says where in PARTITA_E2E_DIR."""
-    folder = Path(os.environ["PARTITA_E2E_DIR"])
-    return Installation(certificates=folder / "certificates", stanza=folder / "kube-scheduler-config.yaml")
+    return Installation(Path(os.environ["PARTITA_E2E_DIR"]))
+
+
+@pytest.fixture(scope="session")
+def nodes() -> dict[str, Node]:
+    return all_nodes()
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays(nodes: dict[str, Node]) -> Iterator[None]:
+    """After every scenario: no partition, journal record, CDI file or fault on any node, and one driver's sockets."""
+    yield
+    for node in nodes.values():
+        nothing_left(node)
+        until(f"one driver's sockets on {node.name}", lambda node=node: len(node.sockets()) == 2)  # type: ignore[misc]
 
 
 @pytest.fixture

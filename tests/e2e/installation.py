@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
+import signal
 import ssl
 import urllib.request
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.e2e.lab import CLUSTER, run, until
+from tests.e2e.node import Node
 
 SYSTEM = "partita-system"
 MACHINE_LABEL = "gpu.partita.dev/simulated-machine"
 OFFER_LABEL = "gpu.partita.dev/offer"
+SETTINGS = "partita-nodes"
 STATE = "/var/lib/partita/simulated"
 EXTENDER = "https://127.0.0.1:8888"
 
@@ -22,8 +28,15 @@ EXTENDER = "https://127.0.0.1:8888"
 class Installation:
     """The DaemonSet, the Deployment, and the kube-scheduler stanza between them."""
 
-    certificates: Path
-    stanza: Path
+    folder: Path
+
+    @property
+    def certificates(self) -> Path:
+        return self.folder / "certificates"
+
+    @property
+    def stanza(self) -> Path:
+        return self.folder / "kube-scheduler-config.yaml"
 
     def kubectl(self, *arguments: str, check: bool = True, stdin: str | None = None) -> str:
         return run(CLUSTER, "kubectl", *arguments, check=check, stdin=stdin)
@@ -38,6 +51,46 @@ class Installation:
             return next((name for name in names if self._registered(name)), None)
 
         return until(f"a registered driver pod on {node}", find, 90)
+
+    def driver_uid(self, node: str) -> str:
+        """UID of the driver pod that the kubelet has registered; its sockets carry it."""
+        name = self.driver_pod(node)
+        return next(str(p["metadata"]["uid"]) for p in self._driver_pods(node) if p["metadata"]["name"] == name)
+
+    @contextlib.contextmanager
+    def driver_paused(self, node: Node) -> Iterator[None]:
+        """The driver's process stands still: calls reach it and are not answered."""
+        uid = self.driver_uid(node.name)
+        node.signal_driver(uid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            node.signal_driver(uid, signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def without_driver(self, node: str) -> Iterator[None]:
+        """No driver on a node: its label says that it has no GPUs."""
+        machine = self.machine(node)
+        self.kubectl("label", "node", node, f"{MACHINE_LABEL}-")
+        until(f"the driver on {node} is gone", lambda: not self._driver_pods(node), 90)
+        try:
+            yield
+        finally:
+            self.kubectl("label", "node", node, f"{MACHINE_LABEL}={machine}", "--overwrite")
+            self.driver_pod(node)
+
+    def feature(self, gate: str) -> bool:
+        """Whether a feature gate is on in this cluster."""
+        metrics = self.kubectl("get", "--raw", "/metrics")
+        return re.search(rf'^kubernetes_feature_enabled{{name="{gate}",.*}} 1$', metrics, re.MULTILINE) is not None
+
+    def machine(self, node: str) -> str:
+        """Which machine a node plays."""
+        return str(self._node(node)["metadata"]["labels"].get(MACHINE_LABEL, ""))
+
+    def _node(self, node: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl("get", "node", node, "-o", "json"))
+        return found
 
     def _registered(self, name: str) -> bool:
         return "registered with the kubelet" in self.kubectl("logs", "-n", SYSTEM, name, check=False)
@@ -57,6 +110,7 @@ class Installation:
 
     def become(self, machines: dict[str, str]) -> None:
         """Turn nodes into other machines: the driver leaves, its node's hardware is wiped, another machine comes."""
+        machines = {node: machine for node, machine in machines.items() if self.machine(node) != machine}
         for node in machines:
             self.kubectl("label", "node", node, f"{MACHINE_LABEL}-")
         until("the drivers are gone", lambda: not any(self._driver_pods(node) for node in machines), 90)
@@ -68,9 +122,28 @@ class Installation:
         for node in machines:
             self.driver_pod(node)
 
-    def offer(self, node: str, kind: str) -> None:
-        """Choose what a node offers, by the label that the settings select on."""
+    @contextlib.contextmanager
+    def offer(self, node: str, kind: str) -> Iterator[None]:
+        """What a node offers meanwhile, by the label that the settings select on."""
         self.kubectl("label", "node", node, f"{OFFER_LABEL}={kind}", "--overwrite")
+        try:
+            yield
+        finally:
+            self.kubectl("label", "node", node, f"{OFFER_LABEL}-")
+
+    @contextlib.contextmanager
+    def settings(self, text: str) -> Iterator[None]:
+        """Other settings of all nodes meanwhile."""
+        before = json.loads(self.kubectl("get", "configmap", "-n", SYSTEM, SETTINGS, "-o", "json"))["data"]
+        self._set_settings({"nodes.yaml": text})
+        try:
+            yield
+        finally:
+            self._set_settings(before)
+
+    def _set_settings(self, data: dict[str, str]) -> None:
+        patch = json.dumps({"data": data})
+        self.kubectl("patch", "configmap", "-n", SYSTEM, SETTINGS, "--type=merge", "-p", patch)
 
     def simulated(self, node: str, *arguments: str) -> str:
         """The simulated backend's own tool, inside the node's driver pod."""

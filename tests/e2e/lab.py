@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ import msgspec
 from partita_plugins.kube.api import KubeApi, NotFound
 from partita_plugins.kube.resources import EVENTS, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import AllocationResult, ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource import AllocationResult, Device, ResourceClaim, ResourceSlice
 
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "hack" / "cluster"
@@ -25,6 +26,11 @@ SLEEP = ["sh", "-c", "trap 'exit 0' TERM; sleep 1000000 & wait"]
 """Leaves at once when asked, so that a pod is deleted the ordinary way and quickly."""
 
 DEADLINE_SECONDS = 60.0
+
+POKE_SECONDS = 3.0
+"""From one try that a scenario asks of the kubelet to the next."""
+
+NOW: dict[str, object] = {"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0}
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -163,6 +169,21 @@ class Lab:
         pod = self.read_pod(name)
         return pod if pod and pod.get("status", {}).get("phase") == "Running" else None
 
+    def poke(self, name: str) -> None:
+        """Let the kubelet look at a pod now: after a failed Prepare it waits for up to 90 s, or for any change."""
+        self.api.patch(PODS, name, {"metadata": {"annotations": {"poked": secrets.token_hex(4)}}}, self.namespace)
+
+    def running_when_poked(self, name: str, seconds: float = DEADLINE_SECONDS) -> Json:
+        """The pod, once it runs: the kubelet is made to try again and again."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self.poke(name)
+            try:
+                return self._await_running(name, POKE_SECONDS)
+            except TimedOutError:
+                if time.monotonic() > deadline:
+                    raise
+
     def tell(self, name: str) -> str:
         """Events of a pod, for messages."""
         return " | ".join(f"{e.get('reason')}: {e.get('message')}" for e in self.events(name))[:2000]
@@ -175,7 +196,16 @@ class Lab:
         for name in names:
             self.api.delete(PODS, name, self.namespace)
         if wait:
-            until(f"pods {names} are gone", lambda: all(self.read_pod(name) is None for name in names))
+            self.gone(*names)
+
+    def force_delete(self, *names: str) -> None:
+        """Take pods out of the API at once, whatever their kubelet does."""
+        for name in names:
+            self.api.delete(PODS, name, self.namespace, options=NOW)
+
+    def gone(self, *names: str, seconds: float = DEADLINE_SECONDS) -> None:
+        """Wait until pods have ended."""
+        until(f"pods {names} are gone", lambda: all(self.read_pod(name) is None for name in names), seconds)
 
     def delete_claim(self, *names: str) -> None:
         for name in names:
@@ -225,6 +255,25 @@ class Lab:
             RESOURCE_SLICES, as_=ResourceSlice, fieldSelector=f"spec.nodeName={node},spec.driver={DRIVER_NAME}"
         )
         return sorted(listed, key=lambda s: s.metadata.name)
+
+    def devices(self, node: str) -> dict[str, Device]:
+        """What a node publishes, by name."""
+        return {device.name: device for piece in self.slices(node) for device in piece.spec.devices}
+
+    def identity(self, name: str) -> tuple[str, str, int]:
+        """What changes when a pod or its container is made anew."""
+        pod = self.read_pod(name)
+        assert pod is not None, f"pod {name} is gone"
+        status = pod["status"]["containerStatuses"][0]
+        return pod["metadata"]["uid"], status["containerID"], status["restartCount"]
+
+    def holds(self, name: str, node: str, device_class: str = "mig-3g.gpu.partita.dev", **more: Any) -> str:
+        """Make a claim and a pod of this name that runs on a node; returns the device it got."""
+        self.claim(name, request(device_class=device_class, **more))
+        self.pod(name, claim=name, node=node)
+        self.running(name)
+        [result] = self.allocated(name)
+        return result.device
 
     def scheduled_reason(self, name: str) -> str | None:
         """Message of PodScheduled=False, if the pod is unschedulable."""

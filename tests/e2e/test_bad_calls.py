@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,19 +13,18 @@ from partita_plugins.kube.resources import RESOURCE_CLAIMS
 from partita_plugins.kubelet_api import dra_v1_pb2 as dra
 from tests.e2e.installation import Installation
 from tests.e2e.lab import CLUSTER, Lab, request, run, until
+from tests.e2e.node import KUBELET, Node
 
 PREPARE = "/k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin/NodePrepareResources"
 OTHER = "gpu.example.com"
 
 
 @pytest.fixture
-def folder() -> Iterator[Path]:
+def folder(nodes: dict[str, Node]) -> Iterator[Path]:
     """The driver's socket folder on node-a, under a name short enough for a socket's path."""
-    nodes = json.loads(run(CLUSTER, "status", "--json"))["nodes"]
-    kubelet = next(node["paths"]["/var/lib/kubelet"] for node in nodes if node["name"] == "node-a")
     with tempfile.TemporaryDirectory() as short:
         link = Path(short) / "d"
-        link.symlink_to(Path(kubelet) / "plugins" / "gpu.partita.dev")
+        link.symlink_to(nodes["node-a"].path(KUBELET, "plugins", "gpu.partita.dev"))
         yield link
 
 
@@ -61,7 +59,9 @@ def test_claims_that_cannot_be_prepared_are_told_apart_in_one_call(lab: Lab, fol
     assert prepare(folder) == {}
 
 
-def test_a_full_cdi_folder_is_an_event_and_nothing_is_half_made(lab: Lab, installation: Installation) -> None:
+def test_a_full_cdi_folder_is_an_event_and_nothing_is_half_made(
+    lab: Lab, installation: Installation, nodes: dict[str, Node]
+) -> None:
     run(CLUSTER, "node-exec", "node-a", "--", "mount", "-t", "tmpfs", "-o", "size=4k", "full", "/var/run/cdi")
     installation.restart_driver("node-a")
     try:
@@ -70,18 +70,13 @@ def test_a_full_cdi_folder_is_an_event_and_nothing_is_half_made(lab: Lab, instal
         lab.pod("p", claim="one", node="node-a")
         message = lab.event("p", "FailedPrepareDynamicResources", contains="/var/run/cdi")
         assert "space" in message
-        until("no partition is left behind", lambda: not _instances(installation), 30)
+        until("no partition is left behind", lambda: not nodes["node-a"].instances(), 30)
     finally:
         run(CLUSTER, "node-exec", "node-a", "--", "umount", "/var/run/cdi")
         lab.delete_pod("p")
         installation.restart_driver("node-a")
     lab.pod("q", claim="one", node="node-a")
-    lab.running("q", seconds=150)  # The kubelet's own pause after a failure is up to 90 s.
-
-
-def _instances(installation: Installation) -> list[object]:
-    shown = json.loads(installation.simulated("node-a", "show", "--json"))
-    return [instance for gpu in shown["gpus"] for instance in gpu["instances"]]
+    lab.running_when_poked("q")
 
 
 def _allocate_elsewhere(lab: Lab, name: str) -> None:

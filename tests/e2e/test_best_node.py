@@ -34,6 +34,7 @@ def test_a_two_gpu_pod_goes_to_the_node_with_nvlink(lab: Lab, installation: Inst
         nvlink = next(node for node, machine in machines.items() if machine == "hgx-h100")
         hits += _pairs_on_nvlink(lab, nvlink, f"t{index}")
     installation.use_extender(on=True)
+    installation.become({"node-a": "hgx-h100", "node-b": "hgx-h100"})
     installation.figure("two-gpu-pod-on-nvlink", hits=hits, of=2 * TRIALS_PER_ARRANGEMENT, extender=extender)
     if extender:
         assert hits == 2 * TRIALS_PER_ARRANGEMENT

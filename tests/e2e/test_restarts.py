@@ -17,21 +17,21 @@ def pod(lab: Lab) -> str:
 
 
 def test_a_driver_restart_leaves_a_running_pod_alone(lab: Lab, installation: Installation, pod: str) -> None:
-    before = _identity(lab, pod)
+    before = lab.identity(pod)
     inside = lab.inside(pod)
     installation.restart_driver("node-a")
-    assert _identity(lab, pod) == before
+    assert lab.identity(pod) == before
     assert lab.inside(pod).caps == inside.caps
     lab.delete_pod(pod)
     _can_be_used_again(lab)
 
 
 def test_a_kubelet_restart_leaves_a_running_pod_alone_and_brings_the_slices_back(lab: Lab, pod: str) -> None:
-    before = _identity(lab, pod)
+    before = lab.identity(pod)
     run(CLUSTER, "restart", "kubelet-node-a")
     until("the slices are back", lambda: lab.slices("node-a"), 60)
     until("the node is ready", lambda: _ready(lab, "node-a"), 60)
-    assert _identity(lab, pod) == before
+    assert lab.identity(pod) == before
     lab.delete_pod(pod)
     _can_be_used_again(lab)
 
@@ -46,13 +46,6 @@ def test_without_the_extender_pods_without_claims_still_schedule(lab: Lab, insta
         lab.running("gpu")
     finally:
         installation.scale_extender(1)
-
-
-def _identity(lab: Lab, name: str) -> tuple[str, str, int]:
-    pod = lab.read_pod(name)
-    assert pod is not None
-    status = pod["status"]["containerStatuses"][0]
-    return pod["metadata"]["uid"], status["containerID"], status["restartCount"]
 
 
 def _ready(lab: Lab, node: str) -> bool:

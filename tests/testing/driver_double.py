@@ -14,21 +14,27 @@ import grpc
 from partita_plugins.kubelet_api import dra_v1_pb2, dra_v1beta1_pb2, health_v1_pb2, registration_pb2
 from tests.testing.objects import DRIVER
 
+BLOCKED_POLL_SECONDS = 0.05
 MESSAGES = {"v1": dra_v1_pb2, "v1beta1": dra_v1beta1_pb2}
 
 
 class DriverDouble:
     """Serves registration, Prepare, Unprepare and health on two sockets below a kubelet's root."""
 
-    def __init__(self, root: Path, *, version: str = "v1", name: str = DRIVER) -> None:
+    def __init__(self, root: Path, *, version: str = "v1", name: str = DRIVER, announced: Path | None = None) -> None:
+        """`announced` is what the kubelet calls the endpoint, where it sees other paths."""
         self.name, self.version, self.messages = name, version, MESSAGES[version]
         self.cdi = root / "cdi"
         self.endpoint = root / "plugins" / f"{name}.sock"
+        self.announced = announced or self.endpoint
         self.registration = root / "plugins_registry" / f"{name}-reg.sock"
         self.calls: list[tuple[str, str]] = []
         self.refuse_prepare = ""
         self.refuse_unprepare = ""
         self.skip = False
+        self.blocked = Event()
+        """While set, calls do not come back."""
+
         self.registered: list[bool] = []
         self.health = health_v1_pb2.HEALTHY
         self._ended = Event()
@@ -74,7 +80,7 @@ class DriverDouble:
     def _info(self, _request: Any, _context: Any) -> Any:
         versions = [f"{self.version}.DRAPlugin", "v1.DRAResourceHealth"]
         return registration_pb2.PluginInfo(
-            type="DRAPlugin", name=self.name, endpoint=str(self.endpoint), supported_versions=versions
+            type="DRAPlugin", name=self.name, endpoint=str(self.announced), supported_versions=versions
         )
 
     def _notify(self, request: Any, _context: Any) -> Any:
@@ -84,7 +90,7 @@ class DriverDouble:
     def _prepare(self, request: Any, _context: Any) -> Any:
         answer = self.messages.NodePrepareResourcesResponse()
         for claim in request.claims:
-            self.calls.append(("prepare", claim.uid))
+            self._called("prepare", claim.uid)
             if self.skip:
                 continue
             if self.refuse_prepare:
@@ -101,9 +107,14 @@ class DriverDouble:
     def _unprepare(self, request: Any, _context: Any) -> Any:
         answer = self.messages.NodeUnprepareResourcesResponse()
         for claim in request.claims:
-            self.calls.append(("unprepare", claim.uid))
+            self._called("unprepare", claim.uid)
             answer.claims[claim.uid].error = self.refuse_unprepare
         return answer
+
+    def _called(self, verb: str, uid: str) -> None:
+        self.calls.append((verb, uid))
+        while self.blocked.is_set() and not self._ended.wait(BLOCKED_POLL_SECONDS):
+            pass
 
     def _watch(self, _request: Any, _context: Any) -> Iterator[Any]:
         device = health_v1_pb2.DeviceIdentifier(pool_name="n1", device_name="gpu-0")

@@ -6,27 +6,27 @@ import threading
 
 import structlog
 
-from partita_driver.cdi import CdiFolder
+from partita_driver.cdi.files import CdiFolder
 from partita_driver.claims import Claims, read_claim
 from partita_driver.engine import ClaimEngine
 from partita_driver.engine.revalidate import OWN_CLAIM
-from partita_driver.faults import Fault
 from partita_driver.handover import ComingEngine, Handover
-from partita_driver.health_watch import HealthWatch, device_health
-from partita_driver.journal import Journal, read_boot_id
+from partita_driver.hardware.workers import Deadlines
+from partita_driver.health.faults import Fault
+from partita_driver.health.switched import Quarantine, SwitchedValidator
+from partita_driver.health.watch import HealthWatch, device_health
+from partita_driver.journal.store import Journal, read_boot_id
 from partita_driver.kubelet.server import KubeletServer
 from partita_driver.kubelet.sockets import remove_dead_sockets, socket_paths
 from partita_driver.loop import Loop
 from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.options import Options, open_backend, open_strategies, open_validator
-from partita_driver.pool import PoolInputs, Published
-from partita_driver.publisher import Publisher
-from partita_driver.settings_watch import SettingsWatch
+from partita_driver.settings.watch import SettingsWatch
 from partita_driver.simulated_machine import with_machine
+from partita_driver.slices.pool import PoolInputs, Published
+from partita_driver.slices.publisher import Publisher
 from partita_driver.status import StatusWriter
-from partita_driver.switched import Quarantine, SwitchedValidator
 from partita_driver.upkeep import allocated_devices, claim_holds, recall
-from partita_driver.workers import Deadlines
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.wire import DRIVER_NAME, pool_name

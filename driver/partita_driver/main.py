@@ -16,7 +16,7 @@ import click
 import structlog
 
 from partita_driver.options import Options, open_backend
-from partita_driver.settings import SHAPES
+from partita_driver.settings.parse import SHAPES
 from partita_driver.show import as_json, as_table, contents_of
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.offer import Offer, SlottedHardware

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from partita_driver.journal import BOOT_ID_FILE
+from partita_driver.journal.store import BOOT_ID_FILE
 from partita_plugins import registry
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.errors import Permanent, Retryable

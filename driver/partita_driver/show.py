@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 
-from partita_driver.pool import PoolInputs, Published, desired_pool
-from partita_driver.pool_slices import SliceContent
+from partita_driver.slices.contents import SliceContent
+from partita_driver.slices.pool import PoolInputs, Published, desired_pool
 from partita_plugins.model.offer import Offer, SlottedHardware
 from partita_plugins.wire.resource import Device
 

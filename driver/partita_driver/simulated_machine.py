@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from partita_driver.options import Options
-from partita_driver.settings_watch import Node
+from partita_driver.settings.watch import Node
 from partita_plugins.errors import InvalidInput
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import NODES

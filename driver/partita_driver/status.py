@@ -18,11 +18,11 @@ import structlog
 
 from partita_driver.claims import Prepared
 from partita_driver.fault_points import reached
-from partita_driver.feature_probe import DROPPED_ADVICE
-from partita_driver.journal_records import SWITCHED_OFF
+from partita_driver.journal.records import SWITCHED_OFF
 from partita_driver.loop import Loop
-from partita_driver.pool_plan import Owner
-from partita_driver.pool_slices import Features
+from partita_driver.slices.contents import Features
+from partita_driver.slices.feature_probe import DROPPED_ADVICE
+from partita_driver.slices.plan import Owner
 from partita_plugins.errors import InvalidInput, PartitaError, ValidationFailed
 from partita_plugins.kube.api import Conflict, KubeApi, NotFound
 from partita_plugins.kube.events import EventRecorder

@@ -9,9 +9,9 @@ from typing import Any
 import msgspec
 from hack.released.samples import samples
 
-from partita_driver.journal_records import JournalState, encode_journal
-from partita_driver.pool import EVERYTHING, PoolInputs, Published, desired_pool
-from partita_driver.pool_slices import SliceContent
+from partita_driver.journal.records import JournalState, encode_journal
+from partita_driver.slices.contents import SliceContent
+from partita_driver.slices.pool import EVERYTHING, PoolInputs, Published, desired_pool
 from partita_plugins.backends.catalog import machine
 from partita_plugins.backends.catalog.machines import MACHINES
 from partita_plugins.model.gpu import Gpu, NodeHardware

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from partita_driver.journal_records import ClaimRecord, DeviceRecord
+from partita_driver.journal.records import ClaimRecord, DeviceRecord
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.gpu import Gpu

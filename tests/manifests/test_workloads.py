@@ -8,7 +8,7 @@ import pytest
 
 from partita_driver.kubelet.sockets import socket_paths
 from partita_driver.main import cli as driver_cli
-from partita_driver.settings import CONFIG_MAP, KEY, parse_settings
+from partita_driver.settings.parse import CONFIG_MAP, KEY, parse_settings
 from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler.main import main as scheduler_cli
 from tests.manifests.kustomize import INSTALLATIONS, Json, containers, one, render

@@ -14,8 +14,8 @@ from hack.robustness.power_loss import Recorder, lose_power
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partita_driver.journal import Journal
-from partita_driver.journal_records import JournalState
+from partita_driver.journal.records import JournalState
+from partita_driver.journal.store import Journal
 
 NAMES = ("a", "b", "c")
 ABSENT = b"absent"

@@ -2,6 +2,6 @@
 
 from partita_driver.engine.core import ClaimEngine
 from partita_driver.engine.values import PreparedClaim, PreparedDevice
-from partita_driver.journal_records import ValidationSummary
+from partita_driver.journal.records import ValidationSummary
 
 __all__ = ["ClaimEngine", "PreparedClaim", "PreparedDevice", "ValidationSummary"]

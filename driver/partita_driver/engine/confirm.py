@@ -11,7 +11,7 @@ from partita_driver.engine import rebuild
 from partita_driver.engine.locks import Flights
 from partita_driver.engine.recall import Recalled
 from partita_driver.engine.tools import Tools
-from partita_driver.journal import Durability
+from partita_driver.journal.store import Durability
 from partita_plugins.errors import PartitaError, Retryable
 
 log = structlog.get_logger(__name__)

@@ -7,7 +7,7 @@ from functools import partial
 
 import structlog
 
-from partita_driver.cdi import CdiFolder
+from partita_driver.cdi.files import CdiFolder
 from partita_driver.engine import reconcile
 from partita_driver.engine.confirm import Confirmation, Recall
 from partita_driver.engine.health import check_health
@@ -18,12 +18,12 @@ from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
 from partita_driver.engine.values import PreparedClaim, PreparedDevice, prepared_claim
 from partita_driver.fault_points import reached
-from partita_driver.faults import Fault
-from partita_driver.hardware import Hardware, HardwareError
-from partita_driver.journal import Durability, Journal
+from partita_driver.hardware.calls import Hardware, HardwareError
+from partita_driver.hardware.workers import Deadlines, Workers
+from partita_driver.health.faults import Fault
+from partita_driver.journal.store import Durability, Journal
 from partita_driver.lifecycle import ClaimState
 from partita_driver.runtime import THREADS, Runtime
-from partita_driver.workers import Deadlines, Workers
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import HealthEvent

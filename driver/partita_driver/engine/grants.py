@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from partita_driver.journal_records import DeviceRecord
+from partita_driver.journal.records import DeviceRecord
 from partita_plugins.contracts import STRATEGY_OF_KIND, ShareRequest, SharingStrategy
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.gpu import Gpu

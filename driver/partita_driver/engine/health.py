@@ -5,9 +5,9 @@ from __future__ import annotations
 import structlog
 
 from partita_driver.engine.tools import Tools
-from partita_driver.fault_classes import faults_from
-from partita_driver.faults import Cure, Fault
-from partita_driver.hardware import HardwareError
+from partita_driver.hardware.calls import HardwareError
+from partita_driver.health.classes import faults_from
+from partita_driver.health.faults import Cure, Fault
 from partita_plugins.errors import NvmlCode, Retryable
 
 log = structlog.get_logger(__name__)

@@ -10,9 +10,9 @@ from partita_driver.engine.grants import offered_device
 from partita_driver.engine.rules import shared_with_others, time_slice_of, with_clean
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
-from partita_driver.faults import VALIDATION, Fault
-from partita_driver.journal import Durability
-from partita_driver.journal_records import SWITCHED_OFF, ClaimRecord, DeviceRecord, JournalState, ValidationSummary
+from partita_driver.health.faults import VALIDATION, Fault
+from partita_driver.journal.records import SWITCHED_OFF, ClaimRecord, DeviceRecord, JournalState, ValidationSummary
+from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget, Validator
 from partita_plugins.errors import Permanent, Retryable, ValidationFailed

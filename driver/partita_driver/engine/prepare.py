@@ -7,8 +7,8 @@ from collections import Counter
 import msgspec
 import structlog
 
-from partita_driver.cdi import cdi_device_name, cdi_id, environment
-from partita_driver.cdi_lint import CdiDevice, CdiNode, ContainerEdits
+from partita_driver.cdi.files import cdi_device_name, cdi_id, environment
+from partita_driver.cdi.lint import CdiDevice, CdiNode, ContainerEdits
 from partita_driver.engine.grants import granted_devices, offered_device, share_of
 from partita_driver.engine.make import PartitionGone, find_instance, make_and_check
 from partita_driver.engine.rules import (
@@ -21,9 +21,9 @@ from partita_driver.engine.rules import (
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
 from partita_driver.fault_points import reached
-from partita_driver.hardware import HardwareError
-from partita_driver.journal import Durability
-from partita_driver.journal_records import ClaimRecord, DeviceRecord, JournalState
+from partita_driver.hardware.calls import HardwareError
+from partita_driver.journal.records import ClaimRecord, DeviceRecord, JournalState
+from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent, ClaimState
 from partita_plugins.contracts import STRATEGY_OF_KIND
 from partita_plugins.errors import PartitaError, Retryable

@@ -14,15 +14,15 @@ from enum import Enum
 import msgspec
 import structlog
 
-from partita_driver.cdi import cdi_id
+from partita_driver.cdi.files import cdi_id
 from partita_driver.engine.grants import granted_devices, offered_by_name, record_of
 from partita_driver.engine.recall import Recalled, published_faults, published_slots
 from partita_driver.engine.rules import time_slice_of
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
-from partita_driver.hardware import HardwareError
-from partita_driver.journal import Durability
-from partita_driver.journal_records import ClaimRecord, DeviceRecord, JournalState
+from partita_driver.hardware.calls import HardwareError
+from partita_driver.journal.records import ClaimRecord, DeviceRecord, JournalState
+from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.errors import InvalidInput, PartitaError
 from partita_plugins.model.steps import SetTimeSlice

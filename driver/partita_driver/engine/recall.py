@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from partita_driver.fault_classes import cure_of
-from partita_driver.faults import Fault
+from partita_driver.health.classes import cure_of
+from partita_driver.health.faults import Fault
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.mig import Placement

@@ -15,8 +15,8 @@ from partita_driver.engine.prepare import write_cdi
 from partita_driver.engine.rules import owned_placements
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
-from partita_driver.hardware import HardwareError
-from partita_driver.journal_records import JournalState
+from partita_driver.hardware.calls import HardwareError
+from partita_driver.journal.records import JournalState
 from partita_driver.lifecycle import ClaimEvent, ClaimState
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import GpuInstance

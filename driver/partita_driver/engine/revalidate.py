@@ -11,10 +11,10 @@ from partita_driver.engine.rules import refuse_overlap, touches
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
 from partita_driver.fault_points import reached
-from partita_driver.faults import VALIDATION, Fault
-from partita_driver.hardware import HardwareError
-from partita_driver.journal import Durability
-from partita_driver.journal_records import SWITCHED_OFF, ClaimRecord, DeviceRecord, JournalState
+from partita_driver.hardware.calls import HardwareError
+from partita_driver.health.faults import VALIDATION, Fault
+from partita_driver.journal.records import SWITCHED_OFF, ClaimRecord, DeviceRecord, JournalState
+from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import Gpu

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from partita_driver.faults import Fault
-from partita_driver.journal_records import ClaimRecord, DeviceRecord, JournalState
+from partita_driver.health.faults import Fault
+from partita_driver.journal.records import ClaimRecord, DeviceRecord, JournalState
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.errors import Permanent, Retryable
 from partita_plugins.model.mig import Placement

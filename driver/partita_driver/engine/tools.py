@@ -9,17 +9,17 @@ from contextlib import contextmanager
 import msgspec
 import structlog
 
-from partita_driver.cdi import CdiFolder
+from partita_driver.cdi.files import CdiFolder
 from partita_driver.engine.locks import GpuLocks
 from partita_driver.fault_points import reached
-from partita_driver.faults import HUNG, REACTIONS, Fault, settled
-from partita_driver.hardware import Hardware, HardwareError
-from partita_driver.journal import Durability, Journal
-from partita_driver.journal_records import ClaimRecord, JournalState
+from partita_driver.hardware.calls import Hardware, HardwareError
+from partita_driver.hardware.slots import give_slots, slotted
+from partita_driver.hardware.workers import Deadlines, Hung
+from partita_driver.health.faults import HUNG, REACTIONS, Fault, settled
+from partita_driver.journal.records import ClaimRecord, JournalState
+from partita_driver.journal.store import Durability, Journal
 from partita_driver.lifecycle import ClaimEvent
 from partita_driver.runtime import Runtime
-from partita_driver.slots import give_slots, slotted
-from partita_driver.workers import Deadlines, Hung
 from partita_plugins.contracts import SharingStrategy, Validator
 from partita_plugins.errors import Retryable
 from partita_plugins.model.gpu import Gpu, NodeHardware

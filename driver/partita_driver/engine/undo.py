@@ -7,12 +7,12 @@ import structlog
 from partita_driver.engine.rules import mig_needed_by_others, time_slice_of
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
-from partita_driver.faults import GPU_LOST, REACTIONS
-from partita_driver.hardware import HardwareError
-from partita_driver.journal import Durability
-from partita_driver.journal_records import ClaimRecord, DeviceRecord
+from partita_driver.hardware.calls import HardwareError
+from partita_driver.hardware.workers import Hung
+from partita_driver.health.faults import GPU_LOST, REACTIONS
+from partita_driver.journal.records import ClaimRecord, DeviceRecord
+from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent
-from partita_driver.workers import Hung
 from partita_plugins.errors import Retryable
 from partita_plugins.model.steps import EnableMig, SetTimeSlice, Step
 

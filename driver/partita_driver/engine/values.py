@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from partita_driver.journal_records import ClaimRecord, DeviceRecord, ValidationSummary
+from partita_driver.journal.records import ClaimRecord, DeviceRecord, ValidationSummary
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.model.offer import DeviceKind
 from partita_plugins.wire import pool_name

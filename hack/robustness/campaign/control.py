@@ -10,7 +10,7 @@ from typing import Protocol
 
 import msgspec
 
-from partita_driver.journal_records import JournalState
+from partita_driver.journal.records import JournalState
 
 ANSWER_SECONDS = 20.0
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from hack.robustness.campaign.folders import MACHINE, NODE, Folders
 
-from partita_driver.settings import CONFIG_MAP, KEY
+from partita_driver.settings.parse import CONFIG_MAP, KEY
 from partita_plugins.backends.simulated.machine import build_machine
 from partita_plugins.backends.simulated.records import MachineRecord
 from partita_plugins.model.gpu import Gpu

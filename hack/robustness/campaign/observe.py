@@ -23,9 +23,9 @@ from hack.robustness.observation import (
     seen_record,
 )
 
-from partita_driver.cdi_lint import CdiSpec
+from partita_driver.cdi.lint import CdiSpec
 from partita_driver.engine.revalidate import OWN_CLAIM
-from partita_driver.journal_records import ClaimRecord, JournalState
+from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.wire import DRIVER_NAME, pool_name
 

@@ -12,20 +12,20 @@ from hack.robustness.simulation.runtime import SimulatedRuntime
 from hack.robustness.simulation.tasks import Process, Tasks
 
 from partita_driver.app import CONFIRM_SECONDS, GONE_SECONDS, PUBLISH_NOW_SECONDS, UPKEEP_SECONDS
-from partita_driver.cdi import CdiFolder
+from partita_driver.cdi.files import CdiFolder
 from partita_driver.claims import Claims, Prepared, read_claim
 from partita_driver.engine import ClaimEngine
 from partita_driver.engine.revalidate import OWN_CLAIM
-from partita_driver.faults import Fault
-from partita_driver.health_watch import HealthWatch
-from partita_driver.journal import Journal
+from partita_driver.hardware.workers import Deadlines
+from partita_driver.health.faults import Fault
+from partita_driver.health.watch import HealthWatch
+from partita_driver.journal.store import Journal
 from partita_driver.kubelet.dra_service import ClaimRef
 from partita_driver.loop import Loop
-from partita_driver.pool import PoolInputs
-from partita_driver.pool_plan import Owner
-from partita_driver.publisher import Publisher
+from partita_driver.slices.plan import Owner
+from partita_driver.slices.pool import PoolInputs
+from partita_driver.slices.publisher import Publisher
 from partita_driver.upkeep import allocated_devices, claim_holds, recall
-from partita_driver.workers import Deadlines
 from partita_plugins.backends.simulated import Delays
 from partita_plugins.contracts import STRATEGY_OF_KIND, SharingStrategy
 from partita_plugins.errors import PartitaError, Retryable, ValidationFailed

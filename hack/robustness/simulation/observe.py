@@ -24,7 +24,7 @@ from hack.robustness.observation import (
 from hack.robustness.simulation.runtime import EPOCH
 
 from partita_driver.engine.revalidate import OWN_CLAIM
-from partita_driver.journal_records import JournalState
+from partita_driver.journal.records import JournalState
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import GpuLost, HungCall
 from partita_plugins.model.gpu import Gpu, GpuInstance

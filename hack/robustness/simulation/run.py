@@ -23,7 +23,8 @@ from hack.robustness.simulation.steps import Step
 from hack.robustness.simulation.tasks import Stuck, Tasks
 from hack.robustness.simulation.world import SimulatedWorld
 
-from partita_driver import fault_points, journal_records
+from partita_driver import fault_points
+from partita_driver.journal import records as journal_records
 from partita_driver.lifecycle import ClaimEvent, ClaimState, advance
 
 STEPS = (15, 50)

@@ -16,7 +16,7 @@ import pytest
 
 from partita_driver.app import Driver
 from partita_driver.engine import PreparedClaim, PreparedDevice
-from partita_driver.faults import Fault
+from partita_driver.health.faults import Fault
 from partita_driver.kubelet.sockets import SocketPaths, socket_paths
 from partita_driver.options import Options, StateLock
 from partita_plugins.errors import Retryable

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from partita_driver.cdi import CdiFolder
+from partita_driver.cdi.files import CdiFolder
 from partita_plugins.backends.simulated import HungCall, open_existing
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.testing.kubelet import Kubelet, KubeletSettings

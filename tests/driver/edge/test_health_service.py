@@ -13,9 +13,9 @@ from typing import Any
 import grpc
 import pytest
 
-from partita_driver.health_watch import device_health
+from partita_driver.health.watch import device_health
 from partita_driver.kubelet.health_service import MAX_STREAMS, TIMEOUT_SECONDS, DeviceHealth, HealthService
-from partita_driver.pool import Published, desired_pool
+from partita_driver.slices.pool import Published, desired_pool
 from partita_plugins.kubelet_api import health_v1_pb2, health_v1alpha1_pb2
 from partita_plugins.model.gpu import HealthState
 from partita_plugins.model.offer import Offer

@@ -8,16 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partita_driver.pool import (
+from partita_driver.runtime import THREADS
+from partita_driver.slices.contents import Features, SliceContent, slice_name
+from partita_driver.slices.pool import (
     PoolInputs,
     Published,
     desired_pool,
     devices_to_offer,
     faults_of,
 )
-from partita_driver.pool_slices import Features, SliceContent, slice_name
-from partita_driver.runtime import THREADS
-from partita_driver.withdrawals import Withdrawals
+from partita_driver.slices.withdrawals import Withdrawals
 from partita_plugins.backends.catalog import machine, names
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware

@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partita_driver.pool_plan import Accepted, Owner, Verb, plan_writes
-from partita_driver.pool_slices import SliceContent, content_of
+from partita_driver.slices.contents import SliceContent, content_of
+from partita_driver.slices.plan import Accepted, Owner, Verb, plan_writes
 from partita_plugins.wire import pool_name
 from partita_plugins.wire.resource import (
     Device,

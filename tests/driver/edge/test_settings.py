@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from partita_driver.pool_plan import Owner
-from partita_driver.settings import CONFIG_MAP, NodeSettings, parse_settings
-from partita_driver.settings_watch import SettingsWatch
+from partita_driver.settings.parse import CONFIG_MAP, NodeSettings, parse_settings
+from partita_driver.settings.watch import SettingsWatch
+from partita_driver.slices.plan import Owner
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.offer import Offer
 from tests.driver.edge.worlds import ALL_SHAPES, NODE, api_server, eventually

@@ -15,11 +15,11 @@ import pytest
 from click.testing import CliRunner
 
 from partita_driver import metrics as metrics_module
+from partita_driver.health.switched import SwitchedValidator
 from partita_driver.loop import Loop
 from partita_driver.main import cli
 from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.options import StateLock
-from partita_driver.switched import SwitchedValidator
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
 from partita_plugins.errors import Permanent, Retryable
 from tests.driver.edge.worlds import eventually

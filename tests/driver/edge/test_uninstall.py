@@ -12,11 +12,11 @@ from click.testing import CliRunner
 
 from partita_driver import cleanup
 from partita_driver.cleanup import Removal, clean_up
-from partita_driver.journal import read_boot_id
+from partita_driver.hardware.workers import Deadlines
+from partita_driver.journal.store import read_boot_id
 from partita_driver.kubelet.sockets import socket_paths, sockets_of_any_instance
 from partita_driver.main import cli
 from partita_driver.options import Options, StateLock
-from partita_driver.workers import Deadlines
 from partita_plugins.backends.simulated import GpuLost, HungCall
 from partita_plugins.model.mig import Placement
 from partita_plugins.wire import DRIVER_NAME

@@ -17,9 +17,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from partita_driver.pool import EVERYTHING, PoolInputs
-from partita_driver.publisher import Publisher
 from partita_driver.runtime import Threads
+from partita_driver.slices.pool import EVERYTHING, PoolInputs
+from partita_driver.slices.publisher import Publisher
 from partita_plugins.model.offer import Offer, OfferedDevice, offered_devices
 from partita_plugins.wire.device_names import format_name, parse_name
 from partita_plugins.wire.resource import Device

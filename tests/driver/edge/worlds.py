@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from partita_driver.faults import Fault
-from partita_driver.pool import PoolInputs, Published
-from partita_driver.pool_plan import Owner
-from partita_driver.pool_slices import Features
-from partita_driver.publisher import Publisher
+from partita_driver.health.faults import Fault
 from partita_driver.runtime import THREADS, Runtime
+from partita_driver.slices.contents import Features
+from partita_driver.slices.plan import Owner
+from partita_driver.slices.pool import PoolInputs, Published
+from partita_driver.slices.publisher import Publisher
 from partita_plugins.backends.catalog import machine
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import RESOURCE_SLICES

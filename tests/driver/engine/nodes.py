@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from partita_driver.cdi import CdiFolder
+from partita_driver.cdi.files import CdiFolder
 from partita_driver.engine import ClaimEngine
 from partita_driver.engine.confirm import Recall
-from partita_driver.faults import Fault
-from partita_driver.journal import COPIES, Journal
-from partita_driver.workers import Deadlines
+from partita_driver.hardware.workers import Deadlines
+from partita_driver.health.faults import Fault
+from partita_driver.journal.store import COPIES, Journal
 from partita_plugins.backends.simulated import Delays, SimulatedBackend, open_backend
 from partita_plugins.contracts import SharingStrategy, Validator
 from partita_plugins.model.gpu import GpuInstance

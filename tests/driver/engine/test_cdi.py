@@ -8,8 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from partita_driver.cdi import CdiFolder, CommonEdits, environment
-from partita_driver.cdi_lint import CDI_KIND, CdiDevice, CdiMount, CdiNode, CdiSpec, ContainerEdits, lint, version_for
+from partita_driver.cdi.files import CdiFolder, CommonEdits, environment
+from partita_driver.cdi.lint import CDI_KIND, CdiDevice, CdiMount, CdiNode, CdiSpec, ContainerEdits, lint, version_for
 from partita_plugins.errors import Retryable
 from partita_plugins.model.gpu import DeviceNode
 from tests.driver.engine.nodes import Node, claim

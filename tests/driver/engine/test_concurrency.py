@@ -16,8 +16,8 @@ import pytest
 
 from partita_driver.engine.locks import Flights
 from partita_driver.fault_points import hooked
-from partita_driver.faults import HUNG
-from partita_driver.workers import Hung, Workers
+from partita_driver.hardware.workers import Hung, Workers
+from partita_driver.health.faults import HUNG
 from partita_plugins.backends.simulated import Delays, GpuLost, HungCall
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
 from partita_plugins.errors import BackendError, NvmlCode, PartitaError, Permanent, Retryable

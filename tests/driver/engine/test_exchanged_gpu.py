@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from partita_driver.faults import GPU_LOST, Fault, settled
+from partita_driver.health.faults import GPU_LOST, Fault, settled
 from partita_plugins.backends.simulated import GpuLost
 from partita_plugins.backends.simulated.machine import SimulatedMachine
 from partita_plugins.errors import PartitaError

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from partita_driver import journal as journal_module
-from partita_driver.faults import Fault
+from partita_driver.health.faults import Fault
+from partita_driver.journal import store as journal_module
 from partita_plugins.errors import Retryable
 from tests.driver.engine.nodes import Node, claim
 

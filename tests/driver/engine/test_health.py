@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from partita_driver import fault_classes
-from partita_driver.fault_classes import KINDS, UNKNOWN_XID, XIDS, Part, faults_from
-from partita_driver.faults import HUNG, VALIDATION, Cure, Fault
-from partita_driver.workers import Hung
+from partita_driver.hardware.workers import Hung
+from partita_driver.health import classes as fault_classes
+from partita_driver.health.classes import KINDS, UNKNOWN_XID, XIDS, Part, faults_from
+from partita_driver.health.faults import HUNG, VALIDATION, Cure, Fault
 from partita_plugins.backends.simulated import HungCall, SelfReport, StuckBit, Xid
 from partita_plugins.backends.simulated.faults import REPORTS
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from partita_driver.faults import HUNG
+from partita_driver.health.faults import HUNG
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import HungCall
 from partita_plugins.errors import InvalidInput, Permanent

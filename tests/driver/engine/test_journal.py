@@ -11,10 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partita_driver import journal as journal_module
 from partita_driver.fault_points import hooked
-from partita_driver.journal import COPIES, Durability, Journal
-from partita_driver.journal_records import (
+from partita_driver.journal import store as journal_module
+from partita_driver.journal.records import (
     VERSION,
     ClaimRecord,
     Damaged,
@@ -23,6 +22,7 @@ from partita_driver.journal_records import (
     encode_journal,
     sealed,
 )
+from partita_driver.journal.store import COPIES, Durability, Journal
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.errors import Retryable
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from partita_driver.journal_records import ClaimRecord
+from partita_driver.journal.records import ClaimRecord
 from partita_driver.lifecycle import TRANSITIONS, ClaimEvent, ClaimState, IllegalTransition, advance
 
 EVERY = [(state, event) for state in ClaimState for event in ClaimEvent]

@@ -9,9 +9,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from partita_driver.engine.recall import published_faults, published_slots
-from partita_driver.faults import Cure, Fault, settled
-from partita_driver.pool import PoolInputs, Published, desired_pool
-from partita_driver.slots import give_slots, slotted
+from partita_driver.hardware.slots import give_slots, slotted
+from partita_driver.health.faults import Cure, Fault, settled
+from partita_driver.slices.pool import PoolInputs, Published, desired_pool
 from partita_plugins.backends.catalog import machine
 from partita_plugins.model.offer import Offer, SlottedHardware
 from partita_plugins.wire.resource import Device

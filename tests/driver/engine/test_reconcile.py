@@ -11,9 +11,9 @@ import pytest
 
 from partita_driver.engine.recall import Recalled
 from partita_driver.fault_points import hooked
-from partita_driver.faults import Fault
+from partita_driver.health.faults import Fault
 from partita_driver.lifecycle import ClaimState
-from partita_driver.pool import PoolInputs, Published, desired_pool
+from partita_driver.slices.pool import PoolInputs, Published, desired_pool
 from partita_plugins.backends.simulated import GpuLost
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.model.mig import Placement

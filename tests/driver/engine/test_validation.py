@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from partita_driver.cdi import CdiFolder
-from partita_driver.faults import Fault
-from partita_driver.journal_records import SWITCHED_OFF
+from partita_driver.cdi.files import CdiFolder
+from partita_driver.health.faults import Fault
+from partita_driver.health.switched import SwitchedValidator
+from partita_driver.journal.records import SWITCHED_OFF
 from partita_driver.lifecycle import ClaimState
-from partita_driver.switched import SwitchedValidator
 from partita_plugins.backends.simulated import GpuLost, StuckBit
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
 from partita_plugins.errors import PartitaError, Permanent, Retryable, ValidationFailed

@@ -12,9 +12,9 @@ from dataclasses import fields
 import msgspec
 import structlog
 
-from partita_driver.pool_plan import Owner, slice_of
-from partita_driver.pool_slices import ALL_FEATURES, Features, SliceContent, content_of, dropped, slice_name
 from partita_driver.runtime import Runtime
+from partita_driver.slices.contents import ALL_FEATURES, Features, SliceContent, content_of, dropped, slice_name
+from partita_driver.slices.plan import Owner, slice_of
 from partita_plugins.errors import PartitaError
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import RESOURCE_SLICES

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from partita_driver.pool import PoolInputs, Published, devices_to_offer, lost_members, removable
 from partita_driver.runtime import Runtime
+from partita_driver.slices.pool import PoolInputs, Published, devices_to_offer, lost_members, removable
 from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.wire.device_names import format_name
 

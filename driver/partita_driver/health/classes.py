@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from partita_driver.faults import Cure, Effect, Fault
+from partita_driver.health.faults import Cure, Effect, Fault
 from partita_plugins.model.gpu import HealthEvent
 from partita_plugins.model.mig import Placement
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from partita_driver.cdi_lint import CDI_KIND, CdiDevice, CdiSpec, ContainerEdits, lint, version_for
+from partita_driver.cdi.lint import CDI_KIND, CdiDevice, CdiSpec, ContainerEdits, lint, version_for
 from partita_driver.fault_points import reached
 from partita_plugins.errors import Retryable
 from partita_plugins.wire import DRIVER_NAME

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from partita_driver.fault_points import reached
-from partita_driver.faults import as_partita_error
-from partita_driver.workers import NODE, Deadlines, Hung, Workers
+from partita_driver.hardware.workers import NODE, Deadlines, Hung, Workers
+from partita_driver.health.faults import as_partita_error
 from partita_plugins.contracts import Depth, DeviceBackend, ValidationResult, ValidationTarget, Validator
 from partita_plugins.errors import BackendError, NvmlCode, Permanent, Retryable
 from partita_plugins.model.gpu import DeviceNode, Gpu, GpuInstance, HealthEvent, MigSupport, NodeHardware

@@ -10,14 +10,14 @@ import msgspec
 import structlog
 
 from partita_driver.fault_points import reached
-from partita_driver.feature_probe import PROBE_SECONDS, KeptFields
 from partita_driver.loop import Loop
-from partita_driver.pool import PoolInputs, Published, desired_pool
-from partita_driver.pool_plan import Accepted, Owner, Verb, Write, plan_writes
-from partita_driver.pool_slices import ALL_FEATURES, Features, content_of, dropped
 from partita_driver.runtime import THREADS, Runtime
-from partita_driver.slice_mirror import SliceMirror, published
-from partita_driver.withdrawals import Withdrawals
+from partita_driver.slices.contents import ALL_FEATURES, Features, content_of, dropped
+from partita_driver.slices.feature_probe import PROBE_SECONDS, KeptFields
+from partita_driver.slices.mirror import SliceMirror, published
+from partita_driver.slices.plan import Accepted, Owner, Verb, Write, plan_writes
+from partita_driver.slices.pool import PoolInputs, Published, desired_pool
+from partita_driver.slices.withdrawals import Withdrawals
 from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import ApiError, Conflict, KubeApi, NotFound
 from partita_plugins.kube.reflector import Listener, Reflector

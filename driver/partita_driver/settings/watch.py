@@ -11,8 +11,8 @@ import structlog
 
 from partita_driver.fault_points import reached
 from partita_driver.loop import Loop
-from partita_driver.pool_plan import Owner
-from partita_driver.settings import CONFIG_MAP, KEY, NodeSettings, Settings, parse_settings
+from partita_driver.settings.parse import CONFIG_MAP, KEY, NodeSettings, Settings, parse_settings
+from partita_driver.slices.plan import Owner
 from partita_plugins.errors import InvalidInput
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.reflector import Reflector

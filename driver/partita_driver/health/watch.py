@@ -7,12 +7,12 @@ from typing import Protocol
 
 import structlog
 
-from partita_driver.fault_classes import faults_from
-from partita_driver.faults import GPU_LOST, Fault
+from partita_driver.health.classes import faults_from
+from partita_driver.health.faults import GPU_LOST, Fault
 from partita_driver.kubelet.health_service import DeviceHealth
 from partita_driver.loop import Loop
-from partita_driver.pool import PoolInputs, answers, broken_devices
 from partita_driver.runtime import THREADS, Runtime
+from partita_driver.slices.pool import PoolInputs, answers, broken_devices
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import HealthEvent, HealthState
 from partita_plugins.wire import pool_name

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 from partita_driver.engine import ClaimEngine
-from partita_driver.faults import Fault
-from partita_driver.journal_records import SWITCHED_OFF
+from partita_driver.health.faults import Fault
+from partita_driver.journal.records import SWITCHED_OFF
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget, Validator
 
 

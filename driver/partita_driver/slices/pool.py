@@ -11,8 +11,8 @@ from functools import lru_cache
 
 import msgspec
 
-from partita_driver.faults import Fault
-from partita_driver.pool_slices import ALL_FEATURES, Features, SliceContent, pack
+from partita_driver.health.faults import Fault
+from partita_driver.slices.contents import ALL_FEATURES, Features, SliceContent, pack
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.mig import Placement

@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from partita_driver.faults import Fault
+from partita_driver.health.faults import Fault
 from partita_driver.lifecycle import ClaimEvent, ClaimState, advance
 from partita_plugins.errors import Permanent
 from partita_plugins.model.mig import Placement

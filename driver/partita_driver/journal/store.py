@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from partita_driver.fault_points import reached
-from partita_driver.journal_records import (
+from partita_driver.journal.records import (
     JOURNAL_BYTES_MAX,
     Damaged,
     JournalState,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
-from partita_driver.pool import Published
+from partita_driver.slices.pool import Published
 from partita_plugins.wire.resource import ResourceSlice
 
 

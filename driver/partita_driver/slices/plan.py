@@ -8,7 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
-from partita_driver.pool_slices import SliceContent, content_of, with_times
+from partita_driver.slices.contents import SliceContent, content_of, with_times
 from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.resource import ObjectMeta, OwnerReference, Pool, ResourceSlice, ResourceSliceSpec
 

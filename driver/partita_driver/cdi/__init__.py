@@ -1,0 +1,1 @@
+"""CDI files: one for each claim, checked before it is handed out."""

@@ -1,0 +1,1 @@
+"""What the cluster's ConfigMap lets this node offer."""

@@ -10,6 +10,7 @@ from partita_driver.engine.grants import offered_device
 from partita_driver.engine.rules import shared_with_others, time_slice_of, with_clean
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
+from partita_driver.hardware import steps
 from partita_driver.health.faults import VALIDATION, Fault
 from partita_driver.journal.records import SWITCHED_OFF, ClaimRecord, DeviceRecord, JournalState, ValidationSummary
 from partita_driver.journal.store import Durability
@@ -68,7 +69,7 @@ def _do(tools: Tools, claim: ClaimRecord, step: Step) -> None:
         others = time_slice_of(tools.journal.state, step.gpu_uuid, without=claim.uid)
         if others is not None and step.interval in ("Default", others):
             return
-    tools.hardware.do(step, gpu)
+    steps.do(tools.hardware, step, gpu)
     if isinstance(step, EnableMig) and not (gpu.mig and gpu.mig.enabled):
         # The switch may have given the GPU another minor number.
         tools.refresh()

@@ -7,6 +7,7 @@ import structlog
 from partita_driver.engine.rules import mig_needed_by_others, time_slice_of
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
+from partita_driver.hardware import steps
 from partita_driver.hardware.calls import HardwareError
 from partita_driver.hardware.workers import Hung
 from partita_driver.health.faults import GPU_LOST, REACTIONS
@@ -98,10 +99,10 @@ def _undo_step(tools: Tools, claim: ClaimRecord, step: Step) -> None:
     if isinstance(step, EnableMig):
         if mig_needed_by_others(state, claim.uid, step.gpu_uuid):
             return
-        tools.hardware.undo(step, gpu)
+        steps.undo(tools.hardware, step, gpu)
         tools.refresh()
         return
-    tools.hardware.undo(step, gpu)
+    steps.undo(tools.hardware, step, gpu)
 
 
 def _out_of_reach(error: Exception) -> bool:

@@ -1,23 +1,22 @@
-"""Steps carried out on the hardware: each is done and undone by a pair of functions, found in a table.
+"""The device backend as the driver calls it: behind deadlines, idempotent, with errors that name GPU and call.
 
-Both are idempotent: what is found done is done, what is found gone is undone. Targets are looked up by profile and
-placement, because ids given out by the hardware are lost in a crash and used again.
+Targets are looked up by profile and placement: ids given out by the hardware are lost in a crash and used again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from partita_driver.fault_points import reached
 from partita_driver.hardware.workers import NODE, Deadlines, Hung, Workers
 from partita_driver.health.faults import as_partita_error
 from partita_plugins.contracts import Depth, DeviceBackend, ValidationResult, ValidationTarget, Validator
-from partita_plugins.errors import BackendError, NvmlCode, Permanent, Retryable
-from partita_plugins.model.gpu import DeviceNode, Gpu, GpuInstance, HealthEvent, MigSupport, NodeHardware
+from partita_plugins.errors import BackendError, NvmlCode, Retryable
+from partita_plugins.model.gpu import DeviceNode, GpuInstance, HealthEvent, NodeHardware
 from partita_plugins.model.mig import Placement
-from partita_plugins.model.steps import CreateComputeInstance, CreateGpuInstance, EnableMig, SetTimeSlice, Step
+from partita_plugins.model.steps import CreateComputeInstance, CreateGpuInstance
 
 T = TypeVar("T")
 
@@ -129,14 +128,6 @@ class Hardware:
             target.gpu.uuid, "validate", lambda: validator.validate(target, depth, limit), deadline_seconds
         )
 
-    def do(self, step: Step, gpu: Gpu) -> None:
-        """Carry out a step; found done, it is done."""
-        STEPS[type(step)].do(self, step, gpu)
-
-    def undo(self, step: Step, gpu: Gpu) -> None:
-        """Take a step back; found gone, it is undone."""
-        STEPS[type(step)].undo(self, step, gpu)
-
     def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
         """Switch MIG mode."""
         self._call(gpu_uuid, "set_mig_mode", lambda: self._backend.set_mig_mode(gpu_uuid, enabled=enabled))
@@ -225,62 +216,3 @@ class Hardware:
             return self._workers.call(gpu_uuid, name, act, deadline_seconds or self._deadlines.call_seconds)
         except BackendError as error:
             raise HardwareError(gpu_uuid, f"{name} on {gpu_uuid or 'the node'}", error) from error
-
-
-def _mig(gpu: Gpu) -> MigSupport:
-    if gpu.mig is None:
-        raise Permanent(f"{gpu.product} has no MIG", advice="choose another DeviceClass")
-    return gpu.mig
-
-
-def _enable_mig(hardware: Hardware, step: EnableMig, gpu: Gpu) -> None:
-    mig = _mig(gpu)
-    if mig.enabled:
-        return
-    if mig.mode_needs_reset:
-        # A mode left pending would surprise the next one who resets the GPU.
-        raise Permanent(
-            f"MIG is off on {gpu.pci_bus_id}, and this GPU needs a reset to switch it on",
-            advice="drain the node, then `nvidia-smi -mig 1` and `nvidia-smi --gpu-reset`; or stop offering MIG here",
-        )
-    hardware.set_mig_mode(step.gpu_uuid, enabled=True)
-    reached("done-enable-mig")
-
-
-def _disable_mig(hardware: Hardware, step: EnableMig, gpu: Gpu) -> None:
-    mig = _mig(gpu)
-    # The caller's snapshot may be older than the switch, so this asks for "off" whatever it says.
-    if not mig.mode_needs_reset and not hardware.instances(step.gpu_uuid):
-        hardware.set_mig_mode(step.gpu_uuid, enabled=False)
-        reached("undone-enable-mig")
-
-
-def _set_time_slice(hardware: Hardware, step: SetTimeSlice, _gpu: Gpu) -> None:
-    hardware.set_time_slice(step.gpu_uuid, step.interval)
-    reached("done-set-time-slice")
-
-
-@dataclass(frozen=True, slots=True)
-class Hands:
-    """How a kind of step is done and undone."""
-
-    do: Callable[[Hardware, Any, Gpu], None]
-    undo: Callable[[Hardware, Any, Gpu], None]
-
-
-STEPS: Mapping[type[Step], Hands] = {
-    EnableMig: Hands(_enable_mig, _disable_mig),
-    CreateGpuInstance: Hands(
-        lambda hardware, step, _gpu: hardware.make_gpu_instance(step),
-        lambda hardware, step, _gpu: hardware.drop_gpu_instance(step),
-    ),
-    CreateComputeInstance: Hands(
-        lambda hardware, step, _gpu: hardware.make_compute_instance(step),
-        lambda hardware, step, _gpu: hardware.drop_compute_instances(step),
-    ),
-    SetTimeSlice: Hands(
-        _set_time_slice,
-        lambda hardware, step, _gpu: hardware.reset_time_slice(step.gpu_uuid),
-    ),
-}
-"""Every kind of step."""

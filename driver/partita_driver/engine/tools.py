@@ -80,18 +80,18 @@ class Tools:
                 self.journal.change(lambda state: msgspec.structs.replace(state, slots=slots), Durability.BEST_EFFORT)
                 reached("slots-given")
             before, self.node = self.node, slotted(slots, hardware)
-            self._settle_faults()
+            self._settle_faults(found.hanging)
             return before != self.node, found.hung
 
-    def _settle_faults(self) -> None:
+    def _settle_faults(self, hanging: frozenset[str]) -> None:
         """Faults follow their GPUs: one that was exchanged takes its own along."""
         gpus = self.node.hardware.gpus
         before = self.journal.state.faults
-        if settled(before, gpus, self.journal.state.slots) == before:
+        if settled(before, gpus, self.journal.state.slots, hanging) == before:
             return
 
         def settle(state: JournalState) -> JournalState:
-            return msgspec.structs.replace(state, faults=settled(state.faults, gpus, state.slots))
+            return msgspec.structs.replace(state, faults=settled(state.faults, gpus, state.slots, hanging))
 
         kept = {fault.key for fault in self.journal.change(settle, Durability.BEST_EFFORT).faults}
         present = {gpu.uuid for gpu in gpus}

@@ -43,6 +43,9 @@ class Discovery:
     hung: tuple[Hung, ...]
     """GPUs found to hang just now."""
 
+    hanging: frozenset[str]
+    """UUIDs of all that hang, those found earlier too."""
+
 
 class Hardware:
     """The backend behind deadlines. Calls for one GPU are made under that GPU's lock, which the caller holds."""
@@ -56,7 +59,7 @@ class Hardware:
         One hung GPU holds up a look at all: then each is asked alone, and the rest discovered without those that hang.
         """
         uuids = self._backend.gpu_uuids()
-        hanging = self._workers.hung().keys() & set(uuids)
+        hanging = frozenset(self._workers.hung().keys() & set(uuids))
         hung: list[Hung] = []
         try:
             found = self._discover(hanging, self._deadlines.discover_seconds)
@@ -64,7 +67,7 @@ class Hardware:
             hung = [error for uuid in uuids if uuid not in hanging and (error := self._hangs(uuid, uuids))]
             hanging = hanging | {error.gpu_uuid for error in hung}
             found = self._discover_rest(hanging, whole)
-        return Discovery(hardware=found.with_remembered(remembered, hanging), hung=tuple(hung))
+        return Discovery(hardware=found.with_remembered(remembered, hanging), hung=tuple(hung), hanging=hanging)
 
     def _discover(self, hanging: Collection[str], deadline_seconds: float) -> NodeHardware:
         without = frozenset(hanging)

@@ -79,11 +79,14 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return self.placement is None or placement is None or self.placement.overlaps(placement)
 
 
-def settled(faults: Iterable[Fault], gpus: Iterable[Gpu], addresses: Collection[str]) -> tuple[Fault, ...]:
+def settled(
+    faults: Iterable[Fault], gpus: Iterable[Gpu], addresses: Collection[str], hanging: Collection[str] = ()
+) -> tuple[Fault, ...]:
     """The faults that still stand on the hardware as it is now, each with the address of its GPU.
 
     A GPU that does not answer keeps its faults; one with another in its place was exchanged, and they go with it.
-    `addresses` is where this node ever had GPUs: a GPU that is at none of them while all answer is gone too.
+    `addresses` is where this node ever had GPUs: a GPU that is at none of them while all answer is gone too, unless it
+    is one of those `hanging`, by UUID: there, and perhaps never seen yet.
     """
     seen = tuple(gpus)
     address_of = {gpu.uuid: gpu.pci_bus_id for gpu in seen}
@@ -94,7 +97,7 @@ def settled(faults: Iterable[Fault], gpus: Iterable[Gpu], addresses: Collection[
         if fault.gpu_uuid in address_of:
             kept.append(msgspec.structs.replace(fault, pci_bus_id=address_of[fault.gpu_uuid]))
         elif fault.pci_bus_id not in uuid_at:
-            if fault.pci_bus_id or not all_answer:
+            if fault.pci_bus_id or not all_answer or fault.gpu_uuid in hanging:
                 kept.append(fault)
         elif fault.gpu_uuid == fault.pci_bus_id:
             kept.append(msgspec.structs.replace(fault, gpu_uuid=uuid_at[fault.pci_bus_id]))

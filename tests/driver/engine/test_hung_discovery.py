@@ -53,6 +53,21 @@ def test_the_driver_starts_with_the_gpus_that_answer(tmp_path: Path, call: str) 
     node.engine.prepare(claim(node.whole(0)))
 
 
+def test_a_gpu_that_hangs_before_it_was_ever_seen_stays_quarantined(tmp_path: Path) -> None:
+    seen = Node(tmp_path, deadlines=QUICK)
+    first = seen.gpu_uuid(0)
+    planted = hang(seen, 0)
+    for path in (tmp_path / "journal").iterdir():
+        path.unlink()
+    node = Node(tmp_path, deadlines=QUICK)
+    assert not node.engine.refresh()
+    assert [(fault.gpu_uuid, fault.reason) for fault in node.engine.faults()] == [(first, HUNG)]
+    let_go(node, planted)
+    assert node.engine.refresh()
+    [fault] = node.engine.faults()
+    assert node.engine.revalidate(fault)
+
+
 def test_a_gpu_that_begins_to_hang_stays_as_it_was_seen_and_is_quarantined(tmp_path: Path) -> None:
     node = Node(tmp_path, deadlines=QUICK)
     before = node.engine.node

@@ -1,7 +1,8 @@
 """Calls that may hang, each in a thread of its own with a deadline.
 
 A call that hangs takes its thread with it: the thread is given up and counted, and while it is out nothing else is
-tried on the same GPU. So a GPU costs at most one lost thread, and never another GPU's time.
+tried on the same GPU. So a GPU costs the threads of what was going on when it began to hang, and never another GPU's
+time.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.errors import Retryable
@@ -42,8 +43,8 @@ class Deadlines:
 class _Job(Generic[T]):
     """One call: what it is, and how it ended."""
 
-    def __init__(self, act: Callable[[], T], runtime: Runtime) -> None:
-        self.act = act
+    def __init__(self, name: str, act: Callable[[], T], runtime: Runtime) -> None:
+        self.name, self.act = name, act
         self.future: Future[T] = Future()
         self.done = runtime.event()
         self.given_up = False
@@ -66,26 +67,28 @@ class Workers:
         self._runtime = runtime
         self._slots = runtime.semaphore(threads_max)
         self._lock = runtime.lock()
-        self._out: dict[str, str] = {}
+        self._out: dict[str, list[_Job[Any]]] = {}
 
     def hung(self) -> dict[str, str]:
-        """GPUs with a call that is still out, and its name."""
+        """GPUs with calls that are still out, and the name of the first."""
         with self._lock:
-            return dict(self._out)
+            return {gpu_uuid: jobs[0].name for gpu_uuid, jobs in self._out.items()}
 
     def call(self, gpu_uuid: str, name: str, act: Callable[[], T], deadline_seconds: float) -> T:
         """The result of `act`, or what it raised. Raises Hung after the deadline; `act` may still take effect later."""
         with self._lock:
             if gpu_uuid in self._out:
                 raise Hung(
-                    f"{self._out[gpu_uuid]} still hangs on {gpu_uuid or 'the node'}", gpu_uuid=gpu_uuid, first=False
+                    f"{self._out[gpu_uuid][0].name} still hangs on {gpu_uuid or 'the node'}",
+                    gpu_uuid=gpu_uuid,
+                    first=False,
                 )
         if not self._slots.acquire(timeout=deadline_seconds):
             raise Retryable(f"{name}: too many calls in progress", delay_seconds=2.0)
-        job = _Job(act, self._runtime)
+        job = _Job(name, act, self._runtime)
         try:
             self._runtime.start(f"partita-{name}", lambda: self._run(job, gpu_uuid))
-            if not job.done.wait(deadline_seconds) and self._give_up(job, gpu_uuid, name):
+            if not job.done.wait(deadline_seconds) and self._give_up(job, gpu_uuid):
                 raise Hung(
                     f"{name} on {gpu_uuid or 'the node'} did not come back within {deadline_seconds:g} s",
                     gpu_uuid=gpu_uuid,
@@ -102,14 +105,16 @@ class Workers:
             job.future.set_exception(error)
         with self._lock:
             if job.given_up:
-                self._out.pop(gpu_uuid, None)
+                self._out[gpu_uuid].remove(job)
+                if not self._out[gpu_uuid]:
+                    del self._out[gpu_uuid]
             job.done.set()
 
-    def _give_up(self, job: _Job[T], gpu_uuid: str, name: str) -> bool:
+    def _give_up(self, job: _Job[T], gpu_uuid: str) -> bool:
         """Count the thread as lost, unless it came back at the last moment."""
         with self._lock:
             if job.done.is_set():
                 return False
             job.given_up = True
-            self._out[gpu_uuid] = name
+            self._out.setdefault(gpu_uuid, []).append(job)
             return True

@@ -291,3 +291,21 @@ def test_threads_and_files_stay_flat_over_many_claims(tmp_path: Path) -> None:
         cycle()
     assert len(list(Path("/proc/self/fd").iterdir())) <= files
     assert threading.active_count() <= threads
+
+
+def test_a_gpu_hangs_until_the_last_of_its_calls_is_back() -> None:
+    workers, gates = Workers(), [threading.Event(), threading.Event()]
+    with ThreadPoolExecutor(2) as pool:
+        calls = [pool.submit(workers.call, "gpu", f"call-{n}", gate.wait, 0.3) for n, gate in enumerate(gates)]
+        assert all(isinstance(call.exception(), Hung) for call in calls)
+    began = threading.active_count()
+    gates[0].set()
+    while threading.active_count() == began:
+        time.sleep(0.005)
+    assert workers.hung() == {"gpu": "call-1"}
+    with pytest.raises(Hung, match="call-1 still hangs"):
+        workers.call("gpu", "call-2", lambda: None, 0.3)
+    gates[1].set()
+    while workers.hung():
+        time.sleep(0.005)
+    assert workers.call("gpu", "call-3", lambda: True, 0.3)

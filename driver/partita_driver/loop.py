@@ -8,6 +8,7 @@ from collections.abc import Callable
 import structlog
 
 from partita_driver.runtime import THREADS, Runtime, Task
+from partita_plugins.errors import PartitaError
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +22,8 @@ WAIT_SECONDS_MAX = 3600.0
 class Loop:
     """Calls `step` in a thread of its own. The step returns seconds until it wants to be called again.
 
-    An exception is logged and the step tried again after a growing pause: a loop never ends by itself.
+    An exception is logged, one of ours in a line, and the step tried again after a growing pause: a loop never ends by
+    itself.
     """
 
     def __init__(self, name: str, step: Callable[[], float], runtime: Runtime = THREADS) -> None:
@@ -68,11 +70,19 @@ class Loop:
     def _guarded_step(self) -> float:
         try:
             pause = self.step()
+        except PartitaError as error:
+            pause = self._pause()
+            log.warning("a step is tried again", loop=self._name, error=str(error), retry_seconds=pause)
+            return pause
         except Exception:
-            first, longest = ERROR_PAUSE_SECONDS
-            pause = min(first * 2.0 ** min(self._failures, 16), longest)
-            self._failures += 1
+            pause = self._pause()
             log.exception("a step failed", loop=self._name, retry_seconds=pause)
             return pause
         self._failures = 0
         return pause
+
+    def _pause(self) -> float:
+        """After a failure."""
+        first, longest = ERROR_PAUSE_SECONDS
+        self._failures += 1
+        return min(first * 2.0 ** min(self._failures - 1, 16), longest)

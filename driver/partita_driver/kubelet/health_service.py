@@ -107,7 +107,8 @@ class HealthService:
                 left = end - time.monotonic()
                 if self._devices is not None and (self._version != seen or left <= 0):
                     return self._version, self._devices
-                self._changed.wait(max(left, 0.01))
+                # Before the first update nothing is due; a client that leaves wakes us.
+                self._changed.wait(self._resend_seconds if self._devices is None else max(left, 0.0))
 
     def _wake(self) -> None:
         with self._changed:

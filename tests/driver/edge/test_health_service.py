@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -105,3 +106,33 @@ def test_tainted_is_unhealthy_and_lost_is_unknown(short_path: Path, version: str
     assert found[whole[2]].message
     assert found["group-2-0-1"].health == messages.UNKNOWN
     assert found["group-2-6-7"].health == messages.HEALTHY
+
+
+def test_a_stream_waits_for_the_first_list_without_looking_all_the_time(
+    short_path: Path, version: str, messages: Any
+) -> None:
+    health = HealthService(resend_seconds=0.2)
+    looks = _Looks(health)
+    with streams(short_path, health, version, messages) as connect:
+        stream = connect()
+        assert looks.enough.wait(5)
+        assert min(looks.waited) >= 0.2
+        health.update([WELL])
+        assert len(next(stream).devices) == 1
+
+
+class _Looks:
+    """Counts how long a service waits between two looks at its list."""
+
+    def __init__(self, health: HealthService) -> None:
+        self.waited: list[float] = []
+        self.enough = threading.Event()
+        wait = health._changed.wait
+
+        def counted(timeout: float | None = None) -> bool:
+            self.waited.append(timeout or 0.0)
+            if len(self.waited) == 3:
+                self.enough.set()
+            return wait(timeout)
+
+        health._changed.wait = counted  # type: ignore[method-assign]

@@ -13,6 +13,7 @@ from typing import cast
 
 import pytest
 from click.testing import CliRunner
+from structlog.testing import capture_logs
 
 from partita_driver import metrics as metrics_module
 from partita_driver.health.switched import SwitchedValidator
@@ -41,6 +42,29 @@ def test_a_loop_goes_on_after_a_step_that_raised(monkeypatch: pytest.MonkeyPatch
     loop.wake()
     assert eventually(lambda: len(steps) == 4)
     assert loop.stop()
+
+
+@pytest.mark.parametrize(
+    ("error", "traces"), [(Retryable("the API server is away", delay_seconds=1.0), 0), (OSError("planted"), 1)]
+)
+def test_a_step_that_fails_for_a_known_reason_is_a_line_and_no_stack_trace(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, traces: int
+) -> None:
+    monkeypatch.setattr("partita_driver.loop.ERROR_PAUSE_SECONDS", (60.0, 60.0))
+    stepped = threading.Event()
+
+    def step() -> float:
+        stepped.set()
+        raise error
+
+    with capture_logs() as logs:
+        loop = Loop("test", step)
+        loop.start()
+        assert stepped.wait(5)
+        assert loop.stop()
+    [line] = logs
+    assert str(error) in str(line.get("error", "planted"))
+    assert ("exc_info" in line) == bool(traces)
 
 
 def test_a_wake_during_a_step_is_for_the_next_one() -> None:

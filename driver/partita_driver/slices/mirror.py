@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Mapping
 
 from partita_driver.slices.pool import Published
 from partita_plugins.wire.resource import ResourceSlice
 
+GONE_MAX = 256
+"""Deleted slices that are remembered: more than a pool has."""
+
 
 class SliceMirror:
-    """Slices by name. Thread-safe; a late event about an older version changes nothing."""
+    """Slices by name. Thread-safe; a late event or answer about an older version changes nothing."""
 
     def __init__(self, on_change: Callable[[], None]) -> None:
         self._on_change = on_change
         self._lock = threading.Lock()
         self._slices: dict[str, ResourceSlice] = {}
+        self._gone: deque[str] = deque(maxlen=GONE_MAX)
+        """UIDs: the watch may tell of a deletion before the answer to our own write has come."""
 
     def snapshot(self) -> Mapping[str, ResourceSlice]:
         with self._lock:
@@ -28,10 +34,10 @@ class SliceMirror:
             self._on_change()
 
     def put(self, entry: ResourceSlice) -> bool:
-        """Take in a version; False if a newer one is known."""
+        """Take in a version; False if a newer one is known, or the slice's deletion."""
         with self._lock:
             known = self._slices.get(entry.metadata.name)
-            if known is not None and _version(known) >= _version(entry):
+            if entry.metadata.uid in self._gone or (known is not None and _version(known) >= _version(entry)):
                 return False
             self._slices[entry.metadata.name] = entry
             return True
@@ -43,6 +49,7 @@ class SliceMirror:
 
     def _drop_seen(self, gone: ResourceSlice) -> bool:
         with self._lock:
+            self._gone.append(gone.metadata.uid)
             known = self._slices.get(gone.metadata.name)
             # Put back under the same name meanwhile: the deletion is that of its predecessor.
             if known is None or known.metadata.uid != gone.metadata.uid:

@@ -159,11 +159,12 @@ class Publisher:
 
     def _next_look(self) -> float:
         longest = self._withdrawals.wait_seconds / 6 if self._leaving else RESYNC_SECONDS
-        return min(longest, self._kept.due_seconds)
+        return min(longest, self._kept.due_seconds, self._withdrawals.due_seconds)
 
     def _publish(self, inputs: PoolInputs, owner: Owner) -> float | None:
         """None when the API server has the pool, else seconds until the next try."""
         current = self._mirror.snapshot()
+        there = dict(current)
         # After a kubelet restart slices are gone, all or some: what they said stands in memory.
         before = self._last.updated(published(current))
         try:
@@ -172,27 +173,33 @@ class Publisher:
             contents = desired_pool(standing.inputs, before, standing.held)
             writes = plan_writes(current, contents, owner, accepted=self._accepted, generation=self._generation)
             for write in writes:
-                self._write(write)
+                name = write.slice.metadata.name
+                if stored := self._write(write):
+                    there[name] = stored
+                else:
+                    del there[name]
                 reached("slice-written")
         except (ApiError, Retryable) as error:
             return self._failed(error)
         if writes:
             self._counter.published("ok")
             log.info("slices published", generation=self._generation, writes=len(writes))
-        self._last = published(self._mirror.snapshot())
-        self._withdrawals.published(inputs.node)
+        # Not what the mirror has now: slices that were wiped meanwhile stand in memory too.
+        self._last = published(there)
+        self._withdrawals.published()
         reached("slices-published")
         self._on_pool(inputs, self._last)
         return None
 
-    def _write(self, write: Write) -> None:
+    def _write(self, write: Write) -> ResourceSlice | None:
+        """The slice as stored; None where it was deleted."""
         entry = write.slice
         name = entry.metadata.name
         try:
             if write.verb is Verb.DELETE:
                 self._api.delete(RESOURCE_SLICES, name, options=_preconditions(entry))
                 self._mirror.drop(name)
-                return
+                return None
             raw = (
                 self._api.create(RESOURCE_SLICES, entry)
                 if write.verb is Verb.CREATE
@@ -204,7 +211,9 @@ class Publisher:
         except Conflict:
             self._mirror.put(self._api.get(RESOURCE_SLICES, name, as_=ResourceSlice))
             raise
-        self._wrote(entry, msgspec.json.decode(raw, type=ResourceSlice))
+        stored = msgspec.json.decode(raw, type=ResourceSlice)
+        self._wrote(entry, stored)
+        return stored
 
     def _wrote(self, sent: ResourceSlice, stored: ResourceSlice) -> None:
         name = sent.metadata.name

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from partita_driver.runtime import Runtime
 from partita_driver.slices.pool import PoolInputs, Published, devices_to_offer, lost_members, removable
-from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.wire.device_names import format_name
 
 
@@ -33,31 +33,56 @@ class Withdrawals:
         self.wait_seconds = wait_seconds
         self._allocated, self._runtime = allocated, runtime
         self._closed_since: dict[str, float] = {}
-        self._node: SlottedHardware | None = None
+        self._missing = frozenset[str]()
+        """What claims held at the last list and the API server did not have."""
+
+        self._due = -math.inf
+        """When claims are listed, even if nothing is removed."""
+
+        self._late = True
+        """May a claim come to light that holds what the coming pool lacks?"""
+
+    @property
+    def due_seconds(self) -> float:
+        """Until claims are listed, even if nothing is removed."""
+        return max(0.0, self._due - self._runtime.monotonic())
 
     def settle(self, inputs: PoolInputs, before: Published) -> Standing:
         """What stays. Claims are listed only where it matters: before a removal, and where nobody remembers.
 
-        The first round of a process remembers nothing: slices may have been wiped while no driver ran. A GPU that comes
-        back may be held by a claim of which nothing could be said without it. Without counters nothing but this list
-        keeps apart what overlaps.
+        A process that begins remembers nothing: slices may have been wiped while no driver ran. It lists at once and
+        again after the wait, for allocations that were decided on those slices. What is left of a lost group is kept
+        free until a list no longer has the group. Without counters nothing but the list keeps apart what overlaps.
         """
-        listed = inputs.node != self._node or not inputs.features.counters
+        now = self._runtime.monotonic()
+        listed = now >= self._due or not inputs.features.counters
         if listed:
-            inputs = replace(inputs, allocated=inputs.allocated | self._allocated())
+            self._missing, self._due = self._allocated(), math.inf
+        inputs = replace(inputs, allocated=inputs.allocated | self._missing)
+        self._missing -= before.devices.keys()
+        if lost_members(self._missing, inputs.node):
+            self._list_after_wait()
         unknown = lost_members(inputs.allocated - before.devices.keys(), inputs.node)
         inputs = replace(inputs, foreign=inputs.foreign | unknown)
         offered = {format_name(device, inputs.node.gpus) for device in devices_to_offer(inputs)}
         leaving = before.devices.keys() - offered
-        now = self._runtime.monotonic()
         closed = removable(offered, before.devices, inputs.features)
         self._closed_since = {name: self._closed_since.get(name, now) for name in closed}
         old = {name for name in closed if now - self._closed_since[name] >= self.wait_seconds}
-        if old and not listed:
+        if not listed and (asked := old - inputs.allocated):
             inputs = replace(inputs, allocated=inputs.allocated | self._allocated())
+            # What a claim still holds is asked for again after a wait, not in every round.
+            self._closed_since.update(dict.fromkeys(asked & inputs.allocated, now))
+        # Without taints it was open to claims until now.
+        self._late |= bool(old - inputs.allocated) and not inputs.features.taints
         held = frozenset((leaving - old) | (inputs.allocated - offered))
         return Standing(inputs=inputs, held=held, leaving=bool(leaving))
 
-    def published(self, node: SlottedHardware) -> None:
-        """The API server has all that was settled for this hardware."""
-        self._node = node
+    def published(self) -> None:
+        """The API server has all that was settled."""
+        if self._late:
+            self._late = False
+            self._list_after_wait()
+
+    def _list_after_wait(self) -> None:
+        self._due = min(self._due, self._runtime.monotonic() + self.wait_seconds)

@@ -236,4 +236,4 @@ def test_an_allocated_device_is_found_again_when_its_gpu_is() -> None:
     withdrawals, narrow = Withdrawals(lambda: frozenset({held}), 30.0, THREADS), Offer(whole=True)
     for node, there in ((without_gpu(H100, 0), False), (H100, True)):
         assert (held in settled(inputs_of(node, narrow), [], withdrawals)) == there
-        withdrawals.published(node)
+        withdrawals.published()

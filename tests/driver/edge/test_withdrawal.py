@@ -2,28 +2,27 @@
 nothing that overlaps it can be allocated beside it.
 
 The scheduler here decides by what it saw some time ago, as kube-scheduler does, but not longer ago than the driver
-waits; and its decisions reach the API a while later.
+waits; and its decisions reach the API a while later. What was decided on slices that nobody remembers is published
+again with the first pool after that wait; until then the driver cannot know of it.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from functools import lru_cache
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from partita_driver.runtime import Threads
-from partita_driver.slices.pool import EVERYTHING, PoolInputs
-from partita_driver.slices.publisher import Publisher
-from partita_plugins.model.offer import Offer, OfferedDevice, offered_devices
+from partita_driver.slices.pool import EVERYTHING, PoolInputs, devices_to_offer
+from partita_plugins.kube.api import Unavailable
+from partita_plugins.model.offer import Offer, OfferedDevice, SlottedHardware, offered_devices
 from partita_plugins.wire.device_names import format_name, parse_name
 from partita_plugins.wire.resource import Device
-from tests.driver.edge.worlds import ALL_SHAPES, Pooled, eventually, fault_on, pooled, slotted, without_gpu
+from tests.driver.edge.in_memory import InMemory
+from tests.driver.edge.worlds import ALL_SHAPES, fault_on, slotted, without_gpu
 from tests.driver.edge.worlds import NODE as NODE_NAME
 
 NODE = slotted("gb200-tray")
@@ -39,12 +38,8 @@ OFFERS = st.builds(
 )
 
 
-class Clock(Threads):
-    """Time that only a test moves."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.monotonic = lambda: self.now
+TROUBLES = st.tuples(st.sampled_from(["no answer", "wiped", "half wiped"]), st.integers(1, 8), st.booleans())
+"""What happens, before or after which request of a round, and whether the watch tells of it at once."""
 
 
 @dataclass(frozen=True)
@@ -68,71 +63,116 @@ def parts(name: str) -> set[tuple[int, int]]:
     return {(slot, unit) for slot in slots for unit in (range(place.start, place.end) if place else range(8))}
 
 
+@lru_cache
+def node_without(lost: frozenset[int]) -> SlottedHardware:
+    node = NODE
+    for slot in sorted(lost):
+        node = without_gpu(node, slot)
+    return node
+
+
 class Withdrawal(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.stack = ExitStack()
-        directory = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
-        self.world: Pooled = self.stack.enter_context(pooled(directory, NODE, Offer(whole=True)))
-        self.clock = Clock()
-        self.offer, self.lost, self.faulty = Offer(whole=True), set[int](), set[int]()
+        self.offer, self.lost, self.faulty = EVERYTHING, set[int](), set[int]()
         self.decided: dict[str, Device] = {}
         """All that the scheduler has given away, with what it was then."""
 
         self.prepared: set[str] = set()
         self.pools: list[Seen] = []
+        """All complete pools that there ever were: the scheduler may have seen each."""
+
         self.view = 0
-        self.begin()
+        self.begun, self.begun_at = 0, 0.0
+        """The first pool that this driver process may have written, and when the first was as it wanted."""
 
-    def teardown(self) -> None:
-        self.publisher._watch.stop()
-        self.stack.close()
+        self.unremembered: set[str] = set()
+        """Allocated devices that were in no slice when the driver began: it may not know what they consume."""
 
-    def begin(self) -> None:
-        self.publisher: Publisher = self.world.publisher_of(WAIT_SECONDS, self.clock)
-        self.publisher._watch.start()
+        self.late: set[str] = set()
+        """Of these, whose claim was not in the API when the driver began."""
+
+        self.world = InMemory(self.inputs(), wait_seconds=WAIT_SECONDS, on_change=self.look)
         self.publish()
 
-    @rule()
-    def publish(self) -> None:
-        """One successful round, and what must hold after it."""
-        node = NODE
-        for slot in sorted(self.lost):
-            node = without_gpu(node, slot)
-        self.world.inputs = PoolInputs(
+    @property
+    def now(self) -> float:
+        return self.world.clock.now
+
+    def inputs(self) -> PoolInputs:
+        return PoolInputs(
             node_name=NODE_NAME,
-            node=node,
+            node=node_without(frozenset(self.lost)),
             offer=self.offer,
             faults=tuple(fault_on(NODE, slot) for slot in sorted(self.faulty)),
             allocated=frozenset(self.prepared),
         )
-        before = len(self.world.pools)
-        assert eventually(lambda: self.publisher.step() is not None and len(self.world.pools) > before)
-        slices = self.world.slices()
-        assert {entry.spec.pool.resource_slice_count for entry in slices} == {len(slices)}
-        assert len({entry.spec.pool.generation for entry in slices}) == 1
-        totals = {
-            (one.name, name): int(value.value)
-            for entry in slices
-            for one in entry.spec.shared_counters
-            for name, value in one.counters.items()
-        }
-        devices = {device.name: device for entry in slices for device in entry.spec.devices}
-        self.pools.append(Seen(devices, totals, self.clock.now))
-        self.check(self.pools[-1])
+
+    def look(self) -> None:
+        """After every change of a slice: what the scheduler sees, if it is complete."""
+        slices = self.world.store.slices.values()
+        newest = max((entry.spec.pool.generation for entry in slices), default=0)
+        kept = [entry for entry in slices if entry.spec.pool.generation == newest]
+        if not kept or len(kept) != kept[0].spec.pool.resource_slice_count:
+            return
+        sets = [one for entry in kept for one in entry.spec.shared_counters]
+        totals = {(one.name, name): int(value.value) for one in sets for name, value in one.counters.items()}
+        devices = [device for entry in kept for device in entry.spec.devices]
+        pool = Seen({device.name: device for device in devices}, totals, self.now)
+        assert len(pool.devices) == len(devices)
+        assert all(consumed(device).keys() <= totals.keys() for device in devices)
+        self.pools.append(pool)
+        self.check(pool)
 
     def check(self, pool: Seen) -> None:
+        self.unremembered -= pool.devices.keys()
         for name, given in self.decided.items():
-            if name not in pool.devices:
-                # Nothing can be said of it without its hardware, once the slices are gone and the driver began anew.
-                assert self.lost & {slot for slot, _ in parts(name)}, f"{name} is allocated and not published"
-            else:
+            others = [one for other, one in pool.devices.items() if other != name and parts(other) & parts(name)]
+            if name in pool.devices:
+                one = consumed(given)
                 assert pool.devices[name].consumes_counters == given.consumes_counters
-            for other, device in pool.devices.items():
-                if other != name and parts(other) & parts(name):
-                    one, two = consumed(given), consumed(device)
+                for other in others:
+                    two = consumed(other)
                     both = {key: one.get(key, 0) + two.get(key, 0) for key in one.keys() | two.keys()}
-                    assert any(value > pool.totals[key] for key, value in both.items()), f"{name} and {other} fit"
+                    assert any(value > pool.totals[key] for key, value in both.items()), f"{name}, {other.name} fit"
+            elif name not in self.late:
+                gone = name in self.unremembered and self.lost & {slot for slot, _ in parts(name)}
+                assert gone, f"{name} is allocated and not published"
+                assert all(other.taints for other in others), f"what is left of {name} can be allocated"
+
+    @rule()
+    def publish(self) -> None:
+        """One successful round."""
+        if self.now - self.begun_at >= WAIT_SECONDS:
+            self.late.clear()
+        self.world.inputs = self.inputs()
+        self.world.publish()
+        slices = self.world.store.slices
+        assert {entry.spec.pool.resource_slice_count for entry in slices.values()} == {len(slices)}
+        assert len({entry.spec.pool.generation for entry in slices.values()}) == 1
+        self.check(self.pools[-1])
+
+    @rule(trouble=TROUBLES)
+    def publish_in_trouble(self, trouble: tuple[str, int, bool]) -> None:
+        """One round in which a request fails or somebody wipes slices; then a successful one."""
+        what, left, told = trouble
+
+        def disturb() -> None:
+            nonlocal left
+            left -= 1
+            if left:
+                return
+            if what == "no answer":
+                raise Unavailable("no answer")
+            self.world.wipe(every=what == "wiped")
+            if told:
+                self.world.watch.deliver()
+
+        self.world.inputs = self.inputs()
+        self.world.api.disturb = disturb
+        self.world.publisher.step()
+        self.world.api.disturb = lambda: None
+        self.publish()
 
     @rule(offer=OFFERS)
     def change_settings(self, offer: Offer) -> None:
@@ -166,8 +206,12 @@ class Withdrawal(RuleBasedStateMachine):
             and all(used.get(key, 0) + value <= seen.totals[key] for key, value in consumed(device).items())
         ]
         if open_:
-            name = data.draw(st.sampled_from(open_))
+            groups = [name for name in open_ if name.startswith("group-")] or open_
+            name = data.draw(st.sampled_from(open_) | st.sampled_from(groups))
             self.decided[name] = seen.devices[name]
+            if self.view < self.begun and name not in self.pools[-1].devices:
+                self.late.add(name)
+                self.unremembered.add(name)
 
     @rule()
     def decisions_reach_the_api(self) -> None:
@@ -177,8 +221,8 @@ class Withdrawal(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         """Nothing stays on its way for as long as the driver waits."""
         self.decisions_reach_the_api()
-        self.clock.now += seconds
-        while self.view + 1 < len(self.pools) and self.clock.now - self.pools[self.view + 1].at >= WAIT_SECONDS:
+        self.world.clock.now += seconds
+        while self.view + 1 < len(self.pools) and self.now - self.pools[self.view + 1].at >= WAIT_SECONDS:
             self.view += 1
 
     @precondition(lambda self: self.world.claims)
@@ -189,33 +233,53 @@ class Withdrawal(RuleBasedStateMachine):
     @precondition(lambda self: self.world.claims)
     @rule(data=st.data())
     def release(self, data: st.DataObject) -> None:
-        name = data.draw(st.sampled_from(sorted(self.world.claims)))
-        self.world.claims.discard(name)
-        self.prepared.discard(name)
-        del self.decided[name]
+        self.let_go({data.draw(st.sampled_from(sorted(self.world.claims)))})
 
-    @rule(every=st.booleans(), restarts=st.booleans())
-    def wipe_slices(self, *, every: bool, restarts: bool) -> None:
+    def let_go(self, names: set[str]) -> None:
+        for known in (self.world.claims, self.prepared, self.late, self.unremembered):
+            known.difference_update(names)
+        self.decided = {name: device for name, device in self.decided.items() if name not in names}
+
+    @rule(every=st.booleans(), restarts=st.booleans(), offer=st.none() | OFFERS, lost=st.none() | st.integers(0, 3))
+    def wipe_slices(self, *, every: bool, restarts: bool, offer: Offer | None, lost: int | None) -> None:
         """As a kubelet does at its start; the driver may be down meanwhile, and remember nothing."""
-        doomed = self.world.slices() if every else self.world.slices()[-1:]
+        self.world.wipe(every=every)
+        self.offer = offer or self.offer
+        self.lost |= set() if lost is None else {lost}
         if restarts:
-            self.publisher._watch.stop()
-        for entry in doomed:
-            self.world.server.delete("ResourceSlice", entry.metadata.name)
-        if restarts:
-            self.decisions_reach_the_api()
-            self.begin()
-            return
-        uids = {entry.metadata.uid for entry in doomed}
-        mirror = self.publisher._mirror
-        assert eventually(lambda: not uids & {one.metadata.uid for one in mirror.snapshot().values()})
+            self.restart()
+        else:
+            self.publish()
+
+    @rule(offer=OFFERS, lost=st.none() | st.integers(0, 3), data=st.data())
+    def decide_late(self, offer: Offer, lost: int | None, data: st.DataObject) -> None:
+        """On slices that are gone, after the new driver has listed what claims hold."""
+        self.wipe_slices(every=True, restarts=True, offer=offer, lost=lost)
+        self.allocate(data)
+        self.wait(WAIT_SECONDS)
         self.publish()
 
     @rule()
     def restart(self) -> None:
-        self.publisher._watch.stop()
-        self.begin()
+        self.unremembered = set(self.decided) - self.world.devices().keys()
+        self.late = self.unremembered - self.world.claims
+        self.world.begin()
+        self.begun, self.begun_at = len(self.pools), self.now
+        self.publish()
+
+    @rule()
+    def rest(self) -> None:
+        """Nothing is claimed any more, and time passes: what is published is what is offered."""
+        self.decisions_reach_the_api()
+        self.let_go(set(self.decided))
+        self.view = len(self.pools) - 1
+        for _ in range(4):
+            self.publish()
+            self.wait(WAIT_SECONDS)
+        self.publish()
+        offered = {format_name(device, self.world.inputs.node.gpus) for device in devices_to_offer(self.world.inputs)}
+        assert self.pools[-1].devices.keys() == offered
 
 
 TestWithdrawal = Withdrawal.TestCase
-TestWithdrawal.settings = settings(max_examples=12, stateful_step_count=30, deadline=None)
+TestWithdrawal.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)

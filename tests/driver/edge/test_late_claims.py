@@ -1,0 +1,116 @@
+"""Claims whose allocation reaches the API after the driver has listed what claims hold."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from partita_driver.slices.contents import Features
+from partita_driver.slices.publisher import WITHDRAW_SECONDS
+from partita_plugins.wire import WITHDRAWN_TAINT_KEY
+from tests.driver.edge.in_memory import H100, InMemory
+from tests.driver.edge.worlds import MIXED, fault_on, inputs_of, without_gpu
+
+NARROW = inputs_of(H100, replace(MIXED, mig_shapes=frozenset()))
+
+
+def a_partition(world: InMemory) -> str:
+    return next(name for name in world.devices() if "-mig-" in name)
+
+
+def test_an_allocation_decided_on_slices_that_were_wiped_is_found_once_it_must_be_visible() -> None:
+    world = InMemory(inputs_of(H100, MIXED))
+    world.publish()
+    held = world.devices()[a_partition(world)]
+    world.wipe()
+    world.inputs = NARROW
+    world.begin()
+    world.publish()
+    world.claims.add(held.name)
+    world.pass_time(WITHDRAW_SECONDS)
+    again = world.devices()[held.name]
+    assert again.consumes_counters == held.consumes_counters
+    assert [taint.key for taint in again.taints] == [WITHDRAWN_TAINT_KEY]
+
+
+def test_claims_are_listed_twice_for_a_process_where_nothing_leaves() -> None:
+    world = InMemory(inputs_of(H100, MIXED))
+    world.pass_time(100 * WITHDRAW_SECONDS)
+    assert world.lists == 2
+
+
+def test_a_claim_that_keeps_a_device_is_not_asked_for_in_every_round() -> None:
+    world = InMemory(inputs_of(H100, MIXED))
+    world.publish()
+    world.claims.add(held := a_partition(world))
+    world.inputs = NARROW
+    world.pass_time(10 * WITHDRAW_SECONDS)
+    assert held in world.devices()
+    assert world.lists <= 12
+    world.claims.clear()
+    world.pass_time(2 * WITHDRAW_SECONDS)
+    assert held not in world.devices()
+
+
+def test_without_taints_an_allocation_decided_just_before_the_removal_is_found() -> None:
+    world = InMemory(replace(inputs_of(H100, MIXED), features=Features(taints=False)))
+    world.publish()
+    held = a_partition(world)
+    world.publisher._kept.features = Features(taints=False)
+    world.inputs = NARROW
+    world.pass_time(WITHDRAW_SECONDS)
+    assert held not in world.devices()
+    world.claims.add(held)
+    world.pass_time(WITHDRAW_SECONDS)
+    assert held in world.devices()
+
+
+def test_what_is_left_of_an_allocated_group_stays_taken_until_its_claim_is_gone() -> None:
+    """Wiped slices, a new driver and a lost GPU: nothing can be published of the group, and nothing beside it."""
+    world = InMemory(inputs_of(without_gpu(H100, 1), MIXED))
+    left = f"gpu-{H100.gpus[0].pci_label}"
+    world.claims.add("group-2-0-1")
+    for _ in range(5):
+        world.pass_time(WITHDRAW_SECONDS)
+        assert not [name for name in world.devices() if name.startswith(left)]
+    world.claims.clear()
+    world.pass_time(2 * WITHDRAW_SECONDS)
+    assert left in world.devices()
+
+
+def test_slices_that_are_deleted_while_the_driver_writes_are_not_forgotten() -> None:
+    """The watch tells of it after the last write, before the round has ended."""
+    world = InMemory(inputs_of(H100, MIXED))
+    world.publish()
+    held = a_partition(world)
+    world.claims.add(held)
+    world.pass_time(WITHDRAW_SECONDS)
+
+    def wipe_what_is_complete() -> None:
+        if {entry.spec.pool.generation for entry in world.store.slices.values()} == {2}:
+            world.wipe()
+            world.watch.deliver()
+
+    world.inputs = NARROW
+    world.api.disturb = wipe_what_is_complete
+    world.publish()
+    world.api.disturb = lambda: None
+    world.publish()
+    assert held in world.devices()
+
+
+def test_a_slice_that_is_deleted_before_the_answer_to_its_write_came_is_written_again() -> None:
+    world = InMemory(inputs_of(H100, MIXED))
+    world.publish()
+    before = world.devices()
+
+    def wipe_what_was_written() -> None:
+        if any(device.taints for device in world.devices().values()):
+            world.wipe()
+            world.watch.deliver()
+
+    world.inputs = inputs_of(H100, MIXED, fault_on(H100, 0))
+    world.api.disturb = wipe_what_was_written
+    world.publisher.step()
+    world.api.disturb = lambda: None
+    world.publish()
+    assert world.devices().keys() == before.keys()

@@ -28,7 +28,7 @@ def claim_holds(api: KubeApi, pool: str, namespace: str, name: str, uid: str) ->
 
 
 def allocated_devices(api: KubeApi, pool: str) -> frozenset[str]:
-    """Devices of a pool that any claim holds. Lists all claims: asked only before devices are removed."""
+    """Devices of a pool that any claim holds. Lists all claims: `slices/withdrawals.py` says when."""
     claims, _ = api.list(RESOURCE_CLAIMS, as_=ResourceClaim)
     return frozenset(device for claim in claims for device in _held(claim, pool))
 

@@ -46,7 +46,7 @@ class FaultKeeper(Protocol):
 
 
 class HealthWatch:
-    """Two loops: one waits for events, one tries faults again and looks at the hardware."""
+    """Three loops: one waits for events, one looks at the hardware, one tries faults again, which takes minutes."""
 
     def __init__(
         self,
@@ -63,14 +63,16 @@ class HealthWatch:
         self._look_seconds = min(look_seconds, max(again_seconds[0], LOOK_SECONDS_MIN))
         self._tries: dict[tuple[object, ...], tuple[int, float]] = {}
         self.events = Loop("gpu-events", self.step_events, runtime)
+        self.look = Loop("gpu-health", self.step_look, runtime)
         self.recovery = Loop("gpu-recovery", self.step_recovery, runtime)
 
     def start(self) -> None:
-        self.events.start()
-        self.recovery.start()
+        for loop in (self.events, self.look, self.recovery):
+            loop.start()
 
     def stop(self) -> None:
         self.events.stop(STOP_SECONDS)
+        self.look.stop()
         self.recovery.stop()
 
     def step_events(self) -> float:
@@ -94,10 +96,17 @@ class HealthWatch:
             self._on_change()
         return 0.0
 
-    def step_recovery(self) -> float:
-        """Look at the hardware and its health, validate again what is due. Returns seconds until the next look."""
+    def step_look(self) -> float:
+        """Look at the hardware and its health. Returns seconds until the next look."""
         changed = self._looks_different()
         self._keeper.check_health()
+        if changed:
+            self._on_change()
+        return self._look_seconds
+
+    def step_recovery(self) -> float:
+        """Validate again what is due, one part after the other. Returns seconds until the next step."""
+        changed = False
         faults = self._keeper.faults()
         now = self._runtime.monotonic()
         first, longest = self._again_seconds

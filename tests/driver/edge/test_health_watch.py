@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,8 @@ from partita_driver.health.faults import Fault
 from partita_driver.health.watch import HealthWatch
 from partita_plugins.errors import BackendError, NvmlCode, Retryable
 from partita_plugins.model.gpu import HealthEvent
+
+WAIT_SECONDS = 10.0
 
 
 @dataclass
@@ -74,7 +77,7 @@ def test_an_event_makes_the_driver_ask_for_states_that_have_none() -> None:
 def test_what_was_wrong_before_the_driver_came_is_found_without_an_event() -> None:
     keeper = Keeper(states=[Fault(gpu_uuid="g", reason="remap-pending", message="m")])
     made, _ = watch(keeper)
-    made.step_recovery()
+    made.step_look()
     assert [fault.reason for fault in keeper.known] == ["remap-pending"]
 
 
@@ -104,15 +107,47 @@ def test_a_fresh_fault_is_not_tried_at_once() -> None:
 
 def test_gpus_that_come_or_go_are_published() -> None:
     made, changes = watch(Keeper(hardware_changed=True))
-    made.step_recovery()
+    made.step_look()
     assert changes == [1]
 
 
-def test_hardware_that_cannot_be_read_does_not_stop_the_rest() -> None:
-    keeper = Keeper(known=[Fault(gpu_uuid="g", reason="validation", message="m")], unreadable=True)
+def test_hardware_that_cannot_be_read_is_still_asked_for_its_health() -> None:
+    keeper = Keeper(unreadable=True, states=[Fault(gpu_uuid="g", reason="ecc", message="m")])
+    made, _ = watch(keeper)
+    assert made.step_look() > 0
+    assert [fault.reason for fault in keeper.known] == ["ecc"]
+
+
+class Validating(Keeper):
+    """A validation that lasts until it is told to end."""
+
+    def __init__(self) -> None:
+        super().__init__(known=[Fault(gpu_uuid="g", reason="validation", message="m")])
+        self.began, self.looked, self.end = threading.Event(), threading.Event(), threading.Event()
+
+    def revalidate(self, fault: Fault) -> bool:
+        self.began.set()
+        self.end.wait(WAIT_SECONDS)
+        return False
+
+    def check_health(self) -> None:
+        if self.began.is_set():
+            self.looked.set()
+
+    def wait_events(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
+        self.end.wait(timeout_seconds)
+        return ()
+
+
+def test_the_hardware_is_looked_at_while_a_part_of_it_is_validated() -> None:
+    keeper = Validating()
     made, _ = watch(keeper, again_seconds=(0.0, 0.0))
-    assert made.step_recovery() > 0
-    assert keeper.tried == ["validation"]
+    made.start()
+    try:
+        assert keeper.looked.wait(WAIT_SECONDS)
+    finally:
+        keeper.end.set()
+        made.stop()
 
 
 def test_a_short_pause_before_validating_again_is_not_outlasted_by_the_looks() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from partita_driver.claims import Engine, Prepared
 from partita_driver.options import Options, StateLock
@@ -88,13 +89,27 @@ class Handover:
         return True
 
 
+@dataclass(slots=True, eq=False)
+class _Prepare:
+    """A Prepare that has come, and whether an Unprepare of its claim has come since."""
+
+    claim_uid: str
+    void: bool = False
+
+
 class ComingEngine:
-    """The claim engine, to calls that come before the state folder is free: they wait for it."""
+    """The claim engine, to calls that come before the state folder is free: they wait for it.
+
+    Calls that waited together go on in any order. The kubelet calls Unprepare after it gave a Prepare up, so an
+    Unprepare voids the Prepares of its claim that came before and have not begun.
+    """
 
     def __init__(self, wait_seconds: float = ENGINE_SECONDS) -> None:
         self._wait_seconds = wait_seconds
         self._there = threading.Event()
         self._engine: Engine
+        self._lock = threading.Lock()
+        self._prepares: list[_Prepare] = []
 
     def come(self, engine: Engine) -> None:
         """From now on calls are the engine's."""
@@ -102,9 +117,25 @@ class ComingEngine:
         self._there.set()
 
     def prepare_read(self, claim_uid: str, read: Callable[[], ResourceClaim]) -> Sequence[Prepared]:
-        return self._awaited().prepare_read(claim_uid, read)
+        mine = _Prepare(claim_uid)
+
+        def read_unless_void() -> ResourceClaim:
+            if mine.void:
+                raise Retryable(f"an Unprepare of claim {claim_uid} came while this Prepare waited", delay_seconds=1.0)
+            return read()
+
+        with self._lock:
+            self._prepares.append(mine)
+        try:
+            return self._awaited().prepare_read(claim_uid, read_unless_void)
+        finally:
+            with self._lock:
+                self._prepares.remove(mine)
 
     def unprepare(self, claim_uid: str) -> None:
+        with self._lock:
+            for one in self._prepares:
+                one.void = one.void or one.claim_uid == claim_uid
         self._awaited().unprepare(claim_uid)
 
     def _awaited(self) -> Engine:

@@ -21,6 +21,7 @@ from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import Hardware, HardwareError
 from partita_driver.hardware.workers import Deadlines, Workers
 from partita_driver.health.faults import Fault
+from partita_driver.journal.records import ClaimRecord
 from partita_driver.journal.store import Durability, Journal
 from partita_driver.lifecycle import ClaimState
 from partita_driver.runtime import THREADS, Runtime
@@ -124,10 +125,14 @@ class ClaimEngine:
     def prepare_read(self, claim_uid: str, read: Callable[[], ResourceClaim]) -> tuple[PreparedDevice, ...]:
         """`prepare` of the claim that `read` gives. An Unprepare that comes meanwhile waits, and undoes it.
 
-        Read outside, a claim could be prepared after its Unprepare and stay for ever (dra-driver-nvidia-gpu#1162).
+        Read or confirmed outside, a claim could be prepared after its Unprepare and stay (dra-driver-nvidia-gpu#1162).
         """
-        self.confirm()
-        record = self._flights.run(claim_uid, "prepare", lambda: prepare(self._tools, read()), self._patience)
+
+        def act() -> ClaimRecord:
+            self.confirm()
+            return prepare(self._tools, read())
+
+        record = self._flights.run(claim_uid, "prepare", act, self._patience)
         return prepared_claim(record, self._tools.node_name).devices
 
     def unprepare(self, claim_uid: str) -> None:
@@ -135,8 +140,12 @@ class ClaimEngine:
 
         On a GPU that hangs or is lost the rest is put off, and the hardware stays refused to others until it is done.
         """
-        self._confirmation.ask_for(claim_uid)
-        self._undo(claim_uid)
+
+        def act() -> None:
+            self._confirmation.ask_for(claim_uid)
+            undo(self._tools, claim_uid)
+
+        self._flights.run(claim_uid, "unprepare", act, self._patience)
 
     def reconcile(self) -> None:
         """Try again what could not be undone, mend the CDI folder, look for instances of others. Logs what fails."""

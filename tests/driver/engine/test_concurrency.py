@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from partita_driver.engine.locks import Flights
+from partita_driver.engine.recall import Recalled
 from partita_driver.fault_points import hooked
 from partita_driver.hardware.workers import Hung, Workers
 from partita_driver.health.faults import HUNG
@@ -66,6 +67,30 @@ def test_unprepare_waits_for_the_prepare_of_its_claim(tmp_path: Path) -> None:
     node.engine.unprepare(wanted.metadata.uid)
     thread.join()
     assert node.placements() == []
+    assert dict(node.engine.claims()) == {}
+
+
+def test_unprepare_waits_for_a_prepare_that_waits_for_the_api_server_itself(tmp_path: Path) -> None:
+    """Both waiting for the same answer, the Unprepare could run first."""
+    asked, answers = threading.Event(), threading.Event()
+
+    def recall() -> Recalled:
+        asked.set()
+        assert answers.wait(10)
+        return Recalled()
+
+    node = Node(tmp_path, deadlines=replace(DEADLINES, lock_seconds=0.2), recall=recall)
+    wanted = claim(node.mig(0, "3g", 4))
+    with ThreadPoolExecutor(1) as pool:
+        prepared = pool.submit(node.engine.prepare, wanted)
+        assert asked.wait(10)
+        try:
+            with pytest.raises(Retryable, match=f"prepare of claim {wanted.metadata.uid} is still in progress"):
+                node.engine.unprepare(wanted.metadata.uid)
+        finally:
+            answers.set()
+        prepared.result(10)
+    node.engine.unprepare(wanted.metadata.uid)
     assert dict(node.engine.claims()) == {}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import structlog
 
@@ -152,7 +153,7 @@ class Driver:
             cdi=CdiFolder(self._options.cdi_dir),
             node_name=self._options.node_name,
             deadlines=Deadlines(),
-            on_fault=self._fault_changed,
+            on_faults=self._faults_changed,
             observe=self.metrics.phase,
             recall=lambda: recall(self._api, self._options.node_name),
         )
@@ -195,7 +196,7 @@ class Driver:
             allocated=frozenset(held),
         )
 
-    def _fault_changed(self, _fault: Fault) -> None:
+    def _faults_changed(self, _faults: Sequence[Fault]) -> None:
         """Called in the middle of a failing Prepare: the taint must be there before the kubelet hears of the error."""
         if not self._serving:
             return

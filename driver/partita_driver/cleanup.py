@@ -110,7 +110,7 @@ def _started(options: Options) -> ClaimEngine:
         cdi=CdiFolder(options.cdi_dir),
         node_name=options.node_name,
         deadlines=Deadlines(),
-        on_fault=lambda _: None,
+        on_faults=lambda _: None,
         recall=lambda: recall(KubeApi.connect(options.kubeconfig or None), options.node_name),
     )
     engine.start()

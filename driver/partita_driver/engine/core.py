@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -48,13 +48,13 @@ class ClaimEngine:
         cdi: CdiFolder,
         node_name: str,
         deadlines: Deadlines,
-        on_fault: Callable[[Fault], None],
+        on_faults: Callable[[Sequence[Fault]], None],
         observe: Callable[[str, float], None] = lambda _phase, _seconds: None,
         recall: Recall | None = None,
         destroy_unknown_instances: bool = False,
         runtime: Runtime = THREADS,
     ) -> None:
-        """`on_fault` is called when a fault is added or lifted: `faults()` already says so.
+        """`on_faults` is called when faults are added or lifted: `faults()` already says so.
 
         `recall` says what the API server knows, for a journal that begins anew, or raises PartitaError; None: nobody
         can be asked, and CDI files and hardware are all there is to go by.
@@ -69,7 +69,7 @@ class ClaimEngine:
             cdi=cdi,
             node_name=node_name,
             deadlines=deadlines,
-            on_fault=on_fault,
+            on_faults=on_faults,
             observe=observe,
             runtime=runtime,
         )
@@ -181,9 +181,9 @@ class ClaimEngine:
         """Quarantined hardware, kept over restarts."""
         return self._tools.journal.state.faults
 
-    def add_fault(self, fault: Fault) -> None:
-        """Quarantine hardware: journalled, then `on_fault` is called. A fault that is known already changes nothing."""
-        self._tools.quarantine(fault)
+    def add_faults(self, *faults: Fault) -> None:
+        """Quarantine hardware: all is journalled, then `on_faults` called once. What is known already is no news."""
+        self._tools.quarantine(*faults)
 
     def check_health(self) -> None:
         """Ask every GPU what is wrong with it, and quarantine that. A GPU that does not answer is quarantined."""
@@ -197,7 +197,7 @@ class ClaimEngine:
             raise error.error from error
 
     def lift_fault(self, fault: Fault) -> None:
-        """End a quarantine, whatever its words and time; then `on_fault` is called."""
+        """End a quarantine, whatever its words and time; then `on_faults` is called."""
         self._tools.lift(fault)
 
     def revalidate(self, fault: Fault) -> bool:

@@ -29,8 +29,8 @@ def check_health(tools: Tools) -> None:
     """Quarantine what any GPU reports, and any GPU that does not answer: events alone miss what was before them."""
     for gpu in tools.node.hardware.gpus:
         try:
-            for fault in reported_faults(tools, gpu.uuid):
-                tools.quarantine(fault)
+            if faults := reported_faults(tools, gpu.uuid):
+                tools.quarantine(*faults)
         except (HardwareError, Retryable) as error:
             log.warning("a GPU does not tell of its health", gpu=gpu.uuid, error=str(tools.blamed(error)))
 

@@ -178,10 +178,17 @@ def _reject(tools: Tools, claim: ClaimRecord, failed: list[tuple[DeviceRecord, s
     def undoing(state: JournalState) -> JournalState:
         return state.with_claim(claim.after(ClaimEvent.UNDO))
 
-    for device, gpu_uuid, result in failed:
-        message = f"{device.device}: {_found(result)}"
-        fault = Fault(gpu_uuid=gpu_uuid, reason=VALIDATION, message=message, start=device.start, size=device.size)
-        tools.quarantine(fault, undoing)
+    faults = [
+        Fault(
+            gpu_uuid=gpu_uuid,
+            reason=VALIDATION,
+            message=f"{device.device}: {_found(result)}",
+            start=device.start,
+            size=device.size,
+        )
+        for device, gpu_uuid, result in failed
+    ]
+    tools.quarantine(*faults, also=undoing)
     device, _, result = failed[0]
     raise ValidationFailed(
         f"{device.device} failed its validation ({result.method}, {result.depth}): {_found(result)}",

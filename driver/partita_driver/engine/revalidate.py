@@ -43,11 +43,10 @@ def revalidate(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
     reports = tools.reports[fault.key]
     if not (fault.reason != VALIDATION if tools.validator is None else _passes(tools, fault, gpu)):
         return False
-    if tools.reports[fault.key] != reports:
-        log.info("still quarantined, it was reported again meanwhile", gpu=gpu.uuid, reason=fault.reason)
-        return False
-    tools.lift(fault)
-    return True
+    if tools.lift(fault, reports):
+        return True
+    log.info("still quarantined, it was reported again meanwhile", gpu=gpu.uuid, reason=fault.reason)
+    return False
 
 
 def _passes(tools: Tools, fault: Fault, gpu: Gpu) -> bool:

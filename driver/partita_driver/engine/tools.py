@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import msgspec
@@ -43,7 +43,7 @@ class Tools:
         cdi: CdiFolder,
         node_name: str,
         deadlines: Deadlines,
-        on_fault: Callable[[Fault], None],
+        on_faults: Callable[[Sequence[Fault]], None],
         observe: Callable[[str, float], None],
         runtime: Runtime,
     ) -> None:
@@ -55,7 +55,7 @@ class Tools:
         """How often each fault was reported, by its key; a known one too."""
 
         self.node = NO_HARDWARE
-        self._on_fault, self._observe = on_fault, observe
+        self._on_faults, self._observe = on_faults, observe
         self._refreshing = runtime.lock()
 
     def refresh(self) -> bool:
@@ -95,10 +95,14 @@ class Tools:
 
         kept = {fault.key for fault in self.journal.change(settle, Durability.BEST_EFFORT).faults}
         present = {gpu.uuid for gpu in gpus}
-        for fault in before:
-            if fault.key not in kept and fault.gpu_uuid != fault.pci_bus_id and fault.gpu_uuid not in present:
-                log.info("quarantine ended, the GPU was exchanged", gpu=fault.gpu_uuid, reason=fault.reason)
-                self.tell(fault)
+        gone = [
+            fault
+            for fault in before
+            if fault.key not in kept and fault.gpu_uuid != fault.pci_bus_id and fault.gpu_uuid not in present
+        ]
+        for fault in gone:
+            log.info("quarantine ended, the GPU was exchanged", gpu=fault.gpu_uuid, reason=fault.reason)
+        self.tell(gone)
 
     def gpu(self, gpu_uuid: str) -> Gpu | None:
         """A GPU as it was last discovered; None if it was not."""
@@ -134,47 +138,62 @@ class Tools:
             self.journal.change(lambda state: also(state).with_claim(after), durability)
         return after
 
-    def quarantine(self, fault: Fault, also: Callable[[JournalState], JournalState] = lambda state: state) -> None:
-        """Journal a fault, in one transaction with `also`, and tell who publishes taints. A known fault is no news."""
-        self.reports[fault.key] += 1
+    def quarantine(self, *faults: Fault, also: Callable[[JournalState], JournalState] = lambda state: state) -> None:
+        """Journal faults, in one transaction with `also`, and tell once who publishes taints. Known: no news."""
+        stamped = {fault.key: self._stamped(fault) for fault in faults}
+        news: list[Fault] = []
+
+        def add(state: JournalState) -> JournalState:
+            # Counted here, where nothing is lifted meanwhile.
+            self.reports.update(stamped.keys())
+            known = {one.key for one in state.faults}
+            news[:] = [fault for key, fault in stamped.items() if key not in known]
+            faulty = {fault.gpu_uuid for fault in faults}
+            clean = tuple(uuid for uuid in state.clean if uuid not in faulty)
+            return also(msgspec.structs.replace(state, faults=(*state.faults, *news), clean=clean))
+
+        self.journal.change(add, Durability.BEST_EFFORT)
+        reached("quarantined")
+        for fault in news:
+            log.warning("hardware quarantined", gpu=fault.gpu_uuid, reason=fault.reason, found=fault.message)
+        self.tell(news)
+
+    def _stamped(self, fault: Fault) -> Fault:
+        """With the time, and the address of its GPU where that is known."""
         gpu = self.gpu(fault.gpu_uuid)
-        stamped = msgspec.structs.replace(
+        return msgspec.structs.replace(
             fault,
             since=fault.since or self.runtime.unix_seconds(),
             pci_bus_id=gpu.pci_bus_id if gpu else fault.pci_bus_id,
         )
-        known = {one.key for one in self.journal.state.faults}
 
-        def add(state: JournalState) -> JournalState:
-            kept = state.faults if any(one.key == stamped.key for one in state.faults) else (*state.faults, stamped)
-            clean = tuple(uuid for uuid in state.clean if uuid != stamped.gpu_uuid)
-            return also(msgspec.structs.replace(state, faults=kept, clean=clean))
-
-        self.journal.change(add, Durability.BEST_EFFORT)
-        reached("quarantined")
-        if stamped.key not in known:
-            log.warning("hardware quarantined", gpu=fault.gpu_uuid, reason=fault.reason, found=fault.message)
-            self.tell(stamped)
-
-    def lift(self, fault: Fault) -> None:
-        """End a quarantine and tell who publishes taints."""
+    def lift(self, fault: Fault, reports: int | None = None) -> bool:
+        """End a quarantine and tell who publishes taints. False, and it stays, if it was reported more often by now."""
+        lifted: list[Fault] = []
+        stays = False
 
         def drop(state: JournalState) -> JournalState:
-            return msgspec.structs.replace(state, faults=tuple(one for one in state.faults if one.key != fault.key))
+            nonlocal stays
+            stays = reports is not None and self.reports[fault.key] != reports
+            lifted[:] = [one for one in state.faults if one.key == fault.key and not stays]
+            kept = tuple(one for one in state.faults if one.key != fault.key or stays)
+            return msgspec.structs.replace(state, faults=kept)
 
-        known = any(one.key == fault.key for one in self.journal.state.faults)
         self.journal.change(drop, Durability.BEST_EFFORT)
         reached("lifted")
-        if known:
-            log.info("quarantine lifted", gpu=fault.gpu_uuid, reason=fault.reason)
-            self.tell(fault)
+        for one in lifted:
+            log.info("quarantine lifted", gpu=one.gpu_uuid, reason=one.reason)
+        self.tell(lifted)
+        return not stays
 
-    def tell(self, fault: Fault) -> None:
-        """Call the edge. What goes wrong there is its own affair: the fault is journalled already."""
+    def tell(self, faults: Sequence[Fault]) -> None:
+        """Call the edge, if there is news. What goes wrong there is its own affair: all is journalled already."""
+        if not faults:
+            return
         try:
-            self._on_fault(fault)
+            self._on_faults(tuple(faults))
         except Exception:
-            log.exception("on_fault failed", gpu=fault.gpu_uuid, reason=fault.reason)
+            log.exception("on_faults failed", gpus=sorted({fault.gpu_uuid for fault in faults}))
 
     def blamed(self, error: Exception) -> Exception:
         """The error for the caller. Hardware that is to blame for it is quarantined."""

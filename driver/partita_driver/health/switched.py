@@ -44,7 +44,7 @@ class Quarantine:
     """The engine's faults, with validation switched on whenever one is tried again."""
 
     def __init__(self, engine: ClaimEngine, validator: SwitchedValidator | None) -> None:
-        self.faults, self.add_fault, self.refresh = engine.faults, engine.add_fault, engine.refresh
+        self.faults, self.add_faults, self.refresh = engine.faults, engine.add_faults, engine.refresh
         self.check_health, self.wait_events = engine.check_health, engine.wait_events
         self._engine, self._validator = engine, validator
 

@@ -87,7 +87,7 @@ class Driver:
             cdi=self.cdi,
             node_name=NODE,
             deadlines=Deadlines(),
-            on_fault=self._fault_changed,
+            on_faults=self._faults_changed,
             recall=lambda: recall(api, NODE),
             runtime=runtime,
         )
@@ -163,6 +163,6 @@ class Driver:
         """One call of the kubelet."""
         return self.claims.prepare(ref) if verb == "prepare" else self.claims.unprepare(ref)
 
-    def _fault_changed(self, _fault: Fault) -> None:
+    def _faults_changed(self, _faults: Sequence[Fault]) -> None:
         if self.serving:
             self.publisher.publish_now(PUBLISH_NOW_SECONDS)

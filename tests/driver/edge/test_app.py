@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -39,8 +39,8 @@ class FakeEngine:
     latest: FakeEngine
     start_failures = 0
 
-    def __init__(self, *, backend: Any, on_fault: Callable[[Fault], None], **_: Any) -> None:
-        self._backend, self._on_fault = backend, on_fault
+    def __init__(self, *, backend: Any, on_faults: Callable[[Sequence[Fault]], None], **_: Any) -> None:
+        self._backend, self._on_faults = backend, on_faults
         self._faults: list[Fault] = []
         self.unprepared: list[str] = []
         self.findings: tuple[str, ...] = ("the journal was damaged",)
@@ -76,9 +76,9 @@ class FakeEngine:
     def faults(self) -> tuple[Fault, ...]:
         return tuple(self._faults)
 
-    def add_fault(self, fault: Fault) -> None:
-        self._faults.append(fault)
-        self._on_fault(fault)
+    def add_faults(self, *faults: Fault) -> None:
+        self._faults += faults
+        self._on_faults(faults)
 
     def revalidate(self, _fault: Fault) -> bool:
         return False
@@ -207,13 +207,13 @@ def test_without_an_api_server_unprepare_is_served_and_the_driver_is_not_ready(
         assert eventually(lambda: world.driver.not_ready() == [], 10)
 
 
-def test_a_fault_is_in_the_slices_and_in_the_health_stream_when_add_fault_returns(
+def test_a_fault_is_in_the_slices_and_in_the_health_stream_when_add_faults_returns(
     short_path: Path, server: ApiServer
 ) -> None:
     with running(short_path, server) as world:
         assert eventually(lambda: len(server.list("ResourceSlice").items) == 2)
         engine = FakeEngine.latest
-        engine.add_fault(fault_on(engine.node, 4))
+        engine.add_faults(fault_on(engine.node, 4))
         name = f"gpu-{engine.node.gpus[4].pci_label}"
         assert tainted(server) == {name}
         with world.channel(world.options.plugin_dir / "dra.sock") as channel:

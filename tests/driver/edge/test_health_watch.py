@@ -10,6 +10,7 @@ from partita_driver.health.faults import Fault
 from partita_driver.health.watch import HealthWatch
 from partita_plugins.errors import BackendError, NvmlCode, Retryable
 from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.mig import Placement
 
 WAIT_SECONDS = 10.0
 
@@ -19,6 +20,7 @@ class Keeper:
     known: list[Fault] = field(default_factory=list)
     passes: bool = False
     tried: list[str] = field(default_factory=list)
+    added: list[list[str]] = field(default_factory=list)
     refreshed: int = 0
     hardware_changed: bool = False
     unreadable: bool = False
@@ -28,8 +30,9 @@ class Keeper:
     def faults(self) -> tuple[Fault, ...]:
         return tuple(self.known)
 
-    def add_fault(self, fault: Fault) -> None:
-        self.known.append(fault)
+    def add_faults(self, *faults: Fault) -> None:
+        self.added.append([fault.reason for fault in faults])
+        self.known += faults
 
     def revalidate(self, fault: Fault) -> bool:
         self.tried.append(fault.reason)
@@ -65,6 +68,14 @@ def test_a_lost_gpu_is_quarantined_and_the_hardware_looked_at() -> None:
     assert made.step_events() == 0.0
     assert [fault.reason for fault in keeper.known] == ["gpu-lost"]
     assert (keeper.refreshed, changes) == (1, [1])
+
+
+def test_parts_that_fail_together_are_quarantined_together() -> None:
+    keeper = Keeper()
+    parts = (Placement(0, 1), Placement(4, 4))
+    made, _ = watch(keeper, HealthEvent(gpu_uuid="g", kind="xid", xid=94, placements=parts))
+    made.step_events()
+    assert keeper.added == [["xid-94", "xid-94"]]
 
 
 def test_an_event_makes_the_driver_ask_for_states_that_have_none() -> None:

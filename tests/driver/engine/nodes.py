@@ -77,7 +77,7 @@ class Node:
             cdi=CdiFolder(self.root / "cdi"),
             node_name=NODE,
             deadlines=self.deadlines,
-            on_fault=self.told.append,
+            on_faults=self.told.extend,
             recall=self.recall,
             destroy_unknown_instances=self.destroy_unknown,
         )

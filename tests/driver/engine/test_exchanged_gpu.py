@@ -37,8 +37,8 @@ def fault_on(node: Node, slot: int, reason: str = GPU_LOST) -> Fault:
 
 def test_the_fault_of_a_gpu_that_was_exchanged_goes_with_it(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     lost = node.gpu_uuid(3)
-    node.engine.add_fault(fault_on(node, 3))
-    node.engine.add_fault(fault_on(node, 4, "xid-79"))
+    node.engine.add_faults(fault_on(node, 3))
+    node.engine.add_faults(fault_on(node, 4, "xid-79"))
     node.backend.faults.plant(GpuLost(gpu_uuid=lost))
     node.start()
     assert len(node.engine.faults()) == 2, "merely lost: it may come back as it was"
@@ -54,7 +54,7 @@ def test_a_fault_reported_before_its_gpu_was_ever_seen_goes_when_all_places_are_
     node.backend.faults.plant(GpuLost(gpu_uuid=node.gpu_uuid(3)))
     fault = replace_uuid(fault_on(node, 3))
     node.start()
-    node.engine.add_fault(fault)
+    node.engine.add_faults(fault)
     node.engine.refresh()
     assert node.engine.faults()[0].gpu_uuid == fault.gpu_uuid, "GPU 3 does not answer: it may be that one"
     for planted in node.backend.faults.all():

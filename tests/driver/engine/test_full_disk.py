@@ -54,7 +54,7 @@ def test_unprepare_works_and_the_place_is_not_given_away_unwritten(node: Node, f
 def test_a_fault_is_known_at_once_and_written_when_there_is_space(node: Node, full_disk: pytest.MonkeyPatch) -> None:
     with full_disk.context() as full:
         fill(full)
-        node.engine.add_fault(Fault(gpu_uuid=node.gpu_uuid(0), reason="xid-79", message="XID 79"))
+        node.engine.add_faults(Fault(gpu_uuid=node.gpu_uuid(0), reason="xid-79", message="XID 79"))
         assert len(node.engine.faults()) == 1
     node.engine.prepare(claim(node.whole(1)))
     assert [fault.reason for fault in node.start().faults()] == ["xid-79"]

@@ -89,7 +89,7 @@ def test_what_a_gpu_reports_is_quarantined_at_a_look_and_stays_until_a_reset(nod
 def test_a_fault_that_needs_a_reset_waits_for_all_that_the_hardware_says(node: Node) -> None:
     """XID 119 is an edge; that its GPU needs a reset is a state."""
     [fault] = faults_from(HealthEvent(gpu_uuid=node.gpu_uuid(0), kind="xid", xid=119), 1.0)
-    node.engine.add_fault(fault)
+    node.engine.add_faults(fault)
     node.backend.faults.plant(SelfReport(gpu_uuid=node.gpu_uuid(0), report="recovery-reset"))
     assert not node.engine.revalidate(fault)
     node.backend.reset(node.gpu_uuid(0))
@@ -103,6 +103,13 @@ def test_what_is_still_reported_is_not_lifted_by_a_validation(node: Node) -> Non
     assert not node.engine.revalidate(fault)
     node.backend.faults.lift(planted)
     assert node.engine.revalidate(fault)
+
+
+def test_faults_that_come_together_are_all_known_before_the_first_is_told(node: Node) -> None:
+    told: list[tuple[int, int]] = []
+    node.engine._tools._on_faults = lambda faults: told.append((len(faults), len(node.engine.faults())))
+    node.engine.add_faults(*(Fault(gpu_uuid=node.gpu_uuid(slot), reason="xid-79", message="m") for slot in range(3)))
+    assert told == [(3, 3)]
 
 
 def test_a_hung_gpu_does_not_keep_the_others_from_being_asked(tmp_path: Path) -> None:
@@ -163,7 +170,7 @@ def test_revalidation_has_more_time_than_a_waiting_pod_gives(tmp_path: Path) -> 
             return super().validate(target, depth, deadline_seconds)
 
     node.engine._tools.validator = Timed(1.0)
-    node.engine.add_fault(Fault(gpu_uuid=node.gpu_uuid(0), reason=VALIDATION, message="m"))
+    node.engine.add_faults(Fault(gpu_uuid=node.gpu_uuid(0), reason=VALIDATION, message="m"))
     assert node.engine.revalidate(node.engine.faults()[0])
     assert given == [32.0]
 
@@ -190,7 +197,7 @@ def test_a_faulty_part_is_validated_in_the_smallest_device_that_contains_it(
             return super().validate(target, depth, deadline_seconds)
 
     node.engine._tools.validator = Seeing(1.0)
-    node.engine.add_fault(Fault(gpu_uuid=node.gpu_uuid(0), reason="ecc", message="m", start=start, size=size))
+    node.engine.add_faults(Fault(gpu_uuid=node.gpu_uuid(0), reason="ecc", message="m", start=start, size=size))
     assert node.engine.revalidate(node.engine.faults()[0])
     assert seen == [device]
     assert node.placements() == []
@@ -200,7 +207,7 @@ def test_without_a_validator_the_hardware_s_word_lifts_all_but_what_a_validation
     node = Node(tmp_path, validate=False)
     node.backend.faults.plant(SelfReport(gpu_uuid=node.gpu_uuid(0), report="recovery-reset"))
     node.engine.check_health()
-    node.engine.add_fault(Fault(gpu_uuid=node.gpu_uuid(1), reason=VALIDATION, message="m"))
+    node.engine.add_faults(Fault(gpu_uuid=node.gpu_uuid(1), reason=VALIDATION, message="m"))
     faults = node.engine.faults()
     assert not any(node.engine.revalidate(fault) for fault in faults)
     node.backend.reset(node.gpu_uuid(0))
@@ -211,6 +218,6 @@ def test_a_replay_for_a_running_pod_is_answered_though_its_device_is_quarantined
     """The NoExecute taint evicts it, if its claim does not tolerate that (KEP-5055); the kubelet's restart must not."""
     held = claim(node.whole(0))
     first = node.engine.prepare(held)
-    node.engine.add_fault(Fault(gpu_uuid=node.gpu_uuid(0), reason="xid-79", message="XID 79"))
+    node.engine.add_faults(Fault(gpu_uuid=node.gpu_uuid(0), reason="xid-79", message="XID 79"))
     assert node.engine.prepare(held) == first
     assert node.start().prepare(held) == first

@@ -281,7 +281,7 @@ def test_what_is_found_from_time_to_time(world: World, case: Callable[[World], N
 
 def test_a_quarantine_outlives_the_journal(world: World) -> None:
     fault = Fault(gpu_uuid=world.node.gpu_uuid(0), reason="validation", message="", start=4, size=4)
-    world.node.engine.add_fault(fault)
+    world.node.engine.add_faults(fault)
     world.publish()
     world.node.lose_journal()
     world.restart()

@@ -6,13 +6,15 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.health.faults import Fault
 from partita_driver.health.switched import SwitchedValidator
-from partita_driver.journal.records import SWITCHED_OFF
+from partita_driver.journal.records import SWITCHED_OFF, JournalState
+from partita_driver.journal.store import Change, Durability
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import GpuLost, StuckBit
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
@@ -52,7 +54,7 @@ def test_a_failed_validation_undoes_quarantines_and_says_what_was_found(node: No
 def test_the_fault_is_told_before_the_error_returns_and_before_the_undo(node: Node) -> None:
     node.backend.faults.plant(StuckBit(gpu_uuid=node.gpu_uuid(0), word=WORD_IN_UPPER_HALF, bit=3))
     seen: list[int] = []
-    node.engine._tools._on_fault = lambda _fault: seen.append(len(node.placements()))
+    node.engine._tools._on_faults = lambda _faults: seen.append(len(node.placements()))
     with pytest.raises(ValidationFailed):
         node.engine.prepare(claim(node.mig(0, "3g", 4)))
     assert seen == [1]
@@ -80,7 +82,7 @@ def test_faulty_hardware_in_use_is_not_validated_again(node: Node) -> None:
     with pytest.raises(ValidationFailed):
         node.engine.prepare(claim(node.whole(1)))
     (fault,) = node.engine.faults()
-    node.engine.add_fault(type(fault)(gpu_uuid=node.gpu_uuid(0), reason="xid-48", message="XID 48"))
+    node.engine.add_faults(type(fault)(gpu_uuid=node.gpu_uuid(0), reason="xid-48", message="XID 48"))
     xid = node.engine.faults()[1]
     assert not node.engine.revalidate(xid)
     node.engine.unprepare(held.metadata.uid)
@@ -159,14 +161,14 @@ def test_a_device_that_nobody_looked_at_is_not_called_validated_or_proven(
 
 def test_a_fault_that_is_reported_again_meanwhile_is_not_lifted(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     fault = Fault(gpu_uuid=node.gpu_uuid(0), reason="xid-48", message="XID 48")
-    node.engine.add_fault(fault)
+    node.engine.add_faults(fault)
     validator = node.engine._tools.validator
     assert validator
     validate = validator.validate
 
     def reported_again(target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
         passed = validate(target, depth, deadline_seconds)
-        node.engine.add_fault(fault)
+        node.engine.add_faults(fault)
         return passed
 
     with monkeypatch.context() as meanwhile:
@@ -175,3 +177,35 @@ def test_a_fault_that_is_reported_again_meanwhile_is_not_lifted(node: Node, monk
     assert [one.key for one in node.engine.faults()] == [fault.key]
     assert node.engine.revalidate(fault)
     assert node.engine.faults() == ()
+
+
+def test_a_report_in_the_moment_of_lifting_is_not_lost(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    fault = Fault(gpu_uuid=node.gpu_uuid(0), reason="xid-48", message="XID 48")
+    node.engine.add_faults(fault)
+    lift = node.engine._tools.lift
+
+    def reported_first(*lifted: Any) -> bool:
+        node.engine.add_faults(fault)
+        return lift(*lifted)
+
+    monkeypatch.setattr(node.engine._tools, "lift", reported_first)
+    assert not node.engine.revalidate(fault)
+    assert [one.key for one in node.engine.faults()] == [fault.key]
+
+
+def test_a_fault_that_was_lifted_just_before_its_next_report_is_told_anew(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = Fault(gpu_uuid=node.gpu_uuid(0), reason="xid-48", message="XID 48")
+    node.engine.add_faults(fault)
+    change = node.journal.change
+
+    def lifted_first(what: Change, durability: Durability) -> JournalState:
+        monkeypatch.setattr(node.journal, "change", change)
+        node.engine.lift_fault(fault)
+        return change(what, durability)
+
+    monkeypatch.setattr(node.journal, "change", lifted_first)
+    node.engine.add_faults(fault)
+    assert [one.key for one in node.engine.faults()] == [fault.key]
+    assert [one.key for one in node.told] == [fault.key] * 3

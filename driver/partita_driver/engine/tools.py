@@ -15,6 +15,7 @@ from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import Hardware, HardwareError
 from partita_driver.hardware.slots import give_slots, slotted
 from partita_driver.hardware.workers import Deadlines, Hung
+from partita_driver.health.classes import cure_of
 from partita_driver.health.faults import HUNG, REACTIONS, Fault, settled
 from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.journal.store import Durability, Journal
@@ -204,6 +205,7 @@ class Tools:
         if isinstance(error, HardwareError):
             reason = REACTIONS[error.code].fault
             if reason and error.gpu_uuid:
-                self.quarantine(Fault(gpu_uuid=error.gpu_uuid, reason=reason, message=str(error)))
+                cure = cure_of(reason)
+                self.quarantine(Fault(gpu_uuid=error.gpu_uuid, reason=reason, message=str(error), cure=cure))
             return error.error
         return error

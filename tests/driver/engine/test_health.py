@@ -13,10 +13,10 @@ from partita_driver.hardware.workers import Hung
 from partita_driver.health import classes as fault_classes
 from partita_driver.health.classes import KINDS, UNKNOWN_XID, XIDS, Part, faults_from
 from partita_driver.health.faults import HUNG, VALIDATION, Cure, Fault
-from partita_plugins.backends.simulated import HungCall, SelfReport, StuckBit, Xid
+from partita_plugins.backends.simulated import GpuLost, HungCall, SelfReport, StuckBit, Xid
 from partita_plugins.backends.simulated.faults import REPORTS
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
-from partita_plugins.errors import ValidationFailed
+from partita_plugins.errors import Permanent, ValidationFailed
 from partita_plugins.model.gpu import HealthEvent
 from partita_plugins.model.mig import Placement
 from tests.driver.engine.nodes import DEADLINES, WORDS, Node, claim
@@ -103,6 +103,13 @@ def test_what_is_still_reported_is_not_lifted_by_a_validation(node: Node) -> Non
     assert not node.engine.revalidate(fault)
     node.backend.faults.lift(planted)
     assert node.engine.revalidate(fault)
+
+
+def test_a_gpu_that_a_call_finds_lost_needs_what_one_needs_that_reports_it(node: Node) -> None:
+    node.backend.faults.plant(GpuLost(gpu_uuid=node.gpu_uuid(0)))
+    with pytest.raises(Permanent, match="GPU_IS_LOST"):
+        node.engine.prepare(claim(node.mig(0, "3g", 4)))
+    assert [(fault.reason, fault.cure) for fault in node.engine.faults()] == [("gpu-lost", Cure.RESET)]
 
 
 def test_faults_that_come_together_are_all_known_before_the_first_is_told(node: Node) -> None:

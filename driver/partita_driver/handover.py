@@ -66,11 +66,11 @@ class Handover:
 
     def leave(self) -> None:
         """Give up the turn and wait, for a bounded time, until a successor is registered; at once without one."""
-        followed = not self._alone and _is_held(self._standby)
+        followed = not self._alone and self._standby.is_held()
         self._arrived.release()
         self._turn.release()
         if followed:
-            _within(ARRIVAL_SECONDS, lambda: _is_held(self._arrived))
+            _within(ARRIVAL_SECONDS, self._arrived.is_held)
 
     def release(self) -> None:
         """Let everything go."""
@@ -146,14 +146,6 @@ class ComingEngine:
                 advice="delete its pod if it hangs",
             )
         return self._engine
-
-
-def _is_held(lock: StateLock) -> bool:
-    """Whether another process, or another instance in this one, has a lock."""
-    if not lock.try_acquire():
-        return True
-    lock.release()
-    return False
 
 
 def _within(seconds: float, check: Callable[[], bool]) -> None:

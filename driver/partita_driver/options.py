@@ -111,6 +111,17 @@ class StateLock:
         self._descriptor = descriptor
         return True
 
+    def is_held(self) -> bool:
+        """Whether another process, or another instance in this one, owns it. Who only looks at it too is no owner."""
+        descriptor = self._open()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
+
     def acquire(self) -> None:
         """Take it or raise Retryable: another process has it."""
         if not self.try_acquire():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import socket
 import threading
@@ -168,6 +169,19 @@ def test_one_process_owns_a_state_folder(tmp_path: Path) -> None:
     first.release()
     assert second.try_acquire()
     second.release()
+
+
+def test_who_only_looks_at_a_lock_is_not_taken_for_its_owner(tmp_path: Path) -> None:
+    """As a probe does: `flock --shared --nonblock`."""
+    owner, other = StateLock(tmp_path / "state", "standby"), StateLock(tmp_path / "state", "standby")
+    assert not other.is_held()
+    with (tmp_path / "state" / "standby").open() as probe:
+        fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        assert not other.is_held()
+    assert owner.try_acquire()
+    assert other.is_held()
+    owner.release()
+    assert not other.is_held()
 
 
 class Failing:

@@ -45,6 +45,8 @@ GONE_SECONDS = 300.0
 """From a prepared claim's end in the API until it is undone without the kubelet: its container may still be ending."""
 
 PROBE_SECONDS = 1.0
+CLOSE_SECONDS = 1.0
+"""For calls still at work at the end: the kubelet's have had their time, and a validation may take minutes."""
 
 
 class Driver:
@@ -114,13 +116,17 @@ class Driver:
             part.start()
         self._probe.start()
 
-    def run(self) -> None:
-        """Serve until stop() is called from a signal handler or another thread."""
+    def run(self) -> bool:
+        """Serve until stop() is called from a signal handler or another thread.
+
+        False if a call is still at work: the state folder is kept from a successor until this process has ended.
+        """
         try:
             self.start()
             self._stopping.wait()
         finally:
-            self._stop_parts()
+            ended = self._stop_parts()
+        return ended
 
     def stop(self) -> None:
         """Ask run() to end."""
@@ -263,18 +269,24 @@ class Driver:
         reasons = self.not_ready()
         return (503, ("; ".join(reasons) + "\n").encode()) if reasons else (200, b"ok\n")
 
-    def _stop_parts(self) -> None:
+    def _stop_parts(self) -> bool:
+        ended = True
         if self._serving:
             self._handover.leave()
             for part in (self._probe, self._kubelet, self._health, self._upkeep, self._publisher, self._settings):
                 part.stop()
             self._status.stop()
+            ended = self._engine.close(CLOSE_SECONDS)
         else:
             self._kubelet.stop()
         if self.http:
             self.http.stop()
-        self._handover.release()
-        log.info("stopped")
+        if ended:
+            self._handover.release()
+            log.info("stopped")
+        else:
+            log.warning("stopped, and a call is still at work: it ends with this process")
+        return ended
 
 
 def _well() -> tuple[int, bytes]:

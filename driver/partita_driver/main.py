@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import logging
+import os
 import signal
 import sys
 import tempfile
@@ -124,7 +125,9 @@ def run(*, log_level: str, log_json: bool, **options: Any) -> None:
     driver = Driver(Options(**options))
     for wanted in (signal.SIGTERM, signal.SIGINT):
         signal.signal(wanted, lambda _signal, _frame: driver.stop())
-    driver.run()
+    if not driver.run():
+        # Like SIGKILL: a call that is still at work must not outlive the lock on the state folder.
+        os._exit(0)
 
 
 @cli.command()

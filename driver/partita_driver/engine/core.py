@@ -237,6 +237,15 @@ class ClaimEngine:
         """Is anything being done for any claim?"""
         return self._flights.busy
 
+    def close(self, deadline_seconds: float) -> bool:
+        """Begin no more calls and write no more: the journal and the GPUs are a successor's.
+
+        False if a call is still in progress after the deadline: only the end of the process keeps it off the hardware.
+        """
+        ended = self._flights.close(deadline_seconds)
+        self._tools.journal.close()
+        return ended
+
     @property
     def findings(self) -> tuple[str, ...]:
         """What was found wrong with the driver's own state at the start, one sentence each, for an event."""

@@ -60,6 +60,7 @@ class Flights:
         self._runtime = runtime
         self._lock = runtime.lock()
         self._flying: dict[str, _Flight] = {}
+        self._closed = False
 
     @property
     def busy(self) -> bool:
@@ -72,6 +73,8 @@ class Flights:
         while True:
             mine = _Flight(verb, self._runtime)
             with self._lock:
+                if self._closed and claim_uid not in self._flying:
+                    raise Retryable(f"no {verb} of claim {claim_uid} now: the driver stops", delay_seconds=2.0)
                 flight = self._flying.setdefault(claim_uid, mine)
             if flight is mine:
                 return self._fly(claim_uid, mine, act)
@@ -79,6 +82,14 @@ class Flights:
                 raise Retryable(f"{flight.verb} of claim {claim_uid} is still in progress", delay_seconds=2.0)
             if flight.verb == verb:
                 return cast("T", flight.future.result())
+
+    def close(self, deadline_seconds: float) -> bool:
+        """Begin no more calls; True when none is in progress any more, False after the deadline."""
+        end = self._runtime.monotonic() + deadline_seconds
+        with self._lock:
+            self._closed = True
+            flying = list(self._flying.values())
+        return all(flight.landed.wait(max(0.0, end - self._runtime.monotonic())) for flight in flying)
 
     def _fly(self, claim_uid: str, mine: _Flight, act: Callable[[], T]) -> T:
         try:

@@ -70,7 +70,7 @@ class Journal:
         self._queue: list[_Entry] = []
         self._queue_lock = runtime.lock()
         self._write_lock = runtime.lock()
-        self._unwritten = False
+        self._unwritten = self._closed = False
         self.findings: tuple[str, ...] = ()
         self.rebuilt = False
         """No copy could be read, or only one that is out of date: the engine rebuilds what is missing."""
@@ -127,7 +127,14 @@ class Journal:
         self._unwritten = self._unwritten or bool(rest)
         log.warning("journal not written", folder=str(self._folder), error=str(error), kept_in_memory=len(rest))
 
+    def close(self) -> None:
+        """Write no more: another process may own the folder. What must be durable is refused, as on a full disk."""
+        with self._write_lock:
+            self._closed = True
+
     def _write(self, state: JournalState) -> None:
+        if self._closed:
+            raise OSError(errno.EROFS, "this driver has stopped")
         data = encode_journal(self._sequence + 1, state)
         temporaries = [_temporary(self._folder, name) for name in COPIES]
         try:

@@ -39,6 +39,8 @@ class FakeEngine:
     latest: FakeEngine
     start_failures = 0
 
+    idle = True
+
     def __init__(self, *, backend: Any, on_faults: Callable[[Sequence[Fault]], None], **_: Any) -> None:
         self._backend, self._on_faults = backend, on_faults
         self._faults: list[Fault] = []
@@ -89,6 +91,9 @@ class FakeEngine:
     def wait_events(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
         return tuple(self._backend.wait_events(timeout_seconds))
 
+    def close(self, _deadline_seconds: float) -> bool:
+        return self.idle
+
     def prepared(self) -> Mapping[str, PreparedClaim]:
         return {}
 
@@ -103,9 +108,10 @@ class Running:
     driver: Driver
     options: Options
     thread: threading.Thread = field(init=False)
+    ended: list[bool] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.thread = threading.Thread(target=self.driver.run, daemon=True)
+        self.thread = threading.Thread(target=lambda: self.ended.append(self.driver.run()), daemon=True)
         self.thread.start()
 
     def stop(self) -> None:
@@ -286,6 +292,18 @@ def test_an_instance_that_leaves_serves_until_its_successor_is_registered(short_
             newcomer.register()
             assert eventually(lambda: not first.registrar.exists())
             assert newcomer.unprepare("uid-9") == ""
+
+
+@pytest.mark.parametrize("idle", [True, False])
+def test_the_state_folder_is_kept_from_a_successor_while_a_call_is_at_work(
+    short_path: Path, server: ApiServer, monkeypatch: pytest.MonkeyPatch, *, idle: bool
+) -> None:
+    monkeypatch.setattr(FakeEngine, "idle", idle)
+    with running(short_path, server) as first:
+        assert eventually(first.registrar.exists)
+        first.stop()
+        assert first.ended == [idle]
+        assert StateLock(first.options.state_dir).try_acquire() is idle
 
 
 def test_settings_change_what_is_published(short_path: Path, server: ApiServer) -> None:

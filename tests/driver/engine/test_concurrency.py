@@ -186,6 +186,25 @@ def test_a_hung_call_costs_one_thread_however_often_it_is_tried(tmp_path: Path) 
     assert workers.call("GPU-1", "call", lambda: 8, 1.0) == 8
 
 
+def test_a_driver_that_stops_begins_nothing_and_writes_nothing_while_a_call_is_at_work(tmp_path: Path) -> None:
+    node = Node(tmp_path, validate=False)
+    kept = claim(node.mig(1, "3g", 4))
+    node.engine.prepare(kept)
+    planted = node.backend.faults.plant(HungCall(gpu_uuid=node.gpu_uuid(0), call="create_gpu_instance"))
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(node.engine.prepare, claim(node.mig(0, "3g", 4)))
+        while len(node.engine.claims()) < 2:
+            time.sleep(0.002)
+        written = node.journal.sequence
+        assert not node.engine.close(0.05)
+        with pytest.raises(Retryable, match="the driver stops"):
+            node.engine.unprepare(kept.metadata.uid)
+        node.backend.faults.lift(planted)
+        assert isinstance(working.exception(), Retryable)
+    assert node.journal.sequence == written
+    assert node.engine.close(1.0)
+
+
 def test_claims_for_the_same_place_at_once_have_one_winner(tmp_path: Path) -> None:
     node = Node(tmp_path, delays=Delays(create_seconds=0.01))
     wanted = [claim(name) for name in (node.mig(0, "3g", 4), node.mig(0, "1g", 5), node.whole(0), node.shared(0)) * 3]

@@ -52,6 +52,8 @@ CLOSE_SECONDS = 1.0
 class Driver:
     """One node's driver. start() returns when it serves or has been told to stop."""
 
+    gone_seconds = GONE_SECONDS
+
     def __init__(self, options: Options) -> None:
         self._options = options
         self._stopping = threading.Event()
@@ -230,7 +232,7 @@ class Driver:
         self._engine.reconcile()
         pool = pool_name(self._options.node_name)
         gone = self._engine.reconcile_claims(
-            lambda *claim: claim_holds(self._api, pool, *claim), gone_seconds=GONE_SECONDS
+            lambda *claim: claim_holds(self._api, pool, *claim), gone_seconds=self.gone_seconds
         )
         if gone:
             log.info("claims that hold nothing here any more were undone", claims=len(gone))

@@ -59,6 +59,8 @@ class WatchedDriver(Driver):
     """The driver, and what the campaign asks of it."""
 
     journal: Journal | None = None
+    gone_seconds = 0.0
+    """No pod of the campaign runs on after its claim is gone."""
 
     def _open_journal(self) -> Journal:
         self.journal = super()._open_journal()

@@ -67,6 +67,14 @@ def published(slices: Mapping[str, ResourceSlice]) -> Published:
     )
 
 
+def complete(slices: Mapping[str, ResourceSlice]) -> bool:
+    """Whether they are all slices of one generation: schedulers allocate from nothing less."""
+    pools = [entry.spec.pool for entry in slices.values()]
+    return len({pool.generation for pool in pools}) == 1 and {pool.resource_slice_count for pool in pools} == {
+        len(pools)
+    }
+
+
 def _version(entry: ResourceSlice) -> int:
     """Resource versions are numbers that grow (KEP-5504)."""
     version = entry.metadata.resource_version

@@ -62,10 +62,13 @@ class Published:
         return Published(devices={**self.devices, **newer.devices}, counters=tuple(counters.values()))
 
 
-def desired_pool(inputs: PoolInputs, published: Published, held: frozenset[str]) -> tuple[SliceContent, ...]:
+def desired_pool(
+    inputs: PoolInputs, published: Published, held: frozenset[str], *, frozen: bool = False
+) -> tuple[SliceContent, ...]:
     """The slices as they should be: the offer, then what is `held` though no longer offered, all with their taints.
 
-    What an allocated device consumes never changes, so a held device stays exactly as it was published.
+    What an allocated device consumes never changes, so a held device stays exactly as it was published. A `frozen`
+    pool takes in no device.
     """
     gpus = inputs.node.gpus
     offered = {format_name(device, gpus): device for device in devices_to_offer(inputs)}
@@ -79,7 +82,7 @@ def desired_pool(inputs: PoolInputs, published: Published, held: frozenset[str])
         *(
             _tainted(device, fault_taints(device.name, inputs, spans))
             for device in encoded
-            if device.name in published.devices or not _overlaps_any(offered[device.name], stay)
+            if device.name in published.devices or not (frozen or _overlaps_any(offered[device.name], stay))
         ),
         *(_tainted(device, [*fault_taints(device.name, inputs, spans), WITHDRAWN]) for device in kept),
     ]

@@ -14,7 +14,7 @@ from partita_driver.loop import Loop
 from partita_driver.runtime import THREADS, Runtime
 from partita_driver.slices.contents import ALL_FEATURES, Features, content_of, dropped
 from partita_driver.slices.feature_probe import PROBE_SECONDS, KeptFields
-from partita_driver.slices.mirror import SliceMirror, published
+from partita_driver.slices.mirror import SliceMirror, complete, published
 from partita_driver.slices.plan import Accepted, Owner, Verb, Write, plan_writes
 from partita_driver.slices.pool import PoolInputs, Published, desired_pool
 from partita_driver.slices.withdrawals import Withdrawals
@@ -105,7 +105,7 @@ class Publisher:
         self._accepted: dict[str, Accepted] = {}
         self._generation = 0
         self._last = Published()
-        self._leaving = False
+        self._leaving = self._frozen = False
         self._failures = 0
         self._in_step = runtime.lock()
 
@@ -153,7 +153,7 @@ class Publisher:
                 return pause
             self._failures = 0
             with self._done:
-                self._answered, self._ready = ticket, True
+                self._answered, self._ready = ticket, self._ready or not self._frozen
                 self._done.notify_all()
             return self._next_look()
 
@@ -169,8 +169,14 @@ class Publisher:
         before = self._last.updated(published(current))
         try:
             standing = self._withdrawals.settle(inputs, before)
-            self._leaving = standing.leaving
-            contents = desired_pool(standing.inputs, before, standing.held)
+            self._leaving, self._frozen = standing.leaving, standing.frozen
+            if standing.frozen and not self._last.devices:
+                # What was wiped may be held: without it the rest must not become a pool that is allocated from.
+                if not complete(current):
+                    self._counter.published("error")
+                    return self._withdrawals.due_seconds
+                self._last = before
+            contents = desired_pool(standing.inputs, before, standing.held, frozen=standing.frozen)
             writes = plan_writes(current, contents, owner, accepted=self._accepted, generation=self._generation)
             for write in writes:
                 name = write.slice.metadata.name

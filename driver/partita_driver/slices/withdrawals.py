@@ -6,9 +6,17 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import structlog
+
 from partita_driver.runtime import Runtime
 from partita_driver.slices.pool import PoolInputs, Published, devices_to_offer, lost_members, removable
+from partita_plugins.errors import PartitaError
 from partita_plugins.wire.device_names import format_name
+
+log = structlog.get_logger(__name__)
+
+LIST_AGAIN_SECONDS = (0.05, 30.0)
+"""First and longest pause after a list of claims that failed; doubled in between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +31,9 @@ class Standing:
 
     leaving: bool
     """Whether any device waits to be removed."""
+
+    frozen: bool
+    """Nobody knows what claims hold: what is published stays, nothing is added, only taints change."""
 
 
 class Withdrawals:
@@ -39,13 +50,21 @@ class Withdrawals:
         self._due = -math.inf
         """When claims are listed, even if nothing is removed."""
 
+        self._known = False
+        """Were claims ever listed?"""
+
+        self._retry = -math.inf
+        """No list before this: the last ones failed."""
+
+        self._failures = 0
         self._late = True
         """May a claim come to light that holds what the coming pool lacks?"""
 
     @property
     def due_seconds(self) -> float:
-        """Until claims are listed, even if nothing is removed."""
-        return max(0.0, self._due - self._runtime.monotonic())
+        """Until claims are listed, even if nothing is removed; or again, where that failed."""
+        now = self._runtime.monotonic()
+        return max(0.0, (self._retry if self._retry > now else self._due) - now)
 
     def settle(self, inputs: PoolInputs, before: Published) -> Standing:
         """What stays. Claims are listed only where it matters: before a removal, and where nobody remembers.
@@ -53,11 +72,15 @@ class Withdrawals:
         A process that begins remembers nothing: slices may have been wiped while no driver ran. It lists at once and
         again after the wait, for allocations that were decided on those slices. What is left of a lost group is kept
         free until a list no longer has the group. Without counters nothing but the list keeps apart what overlaps.
+        While claims cannot be listed any published device may be held.
         """
         now = self._runtime.monotonic()
-        listed = now >= self._due or not inputs.features.counters
-        if listed:
-            self._missing, self._due = self._allocated(), math.inf
+        listing = now >= self._due or not inputs.features.counters
+        listed = self._list(now) if listing else None
+        if listed is not None:
+            self._missing, self._due, self._known = listed, math.inf, True
+        elif listing:
+            inputs = replace(inputs, allocated=inputs.allocated | before.devices.keys())
         inputs = replace(inputs, allocated=inputs.allocated | self._missing)
         self._missing -= before.devices.keys()
         if lost_members(self._missing, inputs.node):
@@ -69,20 +92,38 @@ class Withdrawals:
         closed = removable(offered, before.devices, inputs.features)
         self._closed_since = {name: self._closed_since.get(name, now) for name in closed}
         old = {name for name in closed if now - self._closed_since[name] >= self.wait_seconds}
-        if not listed and (asked := old - inputs.allocated):
-            inputs = replace(inputs, allocated=inputs.allocated | self._allocated())
+        if listed is None and (asked := old - inputs.allocated):
+            found = self._list(now)
+            inputs = replace(inputs, allocated=inputs.allocated | (asked if found is None else found))
             # What a claim still holds is asked for again after a wait, not in every round.
-            self._closed_since.update(dict.fromkeys(asked & inputs.allocated, now))
+            self._closed_since.update(dict.fromkeys(asked & (found or frozenset()), now))
         # Without taints it was open to claims until now.
         self._late |= bool(old - inputs.allocated) and not inputs.features.taints
         held = frozenset((leaving - old) | (inputs.allocated - offered))
-        return Standing(inputs=inputs, held=held, leaving=bool(leaving))
+        frozen = listing and listed is None and not (self._known and inputs.features.counters)
+        return Standing(inputs=inputs, held=held, leaving=bool(leaving), frozen=frozen)
 
     def published(self) -> None:
         """The API server has all that was settled."""
-        if self._late:
+        if self._late and self._known:
             self._late = False
             self._list_after_wait()
 
     def _list_after_wait(self) -> None:
         self._due = min(self._due, self._runtime.monotonic() + self.wait_seconds)
+
+    def _list(self, now: float) -> frozenset[str] | None:
+        """What claims hold; None where the API server does not say: it is asked again after a growing pause."""
+        if now < self._retry:
+            return None
+        try:
+            found = self._allocated()
+        except PartitaError as error:
+            first, longest = LIST_AGAIN_SECONDS
+            pause = min(first * 2.0 ** min(self._failures, 16), longest)
+            self._failures += 1
+            self._retry = now + pause
+            log.warning("claims not listed yet", error=str(error), retry_seconds=pause)
+            return None
+        self._failures = 0
+        return found

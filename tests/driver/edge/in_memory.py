@@ -95,6 +95,9 @@ class InMemory:
         self.lists = 0
         """How often claims were listed."""
 
+        self.on_list: Callable[[], None] = lambda: None
+        """Called before claims are listed."""
+
         self.on_change = on_change
         self.store = Store(self._changed)
         self.pools: list[Published] = []
@@ -147,6 +150,7 @@ class InMemory:
 
     def _list(self) -> frozenset[str]:
         self.lists += 1
+        self.on_list()
         self.api.disturb()
         return frozenset(self.claims)
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from partita_driver.slices.contents import Features
 from partita_driver.slices.publisher import WITHDRAW_SECONDS
-from partita_plugins.wire import WITHDRAWN_TAINT_KEY
+from partita_plugins.kube.api import Unavailable
+from partita_plugins.wire import FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY
 from tests.driver.edge.in_memory import H100, InMemory
 from tests.driver.edge.worlds import MIXED, fault_on, inputs_of, without_gpu
 
@@ -15,6 +16,64 @@ NARROW = inputs_of(H100, replace(MIXED, mig_shapes=frozenset()))
 
 def a_partition(world: InMemory) -> str:
     return next(name for name in world.devices() if "-mig-" in name)
+
+
+def no_answer() -> None:
+    raise Unavailable("429: later")
+
+
+def faulty(world: InMemory) -> set[str]:
+    return {
+        name for name, device in world.devices().items() if FAULT_TAINT_KEY in {taint.key for taint in device.taints}
+    }
+
+
+def test_a_fault_is_published_while_claims_cannot_be_listed() -> None:
+    world = InMemory(inputs_of(H100, MIXED))
+    world.publish()
+    before = world.devices().keys()
+    world.inputs = NARROW
+    world.publish()
+    world.on_list = no_answer
+    world.pass_time(2 * WITHDRAW_SECONDS)
+    world.inputs = replace(NARROW, faults=(fault_on(H100, 0),))
+    world.publisher.step()
+    assert faulty(world)
+    assert world.devices().keys() == before, "nothing is removed before claims were listed"
+    world.on_list = lambda: None
+    world.pass_time(2 * WITHDRAW_SECONDS)
+    assert not [name for name in world.devices() if "-mig-" in name]
+
+
+def test_a_new_process_publishes_a_fault_before_it_has_listed_claims() -> None:
+    world = InMemory(inputs_of(H100, MIXED))
+    world.publish()
+    before = world.devices().keys()
+    world.inputs = replace(NARROW, faults=(fault_on(H100, 0),))
+    world.begin()
+    world.on_list = no_answer
+    world.publish()
+    assert faulty(world)
+    assert world.devices().keys() == before
+    assert not world.publisher.ready
+
+
+def test_a_pool_that_is_not_complete_stays_so_until_claims_were_listed() -> None:
+    """A device in a slice that was wiped may be allocated: what overlaps it must not be."""
+    world = InMemory(inputs_of(H100, MIXED))
+    world.publish()
+    before = world.devices().keys()
+    world.wipe(every=False)
+    left = world.devices()
+    world.inputs = replace(world.inputs, faults=(fault_on(H100, 0),))
+    world.begin()
+    world.on_list = no_answer
+    world.watch.deliver()
+    world.clock.now += world.publisher.step()
+    assert world.devices() == left
+    world.on_list = lambda: None
+    world.pass_time(60.0)
+    assert world.devices().keys() == before
 
 
 def test_an_allocation_decided_on_slices_that_were_wiped_is_found_once_it_must_be_visible() -> None:

@@ -172,6 +172,7 @@ class Withdrawal(RuleBasedStateMachine):
         self.world.api.disturb = disturb
         self.world.publisher.step()
         self.world.api.disturb = lambda: None
+        self.wait(1.0)
         self.publish()
 
     @rule(offer=OFFERS)
@@ -265,6 +266,26 @@ class Withdrawal(RuleBasedStateMachine):
         self.late = self.unremembered - self.world.claims
         self.world.begin()
         self.begun, self.begun_at = len(self.pools), self.now
+        self.publish()
+
+    @rule()
+    def restart_while_claims_cannot_be_listed(self) -> None:
+        """What was not published before cannot be until they are; what was stays, with its taints."""
+
+        def fail() -> None:
+            raise Unavailable("no answer")
+
+        self.unremembered = set(self.decided) - self.world.devices().keys()
+        self.late = set(self.unremembered)
+        self.world.begin()
+        self.begun = len(self.pools)
+        self.world.inputs, self.world.on_list = self.inputs(), fail
+        self.world.watch.deliver()
+        self.world.publisher.step()
+        self.world.on_list = lambda: None
+        self.wait(1.0)
+        self.late = self.unremembered - self.world.claims
+        self.begun_at = self.now
         self.publish()
 
     @rule()

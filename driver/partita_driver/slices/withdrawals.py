@@ -97,8 +97,8 @@ class Withdrawals:
             inputs = replace(inputs, allocated=inputs.allocated | (asked if found is None else found))
             # What a claim still holds is asked for again after a wait, not in every round.
             self._closed_since.update(dict.fromkeys(asked & (found or frozenset()), now))
-        # Without taints it was open to claims until now.
-        self._late |= bool(old - inputs.allocated) and not inputs.features.taints
+        # A claim that tolerates all taints, or a pod that waits for permission, may still take it: one look later.
+        self._late |= bool(old - inputs.allocated)
         held = frozenset((leaving - old) | (inputs.allocated - offered))
         frozen = listing and listed is None and not (self._known and inputs.features.counters)
         return Standing(inputs=inputs, held=held, leaving=bool(leaving), frozen=frozen)

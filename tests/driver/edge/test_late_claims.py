@@ -123,6 +123,21 @@ def test_without_taints_an_allocation_decided_just_before_the_removal_is_found()
     assert held in world.devices()
 
 
+def test_an_allocation_that_comes_to_light_after_the_removal_brings_the_device_back() -> None:
+    """Its claim tolerates all taints, or its pod waited for permission."""
+    world = InMemory(inputs_of(H100, MIXED))
+    world.pass_time(2 * WITHDRAW_SECONDS)
+    held = world.devices()[a_partition(world)]
+    world.inputs = NARROW
+    world.pass_time(1.5 * WITHDRAW_SECONDS)
+    assert held.name not in world.devices()
+    world.claims.add(held.name)
+    world.pass_time(WITHDRAW_SECONDS)
+    again = world.devices()[held.name]
+    assert again.consumes_counters == held.consumes_counters
+    assert [taint.key for taint in again.taints] == [WITHDRAWN_TAINT_KEY]
+
+
 def test_what_is_left_of_an_allocated_group_stays_taken_until_its_claim_is_gone() -> None:
     """Wiped slices, a new driver and a lost GPU: nothing can be published of the group, and nothing beside it."""
     world = InMemory(inputs_of(without_gpu(H100, 1), MIXED))

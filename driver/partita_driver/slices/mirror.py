@@ -42,6 +42,12 @@ class SliceMirror:
             self._slices[entry.metadata.name] = entry
             return True
 
+    def take(self, entry: ResourceSlice) -> None:
+        """What the API server has after a conflict, of whatever version: a restored etcd counts from lower ones."""
+        with self._lock:
+            if entry.metadata.uid not in self._gone:
+                self._slices[entry.metadata.name] = entry
+
     def drop(self, name: str) -> None:
         """The API server says that there is none."""
         with self._lock:

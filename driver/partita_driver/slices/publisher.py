@@ -215,7 +215,7 @@ class Publisher:
             self._mirror.drop(name)
             raise
         except Conflict:
-            self._mirror.put(self._api.get(RESOURCE_SLICES, name, as_=ResourceSlice))
+            self._mirror.take(self._api.get(RESOURCE_SLICES, name, as_=ResourceSlice))
             raise
         stored = msgspec.json.decode(raw, type=ResourceSlice)
         self._wrote(entry, stored)

@@ -235,6 +235,8 @@ class Publisher:
     def _failed(self, error: Exception) -> float:
         first, longest = RETRY_SECONDS
         pause = min(first * 2.0 ** min(self._failures, 16), longest)
+        if isinstance(error, Retryable):
+            pause = max(pause, error.delay_seconds)
         self._failures += 1
         self._counter.published("conflict" if isinstance(error, Conflict | NotFound) else "error")
         log.warning("slices not published yet", error=str(error)[:MAX_LOGGED], retry_seconds=pause)

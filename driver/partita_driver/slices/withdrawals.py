@@ -10,7 +10,7 @@ import structlog
 
 from partita_driver.runtime import Runtime
 from partita_driver.slices.pool import PoolInputs, Published, devices_to_offer, lost_members, removable
-from partita_plugins.errors import PartitaError
+from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.wire.device_names import format_name
 
 log = structlog.get_logger(__name__)
@@ -121,6 +121,8 @@ class Withdrawals:
         except PartitaError as error:
             first, longest = LIST_AGAIN_SECONDS
             pause = min(first * 2.0 ** min(self._failures, 16), longest)
+            if isinstance(error, Retryable):
+                pause = max(pause, error.delay_seconds)
             self._failures += 1
             self._retry = now + pause
             log.warning("claims not listed yet", error=str(error), retry_seconds=pause)

@@ -51,7 +51,6 @@ TRANSITIONS: Mapping[ClaimState, Mapping[ClaimEvent, ClaimState]] = {
         ClaimEvent.UNDO: ClaimState.UNDOING,
         # A Prepare that was cut short is taken up again with the same steps.
         ClaimEvent.INTEND: ClaimState.INTENDED,
-        ClaimEvent.REBOOT: ClaimState.INTENDED,
     },
     ClaimState.MADE: {ClaimEvent.CHECK: ClaimState.CHECKED, ClaimEvent.UNDO: ClaimState.UNDOING},
     ClaimState.CHECKED: {ClaimEvent.HAND_OUT: ClaimState.PREPARED, ClaimEvent.UNDO: ClaimState.UNDOING},

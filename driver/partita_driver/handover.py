@@ -38,6 +38,7 @@ class Handover:
         locks = [StateLock(options.state_dir, name) for name in HANDOVER_LOCKS]
         self._standby, self._turn, self._arrived = locks
         self._state = StateLock(options.state_dir)
+        self._arriving, self._leaving = threading.Lock(), False
         self.waiting = False
         """Another instance has the state folder."""
 
@@ -59,15 +60,20 @@ class Handover:
         return True
 
     def arrive(self) -> None:
-        """The kubelet calls this instance from now on."""
-        if not self._alone:
-            self._arrived.try_acquire()
+        """The kubelet calls this instance from now on; not if it leaves: a kubelet that restarts calls all again."""
+        if self._alone:
+            return
+        with self._arriving:
+            # A predecessor that looks for us holds the lock for a moment.
+            self._until(lambda: self._leaving or self._arrived.ours or self._arrived.try_acquire())
             self._standby.release()
 
     def leave(self) -> None:
         """Give up the turn and wait, for a bounded time, until a successor is registered; at once without one."""
         followed = not self._alone and self._standby.is_held()
-        self._arrived.release()
+        self._leaving = True
+        with self._arriving:
+            self._arrived.release()
         self._turn.release()
         if followed:
             _within(ARRIVAL_SECONDS, self._arrived.is_held)

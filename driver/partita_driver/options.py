@@ -96,6 +96,11 @@ class StateLock:
         self._path = folder / name
         self._descriptor: int | None = None
 
+    @property
+    def ours(self) -> bool:
+        """Whether this object has it."""
+        return self._descriptor is not None
+
     def try_acquire(self) -> bool:
         """True if it is ours now. Raises Permanent where the folder cannot be written."""
         descriptor = self._open()

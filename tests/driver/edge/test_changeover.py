@@ -5,13 +5,16 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from partita_driver.claims import Prepared
-from partita_driver.handover import ComingEngine
+from partita_driver.handover import ComingEngine, Handover
+from partita_driver.options import Options, StateLock
 from partita_plugins.errors import Retryable
 from partita_plugins.wire.resource import ResourceClaim
+from tests.driver.edge.worlds import eventually
 
 CLAIM = ResourceClaim()
 
@@ -47,3 +50,57 @@ def test_a_prepare_that_waited_longer_than_the_unprepare_of_its_claim_does_nothi
             late.result(10)
         other.result(10)
     coming.prepare_read("uid-1", lambda: CLAIM)
+
+
+def instance(state_dir: Path, pod_uid: str, stopping: threading.Event) -> Handover:
+    return Handover(Options(node_name="n", state_dir=state_dir, pod_uid=pod_uid), stopping)
+
+
+def test_an_instance_that_the_kubelet_registers_again_while_it_leaves_still_waits_for_its_successor(
+    tmp_path: Path,
+) -> None:
+    stop, called = threading.Event(), threading.Event()
+    old, new = instance(tmp_path, "a", threading.Event()), instance(tmp_path, "b", stop)
+    assert old.take_over(lambda: None)
+    old.arrive()
+    with ThreadPoolExecutor(3) as pool:
+        pool.submit(new.take_over, called.set)
+        registered, standby = StateLock(tmp_path, "registered"), StateLock(tmp_path, "standby")
+        try:
+            assert eventually(lambda: not free(standby))
+            leaving = pool.submit(old.leave)
+            assert called.wait(10), "the old one has given up its turn"
+            old.arrive()
+            assert not leaving.done()
+            pool.submit(new.arrive).result(5)
+            leaving.result(10)
+            old.release()
+            assert not free(registered), "the new one is"
+        finally:
+            stop.set()
+            for one in (old, new):
+                one.release()
+
+
+def test_a_newcomer_is_registered_though_somebody_looked_at_that_very_moment(tmp_path: Path) -> None:
+    registered = StateLock(tmp_path, "registered")
+    assert registered.try_acquire()
+
+    class Patient(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            registered.release()
+            return super().wait(timeout)
+
+    new = instance(tmp_path, "b", Patient())
+    new.arrive()
+    registered.release()
+    assert not free(registered)
+    new.arrive()
+    new.release()
+    assert free(registered)
+
+
+def free(lock: StateLock) -> bool:
+    taken = lock.try_acquire()
+    lock.release()
+    return taken

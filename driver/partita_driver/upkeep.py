@@ -19,7 +19,13 @@ def recall(api: KubeApi, node_name: str) -> Recalled:
 
 
 def claim_holds(api: KubeApi, pool: str, namespace: str, name: str, uid: str) -> bool:
-    """Is this very claim in the API, with devices of the pool? Raises PartitaError where that is not known."""
+    """Is this very claim in the API, with devices of the pool? Raises PartitaError where that is not known.
+
+    One without a name, of which nothing but its UID is known, is looked for among all.
+    """
+    if not name:
+        claims, _ = api.list(RESOURCE_CLAIMS, as_=ResourceClaim)
+        return any(claim.metadata.uid == uid and _held(claim, pool) for claim in claims)
     try:
         found = api.get(RESOURCE_CLAIMS, name, namespace, as_=ResourceClaim)
     except NotFound:

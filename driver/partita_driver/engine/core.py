@@ -161,13 +161,16 @@ class ClaimEngine:
         """Undo claims that hold nothing here any more: `holds(namespace, name, uid)` raises where it cannot tell.
 
         A prepared one must have been seen gone for so long: the containers of a pod that was deleted by force may run
-        on, and the kubelet calls Unprepare after them. Claims found again by a CDI file alone have no name yet and are
-        kept. Returns the UIDs of those undone.
+        on, and the kubelet calls Unprepare after them. Claims found again by a CDI file alone have no name; they are
+        kept until the journal is confirmed. Returns the UIDs of those undone.
         """
+        state = self._tools.journal.state
         gone = tuple(
             uid
-            for uid, claim in self._tools.journal.state.claims.items()
-            if claim.name and not uid.startswith(OWN_CLAIM) and not holds(claim.namespace, claim.name, uid)
+            for uid, claim in state.claims.items()
+            if (claim.name or not state.unconfirmed)
+            and not uid.startswith(OWN_CLAIM)
+            and not holds(claim.namespace, claim.name, uid)
         )
         if gone:
             reached("claims-gone")

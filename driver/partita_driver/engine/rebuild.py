@@ -132,9 +132,12 @@ def _is_ours(claim: ResourceClaim, tools: Tools) -> bool:
 
 
 def _completed(tools: Tools, record: ClaimRecord, claim: ResourceClaim | None) -> ClaimRecord:
-    """A claim found by its CDI file, with what the API says of it; one that the API does not have is undone."""
+    """A claim found by its CDI file, with what the API says of it.
+
+    One that the API does not have stays, without a name: its pod may have been deleted by force and still run.
+    """
     if claim is None:
-        return msgspec.structs.replace(record, state=ClaimState.UNDOING)
+        return record
     named = msgspec.structs.replace(record, namespace=claim.metadata.namespace, name=claim.metadata.name)
     try:
         granted = granted_devices(claim, tools.node, tools.strategies, tools.node_name)

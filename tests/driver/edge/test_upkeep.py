@@ -41,6 +41,14 @@ def test_a_claim_holds_while_it_is_the_same_and_allocated_here(api: Api) -> None
     assert not claim_holds(kube, pool_name(NODE), "default", "gone", asked[2])
 
 
+def test_a_claim_known_by_its_uid_alone_is_looked_for_among_all(api: Api) -> None:
+    server, kube = api
+    uid = allocated(server, pool_name(NODE))["uid"]
+    assert claim_holds(kube, pool_name(NODE), "", "", uid)
+    assert not claim_holds(kube, pool_name("node-b"), "", "", uid)
+    assert not claim_holds(kube, pool_name(NODE), "", "", "another-uid")
+
+
 def test_all_devices_and_claims_are_recalled(tmp_path: Path) -> None:
     with pooled(tmp_path, slotted(), MIXED) as world:
         publisher = world.publisher()

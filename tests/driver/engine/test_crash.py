@@ -162,7 +162,7 @@ def test_a_lost_journal_is_rebuilt_from_hardware_and_cdi_files(node: Node) -> No
     check_owners(node)
     with pytest.raises(PartitaError, match="overlaps"):
         node.engine.prepare(claim(node.whole(2)))
-    assert node.engine.reconcile_claims(lambda *_: False) == ()
+    assert node.engine.reconcile_claims(lambda *_: False, gone_seconds=60.0) == ()
     node.engine.unprepare(held.metadata.uid)
     node.engine.unprepare(shared.metadata.uid)
     assert node.placements() == []

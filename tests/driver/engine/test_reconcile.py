@@ -279,6 +279,18 @@ def test_what_is_found_from_time_to_time(world: World, case: Callable[[World], N
     assert len(world.node.cdi_files()) == (1 if CASES[case].file else 0)
 
 
+def test_a_claim_gone_while_the_journal_was_lost_is_kept_while_its_container_may_still_end(world: World) -> None:
+    journal_lost_and_claim_gone(world)
+    world.node.start()
+    world.node.engine.confirm()
+    world.node.engine.reconcile()
+    assert world.node.engine.reconcile_claims(world.holds, gone_seconds=60.0) == ()
+    assert list(world.node.engine.prepared()) == [world.uid]
+    assert len(world.node.cdi_files()) == 1
+    assert world.node.engine.reconcile_claims(world.holds) == (world.uid,)
+    assert (world.node.placements(), world.node.cdi_files()) == ([], [])
+
+
 def test_a_quarantine_outlives_the_journal(world: World) -> None:
     fault = Fault(gpu_uuid=world.node.gpu_uuid(0), reason="validation", message="", start=4, size=4)
     world.node.engine.add_faults(fault)

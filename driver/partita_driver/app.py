@@ -110,8 +110,8 @@ class Driver:
                 log.warning("the hardware cannot be read yet", error=str(error), retry_seconds=error.delay_seconds)
                 if self._stopping.wait(error.delay_seconds):
                     return
-        keeper, pauses = Quarantine(self._engine, self._validator), options.revalidate_pauses
-        self._health = HealthWatch(keeper, self._publisher.request, again_seconds=pauses)
+        keeper = Quarantine(self._engine, self._validator)
+        self._health = HealthWatch(keeper, self._publisher.request, again=options.revalidate_pause)
         self._coming.come(self._engine)
         self._serving = True
         for part in (self._status, self._settings, self._publisher, self._kubelet, self._health, self._upkeep):

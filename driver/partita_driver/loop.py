@@ -9,11 +9,12 @@ import structlog
 
 from partita_driver.runtime import THREADS, Runtime, Task
 from partita_plugins.errors import PartitaError
+from partita_plugins.pauses import Backoff, Pause
 
 log = structlog.get_logger(__name__)
 
-ERROR_PAUSE_SECONDS = (0.5, 60.0)
-"""First and longest pause after a step that raised; doubled in between."""
+ERROR_PAUSE = Pause(0.5, 60.0)
+"""After a step that raised."""
 
 WAIT_SECONDS_MAX = 3600.0
 """Of one wait: a longer one is several."""
@@ -33,7 +34,7 @@ class Loop:
         self._woken = runtime.condition()
         self._due = -math.inf
         self._stopping = False
-        self._failures = 0
+        self._backoff = Backoff(ERROR_PAUSE, runtime.random)
         self._task: Task | None = None
 
     def start(self) -> None:
@@ -71,18 +72,12 @@ class Loop:
         try:
             pause = self.step()
         except PartitaError as error:
-            pause = self._pause()
+            pause = self._backoff.next_seconds(error)
             log.warning("a step is tried again", loop=self._name, error=str(error), retry_seconds=pause)
             return pause
-        except Exception:
-            pause = self._pause()
+        except Exception as error:
+            pause = self._backoff.next_seconds(error)
             log.exception("a step failed", loop=self._name, retry_seconds=pause)
             return pause
-        self._failures = 0
+        self._backoff.reset()
         return pause
-
-    def _pause(self) -> float:
-        """After a failure."""
-        first, longest = ERROR_PAUSE_SECONDS
-        self._failures += 1
-        return min(first * 2.0 ** min(self._failures - 1, 16), longest)

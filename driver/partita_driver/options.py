@@ -12,6 +12,7 @@ from partita_driver.journal.store import BOOT_ID_FILE
 from partita_plugins import registry
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.errors import Permanent, Retryable
+from partita_plugins.pauses import Pause
 
 NO_VALIDATOR = "none"
 
@@ -51,9 +52,9 @@ class Options:
     health_address: str = ""
 
     @property
-    def revalidate_pauses(self) -> tuple[float, float]:
-        """First and longest pause between two validations of quarantined hardware, seconds."""
-        return self.revalidate_seconds, max(self.revalidate_seconds, self.revalidate_longest_seconds)
+    def revalidate_pause(self) -> Pause:
+        """Between two validations of quarantined hardware."""
+        return Pause(self.revalidate_seconds, max(self.revalidate_seconds, self.revalidate_longest_seconds))
 
     @property
     def journal_dir(self) -> Path:

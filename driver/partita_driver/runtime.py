@@ -1,4 +1,4 @@
-"""All that the driver waits with and tells time by, behind one port: threads and clocks, or a simulation of both."""
+"""All that the driver waits with, tells time by and leaves to chance, behind one port: the real ones or simulated."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Protocol, TypeVar
+
+from partita_plugins.pauses import by_chance
 
 T = TypeVar("T")
 
@@ -56,7 +58,7 @@ class Task(Protocol):
 
 
 class Runtime(Protocol):
-    """What blocks and what tells time. Seconds everywhere."""
+    """What blocks, what tells time, and chance. Seconds everywhere."""
 
     def lock(self) -> Lock: ...
     def semaphore(self, count: int) -> Lock:
@@ -73,10 +75,12 @@ class Runtime(Protocol):
     def monotonic(self) -> float: ...
     def unix_seconds(self) -> float: ...
     def sleep(self, seconds: float) -> None: ...
+    def random(self) -> float:
+        """From 0 up to, not including, 1: what keeps the drivers of many nodes out of step."""
 
 
 class Threads:
-    """The operating system's threads and clocks."""
+    """The operating system's threads, clocks and chance."""
 
     lock: Callable[[], Lock] = staticmethod(threading.Lock)
     semaphore: Callable[[int], Lock] = staticmethod(threading.BoundedSemaphore)
@@ -85,6 +89,7 @@ class Threads:
     monotonic: Callable[[], float] = staticmethod(time.monotonic)
     unix_seconds: Callable[[], float] = staticmethod(time.time)
     sleep: Callable[[float], None] = staticmethod(time.sleep)
+    random: Callable[[], float] = staticmethod(by_chance)
 
     def start(self, name: str, act: Callable[[], None]) -> Task:
         thread = threading.Thread(target=act, name=name, daemon=True)

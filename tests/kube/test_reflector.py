@@ -12,6 +12,7 @@ import pytest
 from partita_plugins.kube.api import KubeApi, Refused, Unavailable, WatchLine
 from partita_plugins.kube.reflector import Reflector
 from partita_plugins.kube.resources import CONFIG_MAPS
+from partita_plugins.pauses import Pause
 from partita_plugins.testing.apiserver.faults import Fault
 from partita_plugins.testing.apiserver.server import ApiServer
 from partita_plugins.wire.resource import DeviceClass
@@ -122,10 +123,20 @@ def test_an_error_that_nobody_foresaw_does_not_end_a_watch() -> None:
 
 
 def test_a_watch_that_always_fails_is_tried_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("partita_plugins.kube.reflector.RETRY_SECONDS", (0.02, 5.0))
+    monkeypatch.setattr("partita_plugins.kube.reflector.RETRY", Pause(0.02, 5.0))
     api = Replay(*(Refused(403, "Forbidden", "no watch for you") for _ in range(100)))
     cache = Reflector(cast("KubeApi", api), CONFIG_MAPS, DeviceClass)
     cache.start()
     time.sleep(0.5)
     cache.stop()
     assert 3 <= len(api.begun) <= 6
+
+
+def test_a_watch_that_ends_at_once_is_not_asked_for_without_pause() -> None:
+    api = Replay()
+    cache = Reflector(cast("KubeApi", api), CONFIG_MAPS, DeviceClass)
+    cache.start()
+    soon(lambda: api.begun)
+    time.sleep(0.3)
+    cache.stop()
+    assert len(api.begun) == 1

@@ -15,6 +15,7 @@ from partita_driver.runtime import THREADS, Runtime
 from partita_driver.slices.pool import PoolInputs, answers, broken_devices
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import HealthEvent, HealthState
+from partita_plugins.pauses import Pause
 from partita_plugins.wire import pool_name
 
 log = structlog.get_logger(__name__)
@@ -30,8 +31,8 @@ LOOK_SECONDS = 15.0
 
 LOOK_SECONDS_MIN = 0.1
 
-AGAIN_SECONDS = (30.0, 3600.0)
-"""First and longest pause before a fault's hardware is validated again; doubled in between."""
+AGAIN = Pause(30.0, 3600.0)
+"""Before a fault's hardware is validated again."""
 
 
 class FaultKeeper(Protocol):
@@ -54,13 +55,13 @@ class HealthWatch:
         on_change: Callable[[], None],
         *,
         wait_seconds: float = WAIT_SECONDS,
-        again_seconds: tuple[float, float] = AGAIN_SECONDS,
+        again: Pause = AGAIN,
         look_seconds: float = LOOK_SECONDS,
         runtime: Runtime = THREADS,
     ) -> None:
         self._keeper, self._on_change, self._runtime = keeper, on_change, runtime
-        self._wait_seconds, self._again_seconds = wait_seconds, again_seconds
-        self._look_seconds = min(look_seconds, max(again_seconds[0], LOOK_SECONDS_MIN))
+        self._wait_seconds, self._again = wait_seconds, again
+        self._look_seconds = min(look_seconds, max(again.first_seconds, LOOK_SECONDS_MIN))
         self._tries: dict[tuple[object, ...], tuple[int, float]] = {}
         self.events = Loop("gpu-events", self.step_events, runtime)
         self.look = Loop("gpu-health", self.step_look, runtime)
@@ -110,8 +111,8 @@ class HealthWatch:
         changed = False
         faults = self._keeper.faults()
         now = self._runtime.monotonic()
-        first, longest = self._again_seconds
-        self._tries = {fault.key: self._tries.get(fault.key, (0, now + first)) for fault in faults}
+        fresh = (1, now + self._again.after(1))
+        self._tries = {fault.key: self._tries.get(fault.key, fresh) for fault in faults}
         for fault in faults:
             tries, due = self._tries[fault.key]
             if due > now:
@@ -119,8 +120,7 @@ class HealthWatch:
             if self._passes(fault):
                 log.info("passed again", gpu=fault.gpu_uuid, reason=fault.reason)
                 changed = True
-            pause = min(first * 2.0 ** min(tries + 1, 16), longest)
-            self._tries[fault.key] = (tries + 1, self._runtime.monotonic() + pause)
+            self._tries[fault.key] = (tries + 1, self._runtime.monotonic() + self._again.after(tries + 1))
         if changed:
             self._on_change()
         return self._look_seconds

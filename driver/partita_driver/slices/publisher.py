@@ -22,13 +22,14 @@ from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import ApiError, Conflict, KubeApi, NotFound
 from partita_plugins.kube.reflector import Listener, Reflector
 from partita_plugins.kube.resources import RESOURCE_SLICES
+from partita_plugins.pauses import Backoff, Pause
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import ResourceSlice
 
 log = structlog.get_logger(__name__)
 
-RETRY_SECONDS = (0.05, 30.0)
-"""First and longest pause after a write that failed; doubled in between."""
+RETRY = Pause(0.05, 30.0)
+"""After a write that failed."""
 
 RESYNC_SECONDS = 300.0
 """The watch tells of every change; this is for what nobody thought of."""
@@ -106,7 +107,7 @@ class Publisher:
         self._generation = 0
         self._last = Published()
         self._leaving = self._frozen = False
-        self._failures = 0
+        self._backoff = Backoff(RETRY, runtime.random)
         self._in_step = runtime.lock()
 
     def start(self) -> None:
@@ -151,7 +152,7 @@ class Publisher:
             self._kept.tell(owner)
             if pause is not None:
                 return pause
-            self._failures = 0
+            self._backoff.reset()
             with self._done:
                 self._answered, self._ready = ticket, self._ready or not self._frozen
                 self._done.notify_all()
@@ -233,11 +234,7 @@ class Publisher:
             raise Retryable("the API server dropped fields", delay_seconds=0.0)
 
     def _failed(self, error: Exception) -> float:
-        first, longest = RETRY_SECONDS
-        pause = min(first * 2.0 ** min(self._failures, 16), longest)
-        if isinstance(error, Retryable):
-            pause = max(pause, error.delay_seconds)
-        self._failures += 1
+        pause = self._backoff.next_seconds(error)
         self._counter.published("conflict" if isinstance(error, Conflict | NotFound) else "error")
         log.warning("slices not published yet", error=str(error)[:MAX_LOGGED], retry_seconds=pause)
         return pause

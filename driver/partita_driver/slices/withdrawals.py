@@ -10,13 +10,14 @@ import structlog
 
 from partita_driver.runtime import Runtime
 from partita_driver.slices.pool import PoolInputs, Published, devices_to_offer, lost_members, removable
-from partita_plugins.errors import PartitaError, Retryable
+from partita_plugins.errors import PartitaError
+from partita_plugins.pauses import Backoff, Pause
 from partita_plugins.wire.device_names import format_name
 
 log = structlog.get_logger(__name__)
 
-LIST_AGAIN_SECONDS = (0.05, 30.0)
-"""First and longest pause after a list of claims that failed; doubled in between."""
+LIST_AGAIN = Pause(0.05, 30.0)
+"""After a list of claims that failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ class Withdrawals:
         self._retry = -math.inf
         """No list before this: the last ones failed."""
 
-        self._failures = 0
+        self._backoff = Backoff(LIST_AGAIN, runtime.random)
         self._late = True
         """May a claim come to light that holds what the coming pool lacks?"""
 
@@ -119,13 +120,9 @@ class Withdrawals:
         try:
             found = self._allocated()
         except PartitaError as error:
-            first, longest = LIST_AGAIN_SECONDS
-            pause = min(first * 2.0 ** min(self._failures, 16), longest)
-            if isinstance(error, Retryable):
-                pause = max(pause, error.delay_seconds)
-            self._failures += 1
+            pause = self._backoff.next_seconds(error)
             self._retry = now + pause
             log.warning("claims not listed yet", error=str(error), retry_seconds=pause)
             return None
-        self._failures = 0
+        self._backoff.reset()
         return found

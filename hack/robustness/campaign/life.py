@@ -26,8 +26,9 @@ from partita_driver.journal.store import Journal
 from partita_driver.main import configure_logs
 from partita_driver.options import Options
 from partita_plugins.errors import PartitaError
+from partita_plugins.pauses import Pause
 
-REVALIDATE_SECONDS = (0.2, 0.8)
+REVALIDATE = Pause(0.2, 0.8)
 
 
 class Life(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +52,8 @@ class ImpatientOptions(Options):
     """Hardware that is well again is to be found so while the campaign waits."""
 
     @property
-    def revalidate_pauses(self) -> tuple[float, float]:
-        return REVALIDATE_SECONDS
+    def revalidate_pause(self) -> Pause:
+        return REVALIDATE
 
 
 class WatchedDriver(Driver):

@@ -31,6 +31,7 @@ from partita_plugins.contracts import STRATEGY_OF_KIND, SharingStrategy
 from partita_plugins.errors import PartitaError, Retryable, ValidationFailed
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.model.offer import Offer
+from partita_plugins.pauses import Pause
 from partita_plugins.sharing.exclusive import Exclusive
 from partita_plugins.sharing.mig import Mig
 from partita_plugins.sharing.timeslice import Timeslice
@@ -42,7 +43,7 @@ STRATEGIES: dict[str, SharingStrategy] = {"exclusive": Exclusive(), "mig": Mig()
 assert set(STRATEGIES) == set(STRATEGY_OF_KIND.values())
 
 LOOK_SECONDS = 60.0
-AGAIN_SECONDS = (30.0, 120.0)
+AGAIN = Pause(30.0, 120.0)
 """Between validations of faulty hardware: the longest is short, so that a run ends."""
 
 DELAYS = Delays(create_seconds=1.0, destroy_seconds=0.5, query_seconds=0.0)
@@ -115,7 +116,7 @@ class Driver:
             self.publisher.request,
             wait_seconds=LOOK_SECONDS,
             look_seconds=LOOK_SECONDS,
-            again_seconds=AGAIN_SECONDS,
+            again=AGAIN,
             runtime=runtime,
         )
         self._upkeep = Loop("upkeep", self.step_upkeep, runtime)

@@ -182,6 +182,9 @@ class SimulatedRuntime:
     def sleep(self, seconds: float) -> None:
         self.tasks.sleep(seconds)
 
+    def random(self) -> float:
+        return self.tasks.random.random()
+
 
 def _settle(act: Callable[[], T], future: Future[T]) -> None:
     try:

@@ -184,7 +184,7 @@ class KubeApi:
         resource_version: str,
         namespace: str = "",
         *,
-        timeout_seconds: int = 300,
+        timeout_seconds: int,
         query: Mapping[str, str] | None = None,
     ) -> Iterator[WatchLine]:
         """Changes since a resource version until the server ends the watch. Raises Gone when it is too old."""

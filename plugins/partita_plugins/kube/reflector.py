@@ -11,14 +11,21 @@ import msgspec
 import structlog
 
 from partita_plugins.errors import Retryable
-from partita_plugins.kube.api import Gone, KubeApi
+from partita_plugins.kube.api import Gone, KubeApi, Unavailable
 from partita_plugins.kube.resources import Resource
+from partita_plugins.pauses import Backoff, Draw, Pause, by_chance, spread
 from partita_plugins.wire.resource import ObjectMeta
 
 log = structlog.get_logger(__name__)
 
-RETRY_SECONDS = (0.2, 30.0)
-"""First and longest pause after a failure; doubled in between."""
+RETRY = Pause(0.2, 30.0)
+"""After a list or a watch that failed."""
+
+WATCH_SECONDS = 300.0
+"""Shortest time for which a watch is asked."""
+
+SHORT_WATCH_SECONDS = 1.0
+"""A watch that ends sooner and says nothing has failed: a server that stops, or a proxy before none."""
 
 
 class HasMetadata(Protocol):
@@ -51,9 +58,10 @@ class Reflector(Generic[T]):
         listener: Listener[T] | None = None,
         *,
         namespace: str = "",
+        draw: Draw = by_chance,
         **query: str,
     ) -> None:
-        self._namespace = namespace
+        self._namespace, self._draw = namespace, draw
         self._api, self.resource, self._type, self._query = api, resource, as_, query
         self._listener: Listener[T] = listener or _ignore
         self._objects: dict[Key, T] = {}
@@ -96,25 +104,26 @@ class Reflector(Generic[T]):
             return self._objects.get((namespace, name))
 
     def _run(self) -> None:
-        pause = RETRY_SECONDS[0]
+        backoff = Backoff(RETRY, self._draw)
         while not self._stopping.is_set():
             begun = self._version
             try:
                 if not begun:
                     begun = self._version = self._relist()
                 self._follow()
-                pause = RETRY_SECONDS[0]
+                backoff.reset()
             except Gone:
                 self._version = ""
             except Exception as error:  # noqa: BLE001 - credentials, a listener: whatever it is, the cache must go on
-                pause = pause if self._version == begun else RETRY_SECONDS[0]
+                if self._version != begun:
+                    backoff.reset()
+                pause = backoff.next_seconds(error)
                 log.warning(
                     "watch failed", resource=self.resource.plural, error=str(error) or repr(error), retry_seconds=pause
                 )
                 if not isinstance(error, Retryable):
                     self._version = ""
                 self._stopping.wait(pause)
-                pause = min(pause * 2, RETRY_SECONDS[1])
 
     def _relist(self) -> str:
         items, version = self._api.list(self.resource, self._namespace, as_=self._type, **self._query)
@@ -130,8 +139,12 @@ class Reflector(Generic[T]):
         return version
 
     def _follow(self) -> None:
-        for line in self._api.watch(self.resource, self._version, self._namespace, query=self._query):
-            self._last_contact = time.monotonic()
+        begun, told = time.monotonic(), False
+        watch_seconds = int(spread(WATCH_SECONDS, self._draw))
+        for line in self._api.watch(
+            self.resource, self._version, self._namespace, timeout_seconds=watch_seconds, query=self._query
+        ):
+            self._last_contact, told = time.monotonic(), True
             if self._stopping.is_set():
                 break
             if line.type == "BOOKMARK":
@@ -140,6 +153,8 @@ class Reflector(Generic[T]):
             item = msgspec.json.decode(line.object, type=self._type)
             self._apply(item, deleted=line.type == "DELETED")
             self._version = item.metadata.resource_version
+        if not told and time.monotonic() - begun < SHORT_WATCH_SECONDS:
+            raise Unavailable(f"the watch on {self.resource.plural} ended at once")
 
     def _apply(self, item: T, *, deleted: bool) -> None:
         with self._lock:

@@ -11,6 +11,7 @@ from partita_driver.health.watch import HealthWatch
 from partita_plugins.errors import BackendError, NvmlCode, Retryable
 from partita_plugins.model.gpu import HealthEvent
 from partita_plugins.model.mig import Placement
+from partita_plugins.pauses import Pause
 
 WAIT_SECONDS = 10.0
 
@@ -100,7 +101,7 @@ def test_a_backend_that_cannot_tell_is_asked_again_later() -> None:
 
 def test_a_fault_is_tried_again_until_it_passes() -> None:
     keeper = Keeper(known=[Fault(gpu_uuid="g", reason="validation", message="m")])
-    made, changes = watch(keeper, again_seconds=(0.0, 0.0))
+    made, changes = watch(keeper, again=Pause(0.0, 0.0))
     made.step_recovery()
     made.step_recovery()
     assert (keeper.tried, changes) == (["validation"] * 2, [])
@@ -111,7 +112,7 @@ def test_a_fault_is_tried_again_until_it_passes() -> None:
 
 def test_a_fresh_fault_is_not_tried_at_once() -> None:
     keeper = Keeper(known=[Fault(gpu_uuid="g", reason="validation", message="m")], passes=True)
-    made, _ = watch(keeper, again_seconds=(60.0, 60.0))
+    made, _ = watch(keeper, again=Pause(60.0, 60.0))
     made.step_recovery()
     assert keeper.tried == []
 
@@ -152,7 +153,7 @@ class Validating(Keeper):
 
 def test_the_hardware_is_looked_at_while_a_part_of_it_is_validated() -> None:
     keeper = Validating()
-    made, _ = watch(keeper, again_seconds=(0.0, 0.0))
+    made, _ = watch(keeper, again=Pause(0.0, 0.0))
     made.start()
     try:
         assert keeper.looked.wait(WAIT_SECONDS)
@@ -162,5 +163,5 @@ def test_the_hardware_is_looked_at_while_a_part_of_it_is_validated() -> None:
 
 
 def test_a_short_pause_before_validating_again_is_not_outlasted_by_the_looks() -> None:
-    made, _ = watch(Keeper(), again_seconds=(1.5, 3600.0), look_seconds=15.0)
+    made, _ = watch(Keeper(), again=Pause(1.5, 3600.0), look_seconds=15.0)
     assert made.step_recovery() == 1.5

@@ -24,11 +24,12 @@ from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.options import StateLock
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
 from partita_plugins.errors import Permanent, Retryable
+from partita_plugins.pauses import Pause
 from tests.driver.edge.worlds import eventually
 
 
 def test_a_loop_goes_on_after_a_step_that_raised(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("partita_driver.loop.ERROR_PAUSE_SECONDS", (0.01, 0.02))
+    monkeypatch.setattr("partita_driver.loop.ERROR_PAUSE", Pause(0.01, 0.02))
     steps: list[int] = []
 
     def step() -> float:
@@ -51,7 +52,7 @@ def test_a_loop_goes_on_after_a_step_that_raised(monkeypatch: pytest.MonkeyPatch
 def test_a_step_that_fails_for_a_known_reason_is_a_line_and_no_stack_trace(
     monkeypatch: pytest.MonkeyPatch, error: Exception, traces: int
 ) -> None:
-    monkeypatch.setattr("partita_driver.loop.ERROR_PAUSE_SECONDS", (60.0, 60.0))
+    monkeypatch.setattr("partita_driver.loop.ERROR_PAUSE", Pause(60.0, 60.0))
     stepped = threading.Event()
 
     def step() -> float:

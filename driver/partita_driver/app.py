@@ -21,7 +21,7 @@ from partita_driver.kubelet.server import KubeletServer
 from partita_driver.kubelet.sockets import remove_dead_sockets, socket_paths
 from partita_driver.loop import Loop
 from partita_driver.metrics import HttpEndpoint, Metrics
-from partita_driver.options import Options, open_backend, open_strategies, open_validator
+from partita_driver.options import Options, common_edits, open_backend, open_strategies, open_validator
 from partita_driver.settings.watch import SettingsWatch
 from partita_driver.simulated_machine import with_machine
 from partita_driver.slices.pool import PoolInputs, Published
@@ -158,7 +158,10 @@ class Driver:
             validator=self._validator,
             strategies=open_strategies(),
             journal=self._open_journal(),
-            cdi=CdiFolder(self._options.cdi_dir),
+            cdi=CdiFolder(
+                self._options.cdi_dir,
+                common_edits(self._options, lambda: self._engine.node.hardware.driver_version),
+            ),
             node_name=self._options.node_name,
             deadlines=Deadlines(),
             on_faults=self._faults_changed,

@@ -17,8 +17,8 @@ from partita_driver.hardware.workers import Deadlines
 from partita_driver.journal.store import Journal, read_boot_id
 from partita_driver.kubelet.sockets import is_served, remove_socket, sockets_of_any_instance
 from partita_driver.lifecycle import ClaimState
-from partita_driver.options import Options, StateLock, open_backend, open_strategies
-from partita_driver.simulated_machine import SIMULATED, with_machine
+from partita_driver.options import SIMULATED, Options, StateLock, open_backend, open_strategies
+from partita_driver.simulated_machine import with_machine
 from partita_driver.upkeep import recall
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.kube.api import KubeApi

@@ -54,6 +54,8 @@ def _backend_options(command: Command) -> Command:
     for option in (
         _directory("--simulated-dir", None, "Where the simulated hardware lives  [default: STATE_DIR/simulated]"),
         _option("--machine", default="", help="Machine of the simulated backend, such as hgx-h100."),
+        _directory("--driver-root", DEFAULTS.driver_root, "Where the node has NVIDIA's driver."),
+        _directory("--host-root", DEFAULTS.host_root, "Where this process sees the node's root file system."),
         _option("--backend", default=DEFAULTS.backend, help="Where GPUs come from: nvml or simulated."),
     ):
         command = option(command)
@@ -90,6 +92,11 @@ def cli() -> None:
 @cli.command()
 @_node_options
 @_option("--namespace", env=("POD_NAMESPACE",), default=DEFAULTS.namespace, help="Where ConfigMap partita-nodes is.")
+@_option(
+    "--toolkit",
+    default=DEFAULTS.toolkit,
+    help='Path of nvidia-ctk on the node, which names the driver libraries; "auto" looks for it, "none": no libraries.',
+)
 @_option("--validator", default=DEFAULTS.validator, help="Proves that devices compute: reference, cupy or none.")
 @_option(
     "--revalidate-seconds",
@@ -174,6 +181,8 @@ def devices(
     backend: str,
     machine: str,
     simulated_dir: Path | None,
+    host_root: Path,
+    driver_root: Path,
     node_name: str,
     whole: bool,
     mig: str,
@@ -199,6 +208,8 @@ def devices(
             backend="simulated" if machine else backend,
             machine=machine,
             simulated_dir=simulated_dir,
+            host_root=host_root,
+            driver_root=driver_root,
             state_dir=Path(scratch),
         )
         hardware = open_backend(options).discover()

@@ -8,13 +8,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from partita_driver.cdi.files import CommonEdits
+from partita_driver.cdi.lint import ContainerEdits
+from partita_driver.cdi.toolkit import Toolkit
 from partita_driver.journal.store import BOOT_ID_FILE
 from partita_plugins import registry
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.errors import Permanent, Retryable
 from partita_plugins.pauses import Pause
 
-NO_VALIDATOR = "none"
+NONE = "none"
+AUTO = "auto"
+SIMULATED = "simulated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +36,15 @@ class Options:
 
     simulated_dir: Path | None = None
     """Where the simulated hardware lives; None: in the state folder."""
+
+    toolkit: str = AUTO
+    """Path of nvidia-ctk on the node; "auto": looked for, for real GPUs; "none": containers bring their libraries."""
+
+    host_root: Path = Path("/")
+    """Where this process sees the node's root."""
+
+    driver_root: Path = Path("/")
+    """Where the node has NVIDIA's driver."""
 
     validator: str = "reference"
     state_dir: Path = Path("/var/lib/partita")
@@ -76,9 +90,21 @@ def open_backend(options: Options) -> DeviceBackend:
     )
 
 
+def common_edits(options: Options, driver_version: Callable[[], str]) -> CommonEdits:
+    """What gives every claim's container the node's driver libraries; nothing on simulated GPUs."""
+    if options.toolkit == NONE or (options.toolkit == AUTO and options.backend == SIMULATED):
+        return ContainerEdits
+    toolkit = Toolkit(
+        program="" if options.toolkit == AUTO else options.toolkit,
+        host_root=options.host_root,
+        driver_root=options.driver_root,
+    )
+    return lambda: toolkit.common_edits(driver_version())
+
+
 def open_validator(name: str, backend: DeviceBackend) -> Validator | None:
     """The named validator over a backend; None for "none"."""
-    if name == NO_VALIDATOR:
+    if name == NONE:
         return None
     made: Validator = registry.load("partita.validators", name)(backend)
     return made

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from partita_driver.options import Options
+from partita_driver.options import SIMULATED, Options
 from partita_driver.settings.watch import Node
 from partita_plugins.errors import InvalidInput
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import NODES
 from partita_plugins.wire import DRIVER_NAME
 
-SIMULATED = "simulated"
 MACHINE_LABEL = f"{DRIVER_NAME}/simulated-machine"
 
 

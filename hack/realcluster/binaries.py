@@ -62,7 +62,7 @@ def path_of(modules: tuple[Module, ...]) -> str:
 def _compile(module: Module, output: Path) -> None:
     destination = str(output / module.output) if module.output else f"{output}{os.sep}"
     command = ["nice", "-n", "5", "go", "build", "-v", *module.flags, "-o", destination, *module.packages]
-    environment = {**os.environ, "CGO_ENABLED": "0"}
+    environment = {**os.environ, "CGO_ENABLED": str(int(module.cgo))}
     progress = BuildProgress(module.name, _package_count(module, environment))
     other: list[str] = []
     with subprocess.Popen(command, cwd=module.folder, env=environment, text=True, stderr=subprocess.PIPE) as process:

@@ -26,6 +26,7 @@ class Module:
     flags: tuple[str, ...]
     # Go names a program after its package's last element, which for etcd is not "etcd".
     output: str | None = None
+    cgo: bool = False
 
     @property
     def folder(self) -> Path:
@@ -38,7 +39,7 @@ class Module:
         digest = hashlib.sha256()
         for name in ("go.mod", "go.sum"):
             digest.update((self.folder / name).read_bytes())
-        digest.update(json.dumps([self.packages, self.flags, self.output]).encode())
+        digest.update(json.dumps([self.packages, self.flags, self.output, *([self.cgo] if self.cgo else [])]).encode())
         return f"{self.name}-{digest.hexdigest()[:12]}"
 
 
@@ -84,14 +85,23 @@ def kwok() -> Module:
     return Module("kwok", ("sigs.k8s.io/kwok/cmd/kwok",), ("-trimpath", "-ldflags", _STRIP))
 
 
+def toolkit() -> Module:
+    """Return the module of nvidia-ctk and nvidia-cdi-hook, which find a node's GPU libraries for its containers."""
+    programs = ("nvidia-ctk", "nvidia-cdi-hook")
+    packages = tuple(f"github.com/NVIDIA/nvidia-container-toolkit/cmd/{program}" for program in programs)
+    # The driver's library is found when the program runs, not when it is built.
+    flags = ("-trimpath", "-ldflags", f"{_STRIP} -extldflags=-Wl,--unresolved-symbols=ignore-in-object-files")
+    return Module("nvidia-container-toolkit", packages, flags, cgo=True)
+
+
 def for_cluster(version: str) -> tuple[Module, ...]:
     """Return the modules that a cluster of this Kubernetes version needs, the slowest to build last."""
     return (etcd(), containerd(), kubernetes(version))
 
 
 def by_name(name: str) -> Module:
-    """Return the module with this name: etcd, containerd, kwok or kubernetes-1.37."""
-    every = {module.name: module for module in (etcd(), containerd(), kwok(), *map(kubernetes, VERSIONS))}
+    """Return the module with this name: etcd, containerd, kwok, nvidia-container-toolkit or kubernetes-1.37."""
+    every = {module.name: module for module in (etcd(), containerd(), kwok(), toolkit(), *map(kubernetes, VERSIONS))}
     if name not in every:
         msg = f"There is no module {name}: choose from {', '.join(sorted(every))}."
         raise ClusterError(msg)

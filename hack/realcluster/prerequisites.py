@@ -26,6 +26,7 @@ PROGRAMS = (
     ("nsenter", "util-linux"),
     ("setpriv", "util-linux"),
     ("mount", "mount"),
+    ("cc", "build-essential"),
 )
 IMAGE_PROGRAMS = (("buildah", "buildah"), ("mmdebstrap", "mmdebstrap"))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -21,10 +22,9 @@ from partita_plugins.wire import DRIVER_NAME
 
 log = structlog.get_logger(__name__)
 
-CommonEdits = ContainerEdits
-"""Edits that every claim's container gets: libraries and hooks of this node."""
+CommonEdits = Callable[[], ContainerEdits]
+"""Says what every claim's container gets: libraries and hooks of this node. Raises Retryable if it cannot say."""
 
-NO_COMMON_EDITS = CommonEdits()
 VOID = "NVIDIA_VISIBLE_DEVICES=void"
 """Keeps NVIDIA's own runtime from adding all GPUs of the node."""
 
@@ -53,9 +53,9 @@ def environment(request: str, index: int, values: dict[str, str]) -> list[str]:
 class CdiFolder:
     """The folder that container runtimes read CDI files from; only files of our claims are ever touched."""
 
-    def __init__(self, folder: Path, common: CommonEdits = NO_COMMON_EDITS) -> None:
+    def __init__(self, folder: Path, common: CommonEdits = ContainerEdits) -> None:
         self._folder = folder
-        self.common = common
+        self._common = common
 
     def write(self, claim_uid: str, devices: list[CdiDevice]) -> None:
         """Check and put a claim's file, whole or not at all. Raises Retryable with what is wrong."""
@@ -102,7 +102,8 @@ class CdiFolder:
         reached("cdi-swept")
 
     def _spec(self, devices: list[CdiDevice]) -> CdiSpec:
-        common = msgspec.structs.replace(self.common, env=[VOID, *self.common.env])
+        common = self._common()
+        common = msgspec.structs.replace(common, env=[VOID, *(entry for entry in common.env if entry != VOID)])
         spec = CdiSpec(cdi_version="0.5.0", kind=CDI_KIND, devices=devices, container_edits=common)
         return msgspec.structs.replace(spec, cdi_version=version_for(spec))
 

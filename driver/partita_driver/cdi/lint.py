@@ -14,6 +14,8 @@ from partita_plugins.wire import DRIVER_NAME
 
 CDI_KIND = f"{DRIVER_NAME}/claim"
 
+CAPS_FOLDER = "nvidia-caps"
+
 _KIND = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]/[A-Za-z][A-Za-z0-9_-]*[A-Za-z0-9]$")
 _NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9_.:-]*[A-Za-z0-9])?$")
 _ENV = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*=")
@@ -53,6 +55,7 @@ class CdiMount(CdiValue, frozen=True, kw_only=True):
 
     host_path: str
     container_path: str
+    type: str = ""
     options: list[str] = []
 
 
@@ -73,6 +76,7 @@ class ContainerEdits(CdiValue, frozen=True, kw_only=True):
     device_nodes: list[CdiNode] = []
     mounts: list[CdiMount] = []
     hooks: list[CdiHook] = []
+    additional_gids: list[int] = []
 
 
 class CdiDevice(CdiValue, frozen=True, kw_only=True):
@@ -94,7 +98,9 @@ class CdiSpec(CdiValue, frozen=True, kw_only=True):
 
 
 def version_for(spec: CdiSpec) -> str:
-    """The lowest version that has the fields in use: annotations came with 0.6.0, hostPath with 0.5.0."""
+    """The lowest version that has the fields in use: groups came with 0.7.0, annotations with 0.6.0."""
+    if any(edits.additional_gids for edits in (spec.container_edits, *(one.container_edits for one in spec.devices))):
+        return "0.7.0"
     annotated = spec.annotations or any(device.annotations for device in spec.devices)
     return "0.6.0" if annotated else "0.5.0"
 
@@ -135,7 +141,9 @@ def _lint_host(path: Path, node: CdiNode) -> str:
     try:
         found = path.stat()
     except FileNotFoundError:
-        return f"{path} does not exist on the node" if path.parent.is_dir() else ""
+        # nvidia-modprobe may not have made a capability's node yet: the runtime does, from its numbers.
+        absent = path.parent.is_dir() and path.parent.name != CAPS_FOLDER
+        return f"{path} does not exist on the node" if absent else ""
     except PermissionError:
         return ""
     # Who may not make device nodes gets empty files from the simulated hardware, never under /dev.

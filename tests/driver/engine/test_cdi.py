@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from partita_driver.cdi.files import CdiFolder, CommonEdits, environment
+from partita_driver.cdi.files import CdiFolder, environment
 from partita_driver.cdi.lint import CDI_KIND, CdiDevice, CdiMount, CdiNode, CdiSpec, ContainerEdits, lint, version_for
 from partita_plugins.errors import Retryable
 from partita_plugins.model.gpu import DeviceNode
@@ -52,10 +52,18 @@ def test_a_node_in_a_folder_that_is_not_seen_here_is_trusted() -> None:
     assert lint(spec(device("a", msgspec.structs.replace(NULL, host_path="/no/such/folder/nvidia0")))) == ()
 
 
+def test_a_capability_that_has_no_node_yet_is_made_by_the_runtime(tmp_path: Path) -> None:
+    (tmp_path / "nvidia-caps").mkdir()
+    cap = msgspec.structs.replace(NULL, host_path=str(tmp_path / "nvidia-caps" / "nvidia-cap3"))
+    assert lint(spec(device("a", cap))) == ()
+
+
 def test_the_version_is_the_lowest_that_fits() -> None:
     plain = spec(device("a", NULL))
     assert version_for(plain) == "0.5.0"
     assert version_for(msgspec.structs.replace(plain, annotations={"a": "b"})) == "0.6.0"
+    grouped = spec(msgspec.structs.replace(device("a", NULL), container_edits=ContainerEdits(additional_gids=[44])))
+    assert version_for(grouped) == "0.7.0"
 
 
 def test_a_claim_without_device_node_is_an_error_and_leaves_no_file(tmp_path: Path) -> None:
@@ -65,8 +73,9 @@ def test_a_claim_without_device_node_is_an_error_and_leaves_no_file(tmp_path: Pa
 
 
 def test_common_edits_are_written_beside_the_void(tmp_path: Path) -> None:
-    common = CommonEdits(env=["A=1"], mounts=[CdiMount(host_path="/x", container_path="/y", options=["ro"])])
-    CdiFolder(tmp_path, common).write(UID, [device("a", NULL)])
+    mount = CdiMount(host_path="/x", container_path="/y", options=["ro"])
+    common = ContainerEdits(env=["A=1", "NVIDIA_VISIBLE_DEVICES=void"], mounts=[mount])
+    CdiFolder(tmp_path, lambda: common).write(UID, [device("a", NULL)])
     (path,) = tmp_path.iterdir()
     assert path.name == f"gpu.partita.dev-claim_{UID}.json"
     edits = msgspec.json.decode(path.read_bytes())["containerEdits"]

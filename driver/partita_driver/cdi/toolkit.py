@@ -1,0 +1,142 @@
+"""What every container that gets a GPU needs of the node's NVIDIA driver: `nvidia-ctk cdi generate` knows it.
+
+Libraries, programs, sockets and hooks differ by driver version, distribution and toolkit, so the node's own toolkit
+is asked (the NVIDIA Container Toolkit, 1.17 and newer). Device nodes are not taken from it: a claim gets its own.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from partita_driver.cdi.lint import CdiMount, ContainerEdits
+from partita_plugins.errors import Retryable
+
+log = structlog.get_logger(__name__)
+
+PLACES = ("/usr/bin/nvidia-ctk", "/usr/local/bin/nvidia-ctk", "/usr/local/nvidia/toolkit/nvidia-ctk")
+"""Where packages and the GPU operator put it."""
+
+GENERATE = ("cdi", "generate", "--format=json", "--mode=nvml")
+
+# Only the common part is wanted. Toolkits before 1.20 do not know this and list every GPU as well, which takes longer.
+NO_DEVICES = "--device-id=none"
+_UNKNOWN_OPTION = re.compile(r"flag provided but not defined|unknown flag")
+
+DEADLINE_SECONDS = 15.0
+OUTPUT_BYTES_MAX = 4 * 2**20
+AGAIN_SECONDS = 5.0
+INSTALL = "install the NVIDIA Container Toolkit on the node, or say where nvidia-ctk is with --toolkit"
+
+Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[bytes]"]
+
+
+class _Generated(msgspec.Struct, rename="camel"):
+    """The part of a generated CDI file that is common to all its devices."""
+
+    container_edits: ContainerEdits = ContainerEdits()
+
+
+class Toolkit:
+    """The common edits of one node, asked for once for each driver version and toolkit. Thread-safe."""
+
+    def __init__(
+        self,
+        *,
+        program: str = "",
+        host_root: Path = Path("/"),
+        driver_root: Path = Path("/"),
+        run: Run | None = None,
+    ) -> None:
+        """`host_root` is where this process sees the node's root, `driver_root` where the node has NVIDIA's driver.
+
+        Without `program`, a path on the node, it is looked for in PLACES.
+        """
+        self._program = program
+        self._host_root, self._driver_root = host_root, driver_root
+        self._run = run or run_within(DEADLINE_SECONDS)
+        self._lock = threading.Lock()
+        self._kept: tuple[tuple[object, ...], ContainerEdits] | None = None
+
+    def common_edits(self, driver_version: str) -> ContainerEdits:
+        """What each container needs with this driver. Raises Retryable with what is missing on the node."""
+        with self._lock:
+            program = self.program()
+            found = self.seen(program).stat()
+            key = (driver_version, program, found.st_ino, found.st_size, found.st_mtime_ns)
+            if self._kept is None or self._kept[0] != key:
+                edits = self._checked(self._generate(program))
+                log.info("common CDI edits read", program=program, driver=driver_version, mounts=len(edits.mounts))
+                self._kept = (key, edits)
+            return self._kept[1]
+
+    def program(self) -> str:
+        """The path of nvidia-ctk on the node. Raises Retryable: it may be installed any moment."""
+        places = (self._program,) if self._program else PLACES
+        for place in places:
+            if os.access(self.seen(place), os.X_OK):
+                return place
+        raise Retryable(f"there is no {' or '.join(places)} on the node", delay_seconds=AGAIN_SECONDS, advice=INSTALL)
+
+    def seen(self, path: str) -> Path:
+        """A path of the node as this process sees it."""
+        return self._host_root / path.lstrip("/")
+
+    def _generate(self, program: str) -> ContainerEdits:
+        command = [program, *GENERATE, f"--driver-root={self._driver_root}"]
+        if self._host_root != Path("/"):
+            command = ["chroot", str(self._host_root), *command]
+        done = self._run([*command, NO_DEVICES])
+        if done.returncode and _UNKNOWN_OPTION.search(done.stderr.decode(errors="replace")):
+            done = self._run(command)
+        if done.returncode:
+            said = done.stderr.decode(errors="replace").strip().splitlines()
+            raise _failed(f"{program} cdi generate: {said[-1][-300:] if said else f'exit status {done.returncode}'}")
+        if len(done.stdout) > OUTPUT_BYTES_MAX:
+            raise _failed(f"{program} cdi generate printed {len(done.stdout)} bytes")
+        try:
+            return msgspec.json.decode(done.stdout, type=_Generated).container_edits
+        except msgspec.DecodeError as error:
+            raise _failed(f"{program} cdi generate printed no CDI specification: {error}") from error
+
+    def _checked(self, edits: ContainerEdits) -> ContainerEdits:
+        """The edits without device nodes. Raises Retryable where a container with them could not start."""
+        missing = [hook.path for hook in edits.hooks if not os.access(self.seen(hook.path), os.X_OK)]
+        missing += [mount.host_path for mount in edits.mounts if not os.path.lexists(self.seen(mount.host_path))]
+        if missing:
+            raise _failed(f"the node's CDI edits name {', '.join(sorted(set(missing))[:4])}, which it does not have")
+        if not any(_is_libcuda(mount) for mount in edits.mounts):
+            raise _failed("the node's CDI edits have no libcuda.so: NVIDIA's driver is not whole")
+        return msgspec.structs.replace(edits, device_nodes=[])
+
+
+def run_within(deadline_seconds: float) -> Run:
+    """How a program is run: no shell, no input, ended after the deadline."""
+
+    def run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+        try:
+            return subprocess.run(
+                command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=deadline_seconds
+            )
+        except subprocess.TimeoutExpired as error:
+            raise _failed(f"{command[0]} did not end within {deadline_seconds:g} s") from error
+        except OSError as error:
+            raise _failed(f"{command[0]} cannot be run: {error.strerror}") from error
+
+    return run
+
+
+def _is_libcuda(mount: CdiMount) -> bool:
+    return Path(mount.container_path).name.startswith("libcuda.so")
+
+
+def _failed(message: str) -> Retryable:
+    advice = "look at `nvidia-ctk --debug cdi generate` on the node"
+    return Retryable(message, delay_seconds=AGAIN_SECONDS, advice=advice)

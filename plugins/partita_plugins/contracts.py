@@ -14,7 +14,16 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from partita_plugins.model.gpu import ComputeInstance, DeviceNode, Gpu, GpuInstance, HealthEvent, NodeHardware
+from partita_plugins.model.gpu import (
+    ComputeInstance,
+    ComputeMode,
+    DeviceNode,
+    Gpu,
+    GpuInstance,
+    GpuProcess,
+    HealthEvent,
+    NodeHardware,
+)
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind, OfferedDevice
 from partita_plugins.model.steps import Step
@@ -48,7 +57,19 @@ class DeviceBackend(Protocol):
         """IN_USE while a process computes on it; NOT_FOUND if there is none."""
 
     def set_time_slice(self, gpu_uuid: str, interval: str) -> None:
-        """Scheduling quantum of a shared GPU: "Default", "Short", "Medium" or "Long"."""
+        """Scheduling quantum of a shared GPU: "Default", "Short", "Medium" or "Long". NOT_SUPPORTED while MIG is on."""
+
+    def compute_mode(self, gpu_uuid: str) -> ComputeMode:
+        """Which processes may compute on a GPU; DEFAULT while MIG is on."""
+
+    def set_compute_mode(self, gpu_uuid: str, mode: ComputeMode) -> None:
+        """Choose it. NOT_SUPPORTED while MIG is on: instances are always DEFAULT."""
+
+    def processes(self, gpu_uuid: str) -> tuple[GpuProcess, ...]:
+        """Processes that compute or draw on a GPU and its instances, by PID: what IN_USE is about.
+
+        A monitoring agent that only has the GPU open is not among them.
+        """
 
     def device_nodes(self, gpu_uuid: str, instance: GpuInstance | None) -> tuple[DeviceNode, ...]:
         """Character devices of a whole GPU, or of a GPU instance with its compute instance; control nodes included."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from partita_plugins.backends import catalog
 from partita_plugins.backends.simulated import SimulatedBackend, open_backend
 from partita_plugins.contracts import DeviceBackend
 from partita_plugins.testing.contracts.backend import DeviceBackendContract, NoMigContract
+from partita_plugins.testing.contracts.clients import ClientsContract
 from partita_plugins.testing.contracts.mig import MigContract
 
 WITH_MIG = [name for name in catalog.names() if catalog.machine(name).gpus[0].mig]
@@ -39,6 +42,18 @@ class TestMachineWithMig(_Simulated, MigContract):
     def reset(self, backend: DeviceBackend, gpu_uuid: str) -> None:
         assert isinstance(backend, SimulatedBackend)
         backend.reset(gpu_uuid)
+
+
+@pytest.mark.parametrize("machine", ["hgx-h100"])
+class TestProcesses(_Simulated, ClientsContract):
+    """Where a mode switch takes no reset."""
+
+    @contextmanager
+    def client(self, backend: DeviceBackend, gpu_uuid: str, gpu_instance_id: int | None) -> Iterator[str]:
+        assert isinstance(backend, SimulatedBackend)
+        backend.start_client(gpu_uuid, "train", gpu_instance_id)
+        yield "train"
+        backend.stop_client(gpu_uuid, "train")
 
 
 def test_both_kinds_of_machine_are_in_the_catalog() -> None:

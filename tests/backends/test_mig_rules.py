@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partita_plugins.backends import catalog
-from partita_plugins.backends.simulated import power, rules
+from partita_plugins.backends.simulated import clients, power, rules
 from partita_plugins.backends.simulated.records import GpuRecord, InstanceRecord
 from partita_plugins.errors import BackendError, NvmlCode
 from partita_plugins.model.gpu import MigSupport
@@ -120,12 +120,12 @@ def test_a_recreated_partition_has_another_uuid() -> None:
 def test_a_process_on_an_instance_keeps_it() -> None:
     mig = BOARDS["hgx-h100"]
     record = rules.add_compute_instance(rules.add_gpu_instance(ON, mig, 9, Placement(4, 4)), mig, GPU_UUID, 1)
-    busy = power.start_client(record, "train", 1)
+    busy = clients.start(record, "train", 1)
     with pytest.raises(BackendError, match="IN_USE"):
         rules.remove_compute_instance(busy, mig, 1, 0)
     with pytest.raises(BackendError, match="IN_USE"):
         power.reset(busy)
-    assert power.stop_client(busy, "train") == record
+    assert clients.stop(busy, "train") == record
 
 
 @pytest.mark.parametrize(("needs_reset", "kept"), [(True, True), (False, False)])

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from partita_plugins.backends.files import write_atomically
 from partita_plugins.backends.simulated import Delays, open_backend, open_existing
-from partita_plugins.backends.simulated.files import locked, write_atomically
+from partita_plugins.backends.simulated.files import locked
 from partita_plugins.errors import BackendError, InvalidInput, NvmlCode
 from partita_plugins.model.mig import Placement
 from tests.backends.conftest import Opener

@@ -59,6 +59,36 @@ class MigSupport:
         return MigGeometry.of(self.profiles)
 
 
+class FabricState(StrEnum):
+    """How far a GPU is in joining the fabric of its NVSwitches, by NVML's names."""
+
+    NOT_STARTED = "NotStarted"
+    """Fabric Manager has not begun: CUDA does not start on this GPU."""
+
+    IN_PROGRESS = "InProgress"
+    COMPLETED = "Completed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fabric:
+    """Where a GPU stands in its NVLink fabric (nvmlGpuFabricInfo; Hopper and later)."""
+
+    state: FabricState
+    cluster_uuid: str = ""
+    """Of an NVLink domain that spans nodes (NVL72); empty where the fabric ends at this node."""
+
+    clique_id: int = 0
+    """Within the cluster, GPUs of one clique reach each other over NVLink."""
+
+    failed: bool = False
+    """The GPU has tried, and the fabric has refused it."""
+
+    @property
+    def spans_nodes(self) -> bool:
+        """True where GPUs of other nodes can be reached over NVLink."""
+        return self.state is FabricState.COMPLETED and bool(self.cluster_uuid) and not self.failed
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
     """One physical GPU."""
@@ -81,6 +111,9 @@ class Gpu:
 
     mig: MigSupport | None = None
     """None where the GPU cannot do MIG."""
+
+    fabric: Fabric | None = None
+    """None where the GPU is on no NVSwitch, or its generation does not tell."""
 
     @property
     def pci_label(self) -> str:
@@ -159,6 +192,35 @@ class GpuInstance:
     profile_id: int
     placement: Placement
     compute_instances: tuple[ComputeInstance, ...] = ()
+
+
+class ComputeMode(StrEnum):
+    """Which processes may compute on a whole GPU, by NVML's names. A reboot or a reload of the driver forgets it."""
+
+    DEFAULT = "Default"
+    """Any number."""
+
+    EXCLUSIVE_PROCESS = "ExclusiveProcess"
+    """One at a time: an MPS control daemon, for instance."""
+
+    PROHIBITED = "Prohibited"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuProcess:
+    """A process that holds a GPU or an instance of it."""
+
+    pid: int
+    """In the node's PID namespace."""
+
+    name: str = ""
+    """Its program; empty where it cannot be looked at."""
+
+    memory_mib: int | None = None
+    """GPU memory it uses; None where the driver does not say."""
+
+    gpu_instance_id: int | None = None
+    """None: the GPU itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

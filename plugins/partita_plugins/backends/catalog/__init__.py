@@ -61,4 +61,5 @@ def _gpu(spec: Machine, index: int, identity: str) -> Gpu:
         )
         if part.profiles
         else None,
+        fabric=spec.fabric,
     )

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from partita_plugins.backends.catalog import ada, ampere, blackwell, hopper, matrices, volta
 from partita_plugins.backends.catalog.parts import Part
+from partita_plugins.model.gpu import Fabric, FabricState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +28,17 @@ class Machine:
     nvlink_gbps: int = 0
     """Unidirectional, of one link."""
 
+    fabric: Fabric | None = None
+    """Of every GPU; None where there is no NVSwitch, or the generation does not tell."""
+
+
+WITHIN_NODE = Fabric(state=FabricState.COMPLETED)
+RACK = Fabric(
+    state=FabricState.COMPLETED,
+    cluster_uuid="5f3d7a52-1f0c-5b0e-9d0a-6c2f6f1c7e10",
+    clique_id=32766,  # as seen on NVL72
+)
+"""All trays of the catalog stand in one rack."""
 
 TWO_SOCKETS = (0, 0, 0, 0, 1, 1, 1, 1)
 HGX_BUSES = ("0000:1b", "0000:43", "0000:52", "0000:61", "0000:9d", "0000:c3", "0000:d1", "0000:df")
@@ -58,6 +70,7 @@ def _hgx_h100(part: Part) -> Machine:
         numa_nodes=TWO_SOCKETS,
         matrix=matrices.HGX_H100,
         nvlink_gbps=25,
+        fabric=WITHIN_NODE,
     )
 
 
@@ -89,6 +102,7 @@ MACHINES = {
         numa_nodes=TWO_SOCKETS,
         matrix=matrices.HGX_B200,
         nvlink_gbps=50,
+        fabric=WITHIN_NODE,
     ),
     "a30-x4": Machine(
         part=ampere.A30,
@@ -126,5 +140,6 @@ MACHINES = {
         numa_nodes=(0, 0, 1, 1),
         matrix=matrices.GB200_TRAY,
         nvlink_gbps=50,
+        fabric=RACK,
     ),
 }

@@ -57,17 +57,17 @@ FOUR_SLICES = (
     Shape(3, 0, 4, 1, 4, (0,)),
 )
 
-# RTX PRO 6000: 1g, +me, +gfx, +me.all, -me; 2g, +gfx, +me.all, -me; 4g, +gfx. Three units to a slice.
+# RTX PRO 6000: 1g, +me, +gfx, -me, +me.all; 2g, +gfx, -me, +me.all; 4g, +gfx. Three units to a slice.
 TWELVE_UNITS = (
     Shape(0, 14, 1, 4, 3, QUARTERS),
     Shape(7, 21, 1, 1, 3, QUARTERS),
     Shape(10, 47, 1, 4, 3, QUARTERS),
-    Shape(15, 65, 1, 1, 3, QUARTERS),
     Shape(13, 67, 1, 4, 3, QUARTERS),
+    Shape(15, 65, 1, 1, 3, QUARTERS),
     Shape(1, 5, 2, 2, 6, HALVES),
     Shape(11, 35, 2, 2, 6, HALVES),
-    Shape(16, 64, 2, 1, 6, HALVES),
     Shape(14, 66, 2, 2, 6, HALVES),
+    Shape(16, 64, 2, 1, 6, HALVES),
     Shape(3, 0, 4, 1, 12, (0,)),
     Shape(12, 32, 4, 1, 12, (0,)),
 )

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from partita_plugins.backends.simulated import power, rules
+from partita_plugins.backends.simulated import clients, rules
 from partita_plugins.backends.simulated.events import EventFeed
 from partita_plugins.backends.simulated.faults import Fault, GpuLost, HungCall, event_of
 from partita_plugins.backends.simulated.machine import SimulatedMachine
@@ -19,7 +19,16 @@ from partita_plugins.backends.simulated.options import Delays
 from partita_plugins.backends.simulated.records import GpuRecord
 from partita_plugins.backends.simulated.rules import refuse
 from partita_plugins.errors import NvmlCode
-from partita_plugins.model.gpu import ComputeInstance, DeviceNode, Gpu, GpuInstance, HealthEvent, NodeHardware
+from partita_plugins.model.gpu import (
+    ComputeInstance,
+    ComputeMode,
+    DeviceNode,
+    Gpu,
+    GpuInstance,
+    GpuProcess,
+    HealthEvent,
+    NodeHardware,
+)
 from partita_plugins.model.mig import Placement
 
 HANG_SECONDS_MAX = 3600.0
@@ -104,6 +113,18 @@ class SimulatedBackend:
         self._enter("set_time_slice", gpu_uuid, self._delays.query_seconds)
         self.machine.files.update(gpu_uuid, partial(rules.set_time_slice, interval=interval))
 
+    def compute_mode(self, gpu_uuid: str) -> ComputeMode:
+        self._enter("compute_mode", gpu_uuid, self._delays.query_seconds)
+        return self.machine.files.load(gpu_uuid).compute_mode
+
+    def set_compute_mode(self, gpu_uuid: str, mode: ComputeMode) -> None:
+        self._enter("set_compute_mode", gpu_uuid, self._delays.query_seconds)
+        self.machine.files.update(gpu_uuid, partial(rules.set_compute_mode, mode=mode))
+
+    def processes(self, gpu_uuid: str) -> tuple[GpuProcess, ...]:
+        self._enter("processes", gpu_uuid, self._delays.query_seconds)
+        return clients.processes(self.machine.files.load(gpu_uuid))
+
     def device_nodes(self, gpu_uuid: str, instance: GpuInstance | None) -> tuple[DeviceNode, ...]:
         self._enter("device_nodes", gpu_uuid, self._delays.query_seconds)
         if instance is not None:
@@ -141,13 +162,13 @@ class SimulatedBackend:
     def start_client(self, gpu_uuid: str, client: str, gpu_instance_id: int | None = None) -> None:
         """A process opens the GPU or one of its instances: what it holds is IN_USE until it stops."""
         self.machine.known(gpu_uuid)
-        start = partial(power.start_client, client=client, gpu_instance_id=gpu_instance_id)
+        start = partial(clients.start, client=client, gpu_instance_id=gpu_instance_id)
         self.machine.files.update(gpu_uuid, start)
 
     def stop_client(self, gpu_uuid: str, client: str) -> None:
         """The process ends; nothing happens if there is none."""
         self.machine.known(gpu_uuid)
-        self.machine.files.update(gpu_uuid, partial(power.stop_client, client=client))
+        self.machine.files.update(gpu_uuid, partial(clients.stop, client=client))
 
     def reset(self, gpu_uuid: str) -> None:
         """Reset one GPU: a pending MIG mode becomes current, its instances are lost. IN_USE with clients."""

@@ -13,7 +13,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from partita_plugins.backends.simulated.files import write_atomically
+from partita_plugins.backends.files import write_atomically
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.gpu import HealthEvent
 from partita_plugins.model.mig import Placement

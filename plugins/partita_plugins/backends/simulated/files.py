@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,30 +10,12 @@ from pathlib import Path
 
 import msgspec
 
+from partita_plugins.backends.files import write_atomically
 from partita_plugins.backends.simulated.records import GpuRecord
 from partita_plugins.errors import BackendError, NvmlCode
 
 LOCK_SECONDS_MAX = 10.0
 _LOCK_POLL_SECONDS = 0.002
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file whole: whoever reads, now or after a power loss, sees the old bytes or the new ones."""
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 @contextmanager

@@ -18,9 +18,10 @@ from pathlib import Path
 import msgspec
 
 from partita_plugins.backends import catalog
+from partita_plugins.backends.files import write_atomically
 from partita_plugins.backends.simulated import power, rules
 from partita_plugins.backends.simulated.faults import HEALED_BY_REBOOT, HEALED_BY_RESET, FaultFolder, GpuLost
-from partita_plugins.backends.simulated.files import GpuFiles, locked, write_atomically
+from partita_plugins.backends.simulated.files import GpuFiles, locked
 from partita_plugins.backends.simulated.nodes import DeviceFolder
 from partita_plugins.backends.simulated.options import Delays
 from partita_plugins.backends.simulated.records import GpuRecord, MachineRecord

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from partita_plugins.model.gpu import ComputeInstance, GpuInstance
+from partita_plugins.model.gpu import ComputeInstance, ComputeMode, GpuInstance
 from partita_plugins.model.mig import Placement
 
 
@@ -63,6 +63,7 @@ class GpuRecord(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Processes on the GPU itself, outside of any instance."""
 
     time_slice: str = "Default"
+    compute_mode: ComputeMode = ComputeMode.DEFAULT
     made: int = 0
     """Compute instances ever made: each gets a UUID of its own."""
 

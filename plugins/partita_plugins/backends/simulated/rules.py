@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from partita_plugins.backends.simulated.records import ComputeRecord, GpuRecord, InstanceRecord
 from partita_plugins.errors import BackendError, NvmlCode
-from partita_plugins.model.gpu import GpuInstance, MigSupport
+from partita_plugins.model.gpu import ComputeMode, GpuInstance, MigSupport
 from partita_plugins.model.mig import MigProfile, Placement
 
 # Ids as seen on real boards, in the order in which they were given out: board's compute slices, then the profile's.
@@ -46,7 +46,13 @@ def switch_mode(record: GpuRecord, mig: MigSupport | None, *, enabled: bool) -> 
         return replace(record, mig_pending=enabled)
     if record.clients:
         refuse(NvmlCode.IN_USE, f"in use by another client: {record.clients[0]}", "stop every process on the GPU")
-    return replace(record, mig_enabled=enabled, mig_pending=enabled, moves=record.moves + 1)
+    return replace(
+        record,
+        mig_enabled=enabled,
+        mig_pending=enabled,
+        compute_mode=ComputeMode.DEFAULT,
+        moves=record.moves + 1,
+    )
 
 
 def add_gpu_instance(record: GpuRecord, mig: MigSupport | None, profile_id: int, placement: Placement) -> GpuRecord:
@@ -151,6 +157,13 @@ def set_time_slice(record: GpuRecord, interval: str) -> GpuRecord:
     if record.mig_enabled:
         refuse(NvmlCode.NOT_SUPPORTED, "time slices are for whole GPUs, and MIG is on", "switch MIG mode off first")
     return replace(record, time_slice=interval)
+
+
+def set_compute_mode(record: GpuRecord, mode: ComputeMode) -> GpuRecord:
+    """The record with another compute mode. Whole GPUs only."""
+    if record.mig_enabled:
+        refuse(NvmlCode.NOT_SUPPORTED, "compute modes are for whole GPUs, and MIG is on", "switch MIG mode off first")
+    return replace(record, compute_mode=mode)
 
 
 def _profiles(record: GpuRecord, mig: MigSupport | None) -> dict[int, MigProfile]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from partita_plugins.contracts import DeviceBackend
 from partita_plugins.errors import BackendError, NvmlCode
-from partita_plugins.model.gpu import GpuInstance
+from partita_plugins.model.gpu import ComputeMode, GpuInstance
 from partita_plugins.model.mig import PLAIN_PROFILE_ENUMS, MigProfile, Placement
 from partita_plugins.testing.contracts.answers import refused
 
@@ -122,6 +122,14 @@ class MigContract:
         with refused(NvmlCode.IN_USE):
             backend.set_mig_mode(gpu_uuid, enabled=False)
         assert backend.gpu_instances(gpu_uuid) == (made,)
+
+    def test_with_mig_on_a_gpu_is_not_shared_as_a_whole(self, backend: DeviceBackend) -> None:
+        gpu_uuid, _ = self._enabled(backend)
+        with refused(NvmlCode.NOT_SUPPORTED):
+            backend.set_time_slice(gpu_uuid, "Short")
+        with refused(NvmlCode.NOT_SUPPORTED):
+            backend.set_compute_mode(gpu_uuid, ComputeMode.EXCLUSIVE_PROCESS)
+        assert backend.compute_mode(gpu_uuid) is ComputeMode.DEFAULT
 
     def _enabled(self, backend: DeviceBackend) -> tuple[str, tuple[MigProfile, ...]]:
         gpu = backend.discover().gpus[0]

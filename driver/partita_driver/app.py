@@ -9,6 +9,7 @@ import structlog
 
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.claims import Claims, read_claim
+from partita_driver.claims_in_api import allocated_devices, claim_holds, recall
 from partita_driver.engine import ClaimEngine
 from partita_driver.engine.revalidate import OWN_CLAIM
 from partita_driver.handover import ComingEngine, Handover
@@ -22,13 +23,14 @@ from partita_driver.kubelet.sockets import remove_dead_sockets, socket_paths
 from partita_driver.loop import Loop
 from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.options import Options, common_edits, open_backend, open_strategies, open_validator
+from partita_driver.pages import Progress, pages
 from partita_driver.settings.watch import SettingsWatch
 from partita_driver.simulated_machine import with_machine
 from partita_driver.slices.pool import PoolInputs, Published
 from partita_driver.slices.publisher import Publisher
 from partita_driver.status import StatusWriter
-from partita_driver.upkeep import allocated_devices, claim_holds, recall
-from partita_plugins.errors import PartitaError, Retryable
+from partita_driver.upkeep import GONE_SECONDS, Upkeep
+from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.wire import DRIVER_NAME, pool_name
 
@@ -36,13 +38,6 @@ log = structlog.get_logger(__name__)
 
 PUBLISH_NOW_SECONDS = 5.0
 """Longest wait for a fault's taint to reach the API server before Prepare answers with the error."""
-
-UPKEEP_SECONDS = 60.0
-CONFIRM_SECONDS = 1.0
-"""Between questions to an API server that does not answer, while the journal begins anew."""
-
-GONE_SECONDS = 300.0
-"""From a prepared claim's end in the API until it is undone without the kubelet: its container may still be ending."""
 
 PROBE_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
@@ -58,13 +53,12 @@ class Driver:
         self._options = options
         self._stopping = threading.Event()
         self._serving = False
-        self._told: set[str] = set()
         self._pool = Published()
         self._handover = Handover(options, self._stopping)
         self._api = KubeApi.connect(options.kubeconfig or None, user_agent="partita-driver")
         self.metrics = Metrics()
-        pages = {"/metrics": self._metrics_page, "/healthz": _well, "/readyz": self._ready_page}
-        self.http = HttpEndpoint(options.http_address, pages) if options.http_address else None
+        shown = pages(self.metrics, engine=lambda: self._engine if self._serving else None, not_ready=self.not_ready)
+        self.http = HttpEndpoint(options.http_address, shown) if options.http_address else None
         self._status = StatusWriter(self._api, options.node_name, self.metrics)
         self._settings = SettingsWatch(
             self._api,
@@ -90,7 +84,6 @@ class Driver:
             on_features=self._status.features_changed,
         )
         self._kubelet = self._make_kubelet()
-        self._upkeep = Loop("upkeep", self._step_upkeep)
         self._probe = Loop("probe", self._step_probe)
 
     def start(self) -> None:
@@ -112,6 +105,14 @@ class Driver:
                     return
         keeper = Quarantine(self._engine, self._validator)
         self._health = HealthWatch(keeper, self._publisher.request, again=options.revalidate_pause)
+        pool = pool_name(options.node_name)
+        self._upkeep = Upkeep(
+            self._engine,
+            holds=lambda *claim: claim_holds(self._api, pool, *claim),
+            on_finding=self._tell_finding,
+            on_done=self._publisher.request,
+            gone_seconds=self.gone_seconds,
+        )
         self._coming.come(self._engine)
         self._serving = True
         for part in (self._status, self._settings, self._publisher, self._kubelet, self._health, self._upkeep):
@@ -136,21 +137,17 @@ class Driver:
 
     def not_ready(self) -> list[str]:
         """Why the driver is not ready, in plain words; empty when it is."""
-        if self._handover.waiting:
-            return [] if self._options.pod_uid else ["another driver owns the state folder"]
-        if not self._serving:
-            return ["the hardware has not been read yet"]
-        reasons = []
-        registration = self._kubelet.registration
-        if not registration.registered:
-            reasons.append(f"not registered with the kubelet: {registration.error or 'it has not called yet'}")
-        if self._settings.current is None:
-            reasons.append("the API server has not given the settings and the Node yet")
-        elif self._engine.unconfirmed:
-            reasons.append("the journal begins anew, and the API server has not said yet what it knows")
-        elif not self._publisher.ready:
-            reasons.append("slices not published yet")
-        return reasons
+        serving = self._serving
+        progress = Progress(
+            waiting=self._handover.waiting,
+            newcomer=bool(self._options.pod_uid),
+            serving=serving,
+            registration=self._kubelet.registration,
+            settings_known=self._settings.current is not None,
+            unconfirmed=serving and self._engine.unconfirmed,
+            published=self._publisher.ready,
+        )
+        return progress.missing
 
     def _make_engine(self) -> ClaimEngine:
         return ClaimEngine(
@@ -228,51 +225,15 @@ class Driver:
         settings = self._settings.current
         return settings is None or settings.validation.prepare
 
-    def _step_upkeep(self) -> float:
-        if not self._confirmed():
-            return CONFIRM_SECONDS
-        self._tell_findings()
-        self._engine.reconcile()
-        pool = pool_name(self._options.node_name)
-        gone = self._engine.reconcile_claims(
-            lambda *claim: claim_holds(self._api, pool, *claim), gone_seconds=self.gone_seconds
-        )
-        if gone:
-            log.info("claims that hold nothing here any more were undone", claims=len(gone))
-        self._publisher.request()
-        return UPKEEP_SECONDS
-
-    def _confirmed(self) -> bool:
-        """A journal that begins anew is confirmed before anything is undone or published."""
-        try:
-            self._engine.confirm()
-        except PartitaError as error:
-            log.warning("the journal begins anew, and the API server does not say what it knows", error=str(error))
-            return False
-        return True
-
-    def _tell_findings(self) -> None:
+    def _tell_finding(self, finding: str) -> bool:
         owner = self._settings.owner
-        if owner is None:
-            return
-        for finding in set(self._engine.findings) - self._told:
+        if owner is not None:
             self._status.state_found(owner, finding)
-            self._told.add(finding)
+        return owner is not None
 
     def _step_probe(self) -> float:
         self._kubelet.set_serving(serving=not self.not_ready())
         return PROBE_SECONDS
-
-    def _metrics_page(self) -> tuple[int, bytes]:
-        if self._serving:
-            claims = self._engine.prepared().values()
-            self.metrics.set_prepared(device.kind for claim in claims for device in claim.devices)
-            self.metrics.set_faults(fault.reason for fault in self._engine.faults())
-        return 200, self.metrics.text()
-
-    def _ready_page(self) -> tuple[int, bytes]:
-        reasons = self.not_ready()
-        return (503, ("; ".join(reasons) + "\n").encode()) if reasons else (200, b"ok\n")
 
     def _stop_parts(self) -> bool:
         ended = True
@@ -292,8 +253,3 @@ class Driver:
         else:
             log.warning("stopped, and a call is still at work: it ends with this process")
         return ended
-
-
-def _well() -> tuple[int, bytes]:
-    """The process answers: hardware and API server are for readiness."""
-    return 200, b"ok\n"

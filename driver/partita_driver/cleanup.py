@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from partita_driver.cdi.files import CdiFolder
+from partita_driver.claims_in_api import recall
 from partita_driver.engine import ClaimEngine
 from partita_driver.handover import HANDOVER_LOCKS
 from partita_driver.hardware.workers import Deadlines
@@ -19,7 +20,6 @@ from partita_driver.kubelet.sockets import is_served, remove_socket, sockets_of_
 from partita_driver.lifecycle import ClaimState
 from partita_driver.options import SIMULATED, Options, StateLock, open_backend, open_strategies
 from partita_driver.simulated_machine import with_machine
-from partita_driver.upkeep import recall
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import RESOURCE_SLICES

@@ -1,45 +1,71 @@
-"""What the driver asks the API server about claims, apart from Prepare: who still exists, who holds what."""
+"""What the driver does from time to time, and first after its start: bring journal, hardware, CDI and API together."""
 
 from __future__ import annotations
 
-from partita_driver.engine.recall import Recalled
-from partita_plugins.kube.api import KubeApi, NotFound
-from partita_plugins.kube.resources import RESOURCE_CLAIMS, RESOURCE_SLICES
-from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import ResourceClaim, ResourceSlice
+from collections.abc import Callable
+
+import structlog
+
+from partita_driver.engine import ClaimEngine
+from partita_driver.loop import Loop
+from partita_driver.runtime import THREADS, Runtime
+from partita_plugins.errors import PartitaError
+
+log = structlog.get_logger(__name__)
+
+UPKEEP_SECONDS = 60.0
+CONFIRM_SECONDS = 1.0
+"""Between questions to an API server that does not answer, while the journal begins anew."""
+
+GONE_SECONDS = 300.0
+"""From a prepared claim's end in the API until it is undone without the kubelet: its container may still be ending."""
 
 
-def recall(api: KubeApi, node_name: str) -> Recalled:
-    """What is known of a node whose journal begins anew. Raises Unavailable or Refused where that cannot be known."""
-    selector = f"spec.driver={DRIVER_NAME},spec.nodeName={node_name}"
-    slices, _ = api.list(RESOURCE_SLICES, as_=ResourceSlice, fieldSelector=selector)
-    claims, _ = api.list(RESOURCE_CLAIMS, as_=ResourceClaim)
-    devices = tuple(device for entry in slices for device in entry.spec.devices)
-    return Recalled(devices=devices, claims=tuple(claims))
+class Upkeep:
+    """A loop around the claim engine's reconciling. `step` may be called alone; start() lets a thread call it."""
 
+    def __init__(
+        self,
+        engine: ClaimEngine,
+        *,
+        holds: Callable[[str, str, str], bool],
+        on_finding: Callable[[str], bool],
+        on_done: Callable[[], None],
+        gone_seconds: float = GONE_SECONDS,
+        runtime: Runtime = THREADS,
+    ) -> None:
+        """`holds` as for `ClaimEngine.reconcile_claims`; `on_done` is called after every step that could be taken.
 
-def claim_holds(api: KubeApi, pool: str, namespace: str, name: str, uid: str) -> bool:
-    """Is this very claim in the API, with devices of the pool? Raises PartitaError where that is not known.
+        `on_finding` tells of damage found at the start; False: not now, it is told again.
+        """
+        self._engine, self._holds, self._gone_seconds = engine, holds, gone_seconds
+        self._on_finding, self._on_done = on_finding, on_done
+        self._told: set[str] = set()
+        self.loop = Loop("upkeep", self.step, runtime)
 
-    One without a name, of which nothing but its UID is known, is looked for among all.
-    """
-    if not name:
-        claims, _ = api.list(RESOURCE_CLAIMS, as_=ResourceClaim)
-        return any(claim.metadata.uid == uid and _held(claim, pool) for claim in claims)
-    try:
-        found = api.get(RESOURCE_CLAIMS, name, namespace, as_=ResourceClaim)
-    except NotFound:
-        return False
-    return found.metadata.uid == uid and bool(_held(found, pool))
+    def start(self) -> None:
+        self.loop.start()
 
+    def stop(self) -> None:
+        self.loop.stop()
 
-def allocated_devices(api: KubeApi, pool: str) -> frozenset[str]:
-    """Devices of a pool that any claim holds. Lists all claims: `slices/withdrawals.py` says when."""
-    claims, _ = api.list(RESOURCE_CLAIMS, as_=ResourceClaim)
-    return frozenset(device for claim in claims for device in _held(claim, pool))
+    def step(self) -> float:
+        """Bring all together. Returns seconds until the next time."""
+        if not self._confirmed():
+            return CONFIRM_SECONDS
+        self._told.update(finding for finding in set(self._engine.findings) - self._told if self._on_finding(finding))
+        self._engine.reconcile()
+        gone = self._engine.reconcile_claims(self._holds, gone_seconds=self._gone_seconds)
+        if gone:
+            log.info("claims that hold nothing here any more were undone", claims=len(gone))
+        self._on_done()
+        return UPKEEP_SECONDS
 
-
-def _held(claim: ResourceClaim, pool: str) -> list[str]:
-    """The devices of a pool that a claim is allocated."""
-    results = claim.status.allocation.devices.results if claim.status.allocation else []
-    return [one.device for one in results if one.driver == DRIVER_NAME and one.pool == pool]
+    def _confirmed(self) -> bool:
+        """A journal that begins anew is confirmed before anything is undone or published."""
+        try:
+            self._engine.confirm()
+        except PartitaError as error:
+            log.warning("the journal begins anew, and the API server does not say what it knows", error=str(error))
+            return False
+        return True

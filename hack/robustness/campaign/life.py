@@ -70,7 +70,7 @@ class WatchedDriver(Driver):
     def settle(self) -> JournalState:
         """Reconcile now, as the timer would; what the driver remembers afterwards."""
         with suppress(PartitaError):  # the API server may be away
-            self._step_upkeep()
+            self._upkeep.step()
         return self.remembered()
 
     def remembered(self) -> JournalState:

@@ -11,9 +11,10 @@ from hack.robustness.simulation.hardware import Backend, FewWords, Machine
 from hack.robustness.simulation.runtime import SimulatedRuntime
 from hack.robustness.simulation.tasks import Process, Tasks
 
-from partita_driver.app import CONFIRM_SECONDS, GONE_SECONDS, PUBLISH_NOW_SECONDS, UPKEEP_SECONDS
+from partita_driver.app import PUBLISH_NOW_SECONDS
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.claims import Claims, Prepared, read_claim
+from partita_driver.claims_in_api import allocated_devices, claim_holds, recall
 from partita_driver.engine import ClaimEngine
 from partita_driver.engine.revalidate import OWN_CLAIM
 from partita_driver.hardware.workers import Deadlines
@@ -21,14 +22,13 @@ from partita_driver.health.faults import Fault
 from partita_driver.health.watch import HealthWatch
 from partita_driver.journal.store import Journal
 from partita_driver.kubelet.dra_service import ClaimRef
-from partita_driver.loop import Loop
 from partita_driver.slices.plan import Owner
 from partita_driver.slices.pool import PoolInputs
 from partita_driver.slices.publisher import Publisher
-from partita_driver.upkeep import allocated_devices, claim_holds, recall
+from partita_driver.upkeep import Upkeep
 from partita_plugins.backends.simulated import Delays
 from partita_plugins.contracts import STRATEGY_OF_KIND, SharingStrategy
-from partita_plugins.errors import PartitaError, Retryable, ValidationFailed
+from partita_plugins.errors import Retryable, ValidationFailed
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.model.offer import Offer
 from partita_plugins.pauses import Pause
@@ -119,7 +119,13 @@ class Driver:
             again=AGAIN,
             runtime=runtime,
         )
-        self._upkeep = Loop("upkeep", self.step_upkeep, runtime)
+        self.upkeep = Upkeep(
+            self.engine,
+            holds=lambda *claim: claim_holds(api, pool_name(NODE), *claim),
+            on_finding=lambda _: True,
+            on_done=self.publisher.request,
+            runtime=runtime,
+        )
 
     def start(self) -> None:
         """What app.Driver.start does, in its order."""
@@ -130,7 +136,7 @@ class Driver:
             except Retryable as error:
                 self._tasks.sleep(error.delay_seconds)
         self.serving = True
-        for part in (self.publisher, self._health, self._upkeep):
+        for part in (self.publisher, self._health, self.upkeep):
             part.start()
 
     def inputs(self) -> PoolInputs | None:
@@ -146,19 +152,6 @@ class Driver:
             foreign=self.engine.foreign_placements(),
             allocated=frozenset(device.device for claim in claims.values() for device in claim.devices),
         )
-
-    def step_upkeep(self) -> float:
-        """Bring journal, hardware and API together."""
-        if self.engine.unconfirmed:
-            try:
-                self.engine.confirm()
-            except PartitaError:
-                return CONFIRM_SECONDS
-        self.engine.reconcile()
-        api, pool = cast("KubeApi", self._client), pool_name(NODE)
-        self.engine.reconcile_claims(lambda *claim: claim_holds(api, pool, *claim), gone_seconds=GONE_SECONDS)
-        self.publisher.request()
-        return UPKEEP_SECONDS
 
     def serve(self, verb: str, ref: ClaimRef) -> Any:
         """One call of the kubelet."""

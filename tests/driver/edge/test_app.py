@@ -28,7 +28,7 @@ from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire import FAULT_TAINT_KEY
 from partita_plugins.wire.resource import ResourceClaim
 from tests.driver.edge.test_claims import DEVICE
-from tests.driver.edge.worlds import NODE, eventually, fault_on
+from tests.driver.edge.worlds import NODE, eventually, fault_on, node_options
 
 FIRST, NEWCOMER = "11111111-2222-3333-4444-555555555555", "66666666-2222-3333-4444-555555555555"
 
@@ -72,8 +72,8 @@ class FakeEngine:
     def reconcile(self) -> None:
         self.reconciled += 1
 
-    def reconcile_claims(self, exists: Callable[[str, str, str], bool]) -> tuple[str, ...]:
-        return () if exists("default", "train", "uid-1") else ("uid-1",)
+    def reconcile_claims(self, holds: Callable[[str, str, str], bool], *, gone_seconds: float) -> tuple[str, ...]:
+        return () if holds("default", "train", "uid-1") else ("uid-1",)
 
     def faults(self) -> tuple[Fault, ...]:
         return tuple(self._faults)
@@ -153,18 +153,8 @@ class Running:
 
 @contextmanager
 def running(directory: Path, server: ApiServer, pod_uid: str = "") -> Iterator[Running]:
-    options = Options(
-        node_name=NODE,
-        backend="simulated",
-        machine="hgx-h100",
-        state_dir=directory / "state",
-        cdi_dir=directory / "cdi",
-        plugin_dir=directory / "plugin",
-        registry_dir=directory / "registry",
-        kubeconfig=str(server.write_kubeconfig(directory / "kubeconfig")),
-        http_address="127.0.0.1:0",
-        pod_uid=pod_uid,
-    )
+    server.write_kubeconfig(directory / "kubeconfig")
+    options = node_options(directory, http_address="127.0.0.1:0", pod_uid=pod_uid)
     world = Running(Driver(options), options)
     yield world
     world.stop()

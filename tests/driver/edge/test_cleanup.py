@@ -13,11 +13,11 @@ from partita_driver.cleanup import clean_up
 from partita_driver.engine import PreparedClaim
 from partita_driver.lifecycle import ClaimState
 from partita_driver.main import cli
-from partita_driver.options import Options, StateLock
+from partita_driver.options import StateLock
 from partita_plugins.errors import Retryable
 from tests.driver.edge.test_app import FakeEngine
 from tests.driver.edge.test_claims import DEVICE
-from tests.driver.edge.worlds import MIXED, NODE, Pooled, pooled, slotted
+from tests.driver.edge.worlds import MIXED, NODE, Pooled, node_options, pooled, slotted
 
 IN_USE = PreparedClaim(uid="u1", namespace="default", name="train", state=ClaimState.PREPARED, devices=(DEVICE,))
 HALF_DONE = replace(IN_USE, uid="u2", name="torn", state=ClaimState.MADE)
@@ -40,41 +40,28 @@ def world(short_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pooled]
         yield made
 
 
-def options(directory: Path) -> Options:
-    return Options(
-        node_name=NODE,
-        backend="simulated",
-        machine="hgx-h100",
-        state_dir=directory / "state",
-        cdi_dir=directory / "cdi",
-        plugin_dir=directory / "plugin",
-        registry_dir=directory / "registry",
-        kubeconfig=str(directory / "kubeconfig"),
-    )
-
-
 def test_what_pods_may_use_is_kept_with_the_memory_of_it(short_path: Path, world: Pooled) -> None:
-    rows = list(clean_up(options(short_path), force=False))
+    rows = list(clean_up(node_options(short_path), force=False))
     outcomes = {row.name.split(" ")[0]: row.outcome.partition(":")[0] for row in rows}
     assert outcomes["default/train"] == "kept"
     assert outcomes["default/torn"] == "removed"
     assert FakeEngine.latest.unprepared == ["u2"]
-    assert options(short_path).journal_dir.exists()
+    assert node_options(short_path).journal_dir.exists()
     assert world.slices() == []
 
 
 def test_force_removes_everything(short_path: Path, world: Pooled) -> None:
-    rows = list(clean_up(options(short_path), force=True))
+    rows = list(clean_up(node_options(short_path), force=True))
     assert {row.outcome for row in rows} == {"removed"}
     assert FakeEngine.latest.unprepared == ["u1", "u2"]
-    assert not options(short_path).journal_dir.exists()
+    assert not node_options(short_path).journal_dir.exists()
 
 
 def test_a_running_driver_is_not_cleaned_up_under(short_path: Path, world: Pooled) -> None:
     lock = StateLock(short_path / "state")
     lock.acquire()
     with pytest.raises(Retryable, match="stop the driver"):
-        list(clean_up(options(short_path), force=True))
+        list(clean_up(node_options(short_path), force=True))
     lock.release()
 
 

@@ -20,8 +20,8 @@ from partita_driver.options import Options, StateLock
 from partita_plugins.backends.simulated import GpuLost, HungCall
 from partita_plugins.model.mig import Placement
 from partita_plugins.wire import DRIVER_NAME
-from tests.driver.edge.worlds import MIXED, Pooled, pooled, slotted
-from tests.driver.engine.nodes import NODE, Node, claim, result, time_slice_config
+from tests.driver.edge.worlds import MIXED, Pooled, node_options, pooled, slotted
+from tests.driver.engine.nodes import Node, claim, result, time_slice_config
 
 UID = "11111111-2222-3333-4444-555555555555"
 ONLY_THE_SHORTEST_FITS = 71
@@ -45,17 +45,8 @@ def api(short_path: Path) -> Iterator[Pooled]:
 
 
 def options(root: Path) -> Options:
-    return Options(
-        node_name=NODE,
-        backend="simulated",
-        machine="hgx-h100",
-        simulated_dir=root / "hardware",
-        state_dir=root,
-        cdi_dir=root / "cdi",
-        plugin_dir=root / "plugin",
-        registry_dir=root / "registry",
-        kubeconfig=str(root / "kubeconfig"),
-    )
+    """Of a driver on the node that the engine has worked on."""
+    return node_options(root, simulated_dir=root / "hardware", state_dir=root)
 
 
 def outcomes(rows: list[Removal], kind: str) -> list[str]:

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from partita_driver.health.faults import Fault
+from partita_driver.options import Options
 from partita_driver.runtime import THREADS, Runtime
 from partita_driver.slices.contents import Features
 from partita_driver.slices.plan import Owner
@@ -46,6 +48,21 @@ def inputs_of(node: SlottedHardware, offer: Offer = MIXED, *faults: Fault) -> Po
 def fault_on(node: SlottedHardware, slot: int, **fields: object) -> Fault:
     known: dict[str, object] = {"reason": "validation", "message": "bit 7 of word 0x10 reads 1", **fields}
     return Fault(gpu_uuid=node.gpus[slot].uuid, **known)  # type: ignore[arg-type]
+
+
+def node_options(root: Path, **fields: Any) -> Options:
+    """A driver on a simulated node whose paths are all under one folder."""
+    known: dict[str, Any] = {
+        "node_name": NODE,
+        "backend": "simulated",
+        "machine": "hgx-h100",
+        "state_dir": root / "state",
+        "cdi_dir": root / "cdi",
+        "plugin_dir": root / "plugin",
+        "registry_dir": root / "registry",
+        "kubeconfig": str(root / "kubeconfig"),
+    }
+    return Options(**{**known, **fields})
 
 
 def eventually(check: Callable[[], bool], seconds: float = 5.0) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from partita_driver.upkeep import claim_holds, recall
+from partita_driver.claims_in_api import claim_holds, recall
 from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.testing.apiserver import ApiServer

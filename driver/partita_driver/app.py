@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Protocol
 
 import structlog
 
@@ -12,7 +13,7 @@ from partita_driver.claims import Claims, read_claim
 from partita_driver.claims_in_api import allocated_devices, claim_holds, recall
 from partita_driver.engine import ClaimEngine
 from partita_driver.engine.revalidate import OWN_CLAIM
-from partita_driver.handover import ComingEngine, Handover
+from partita_driver.handover import ARRIVAL_SECONDS, ComingEngine, Handover
 from partita_driver.hardware.workers import Deadlines
 from partita_driver.health.faults import Fault
 from partita_driver.health.switched import Quarantine, SwitchedValidator
@@ -42,6 +43,16 @@ PUBLISH_NOW_SECONDS = 5.0
 PROBE_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
 """For calls still at work at the end: the kubelet's have had their time, and a validation may take minutes."""
+
+
+class Part(Protocol):
+    """What runs from start() to stop()."""
+
+    @property
+    def longest_stop_seconds(self) -> float:
+        """Of stop(), when everything takes as long as it may."""
+
+    def stop(self) -> object: ...
 
 
 class Driver:
@@ -235,13 +246,23 @@ class Driver:
         self._kubelet.set_serving(serving=not self.not_ready())
         return PROBE_SECONDS
 
+    @property
+    def longest_stop_seconds(self) -> float:
+        """From stop() to the end of run(), once it serves: a pod's terminationGracePeriodSeconds must be longer."""
+        parts = (*self._parts(), *([self.http] if self.http else []))
+        return ARRIVAL_SECONDS + sum(part.longest_stop_seconds for part in parts) + CLOSE_SECONDS
+
+    def _parts(self) -> tuple[Part, ...]:
+        """In the order in which they stop."""
+        local = (self._probe, self._kubelet, self._health, self._upkeep)
+        return (*local, self._publisher, self._settings, self._status)
+
     def _stop_parts(self) -> bool:
         ended = True
         if self._serving:
             self._handover.leave()
-            for part in (self._probe, self._kubelet, self._health, self._upkeep, self._publisher, self._settings):
+            for part in self._parts():
                 part.stop()
-            self._status.stop()
             ended = self._engine.close(CLOSE_SECONDS)
         else:
             self._kubelet.stop()

@@ -16,6 +16,9 @@ log = structlog.get_logger(__name__)
 ERROR_PAUSE = Pause(0.5, 60.0)
 """After a step that raised."""
 
+STOP_SECONDS = 2.0
+"""Longest wait at the end for a step in progress."""
+
 WAIT_SECONDS_MAX = 3600.0
 """Of one wait: a longer one is several."""
 
@@ -26,6 +29,8 @@ class Loop:
     An exception is logged, one of ours in a line, and the step tried again after a growing pause: a loop never ends by
     itself.
     """
+
+    longest_stop_seconds = STOP_SECONDS
 
     def __init__(self, name: str, step: Callable[[], float], runtime: Runtime = THREADS) -> None:
         self.step = step
@@ -46,7 +51,7 @@ class Loop:
             self._due = min(self._due, self._runtime.monotonic() + delay_seconds)
             self._woken.notify_all()
 
-    def stop(self, timeout_seconds: float = 2.0) -> bool:
+    def stop(self, timeout_seconds: float = STOP_SECONDS) -> bool:
         """Take no further step; True when the last one has ended within the time."""
         with self._woken:
             self._stopping = True

@@ -84,12 +84,16 @@ def _count(gauge: Gauge, values: Iterable[str]) -> None:
         gauge.labels(value).set(number)
 
 
+STOP_SECONDS = 2.0
+
 Page = Callable[[], tuple[int, bytes]]
 """Answers one path: status and body."""
 
 
 class HttpEndpoint:
     """A few pages over HTTP, from a bounded pool of threads. Nothing is read but the request line and headers."""
+
+    longest_stop_seconds = STOP_SECONDS
 
     def __init__(self, address: str, pages: Mapping[str, Page]) -> None:
         """`address` is host:port; port 0 takes a free one. Raises Permanent where it cannot listen."""
@@ -113,7 +117,7 @@ class HttpEndpoint:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join(2.0)
+        self._thread.join(STOP_SECONDS)
 
 
 class _Pooled(HTTPServer):

@@ -20,6 +20,7 @@ from partita_driver.claims import Prepared
 from partita_driver.fault_points import reached
 from partita_driver.journal.records import SWITCHED_OFF
 from partita_driver.loop import Loop
+from partita_driver.runtime import THREADS
 from partita_driver.slices.contents import Features
 from partita_driver.slices.feature_probe import DROPPED_ADVICE
 from partita_driver.slices.plan import Owner
@@ -54,7 +55,9 @@ class StatusCounter(Protocol):
 
 
 class StatusWriter:
-    """Tells of prepared claims and failed validations. Every public call returns at once."""
+    """Tells of prepared claims and failed validations. Every public call but stop() returns at once."""
+
+    longest_stop_seconds = Loop.longest_stop_seconds + FAREWELL_SECONDS
 
     def __init__(self, api: KubeApi, node_name: str, counter: StatusCounter) -> None:
         self._api, self._counter = api, counter
@@ -68,7 +71,10 @@ class StatusWriter:
     def stop(self) -> None:
         """End the loop. What still waits is written as far as FAREWELL_SECONDS allow, the rest given up and counted."""
         self.loop.stop()
-        self._write_waiting(time.monotonic() + FAREWELL_SECONDS)
+        end = time.monotonic() + FAREWELL_SECONDS
+        # A write to a server that does not answer takes longer than that: it is left behind.
+        THREADS.start("farewell", lambda: self._write_waiting(end)).join(FAREWELL_SECONDS)
+        self._write_waiting(0.0)
 
     def prepared(self, claim: ResourceClaim, devices: Sequence[Prepared]) -> None:
         """The claim's devices are ready: their identity and validation go to its status."""

@@ -24,6 +24,8 @@ GONE_SECONDS = 300.0
 class Upkeep:
     """A loop around the claim engine's reconciling. `step` may be called alone; start() lets a thread call it."""
 
+    longest_stop_seconds = Loop.longest_stop_seconds
+
     def __init__(
         self,
         engine: ClaimEngine,

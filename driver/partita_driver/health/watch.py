@@ -49,6 +49,8 @@ class FaultKeeper(Protocol):
 class HealthWatch:
     """Three loops: one waits for events, one looks at the hardware, one tries faults again, which takes minutes."""
 
+    longest_stop_seconds = STOP_SECONDS + 2 * Loop.longest_stop_seconds
+
     def __init__(
         self,
         keeper: FaultKeeper,

@@ -29,10 +29,21 @@ The kubelet makes one call for each pod, and 16 GPUs in seven partitions make 11
 REGISTRAR_CALLS = 8
 MAX_MESSAGE_BYTES = 4 * 2**20
 STOP_SECONDS = 20.0
+"""At the end, for the kubelet's calls at work."""
+
+ANSWER_SECONDS = 1.0
+"""For answers that are on their way when that time is over."""
+
+CLAIMS_SECONDS = 1.0
+"""For claims whose call was given up."""
+
+REGISTRAR_SECONDS = 2.0
 
 
 class KubeletServer:
     """Serves the kubelet until stopped. Registration begins when start() returns."""
+
+    longest_stop_seconds = STOP_SECONDS + ANSWER_SECONDS + CLAIMS_SECONDS + REGISTRAR_SECONDS
 
     def __init__(
         self,
@@ -91,10 +102,10 @@ class KubeletServer:
         self._probe.enter_graceful_shutdown()
         self.health.stop()
         plugin_stopped = self._plugin_server.stop(grace=timeout_seconds)
-        if not plugin_stopped.wait(timeout_seconds + 1.0):
+        if not plugin_stopped.wait(timeout_seconds + ANSWER_SECONDS):
             log.warning("calls were still at work when the driver stopped")
-        self._dra.close(timeout_seconds=1.0)
-        self._registrar_server.stop(grace=1.0).wait(2.0)
+        self._dra.close(timeout_seconds=CLAIMS_SECONDS)
+        self._registrar_server.stop(grace=REGISTRAR_SECONDS / 2).wait(REGISTRAR_SECONDS)
         for path in (self._sockets.plugin, self._sockets.registrar):
             remove_socket(path)
 

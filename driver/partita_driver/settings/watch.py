@@ -37,6 +37,8 @@ class Node(Struct, frozen=True, kw_only=True):
 class SettingsWatch:
     """Settings of one node. Wrong ones are reported and change nothing: the last good ones stay in force."""
 
+    longest_stop_seconds = Loop.longest_stop_seconds
+
     def __init__(
         self,
         api: KubeApi,

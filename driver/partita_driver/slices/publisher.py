@@ -71,6 +71,8 @@ def watch_slices(api: KubeApi, node_name: str, seen: Listener[ResourceSlice]) ->
 class Publisher:
     """Publishes one node's pool. `step` may be called alone; start() lets a thread call it."""
 
+    longest_stop_seconds = Loop.longest_stop_seconds
+
     def __init__(
         self,
         api: KubeApi,

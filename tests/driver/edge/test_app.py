@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 import pytest
+import yaml
 
 from partita_driver.app import Driver
 from partita_driver.engine import PreparedClaim, PreparedDevice
@@ -29,6 +30,9 @@ from partita_plugins.wire import FAULT_TAINT_KEY
 from partita_plugins.wire.resource import ResourceClaim
 from tests.driver.edge.test_claims import DEVICE
 from tests.driver.edge.worlds import NODE, eventually, fault_on, node_options
+
+EXIT_SECONDS = 5.0
+"""For Python's own end, and for clocks."""
 
 FIRST, NEWCOMER = "11111111-2222-3333-4444-555555555555", "66666666-2222-3333-4444-555555555555"
 
@@ -294,6 +298,14 @@ def test_the_state_folder_is_kept_from_a_successor_while_a_call_is_at_work(
         first.stop()
         assert first.ended == [idle]
         assert StateLock(first.options.state_dir).try_acquire() is idle
+
+
+def test_the_pod_s_grace_is_longer_than_the_longest_stop(short_path: Path, server: ApiServer) -> None:
+    manifest = Path(__file__).parents[3] / "manifests" / "base" / "driver" / "daemonset.yaml"
+    pod = yaml.safe_load(manifest.read_text(encoding="utf-8"))["spec"]["template"]["spec"]
+    with running(short_path, server, pod_uid=FIRST) as world:
+        assert eventually(world.registrar.exists)
+        assert world.driver.longest_stop_seconds + EXIT_SECONDS <= pod["terminationGracePeriodSeconds"]
 
 
 def test_settings_change_what_is_published(short_path: Path, server: ApiServer) -> None:

@@ -273,6 +273,22 @@ def test_the_end_waits_a_moment_for_what_is_not_told_yet(tmp_path: Path, monkeyp
         assert counter.results.count(("event", "dropped")) >= 46
 
 
+def test_a_write_that_does_not_end_is_left_behind_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("partita_driver.status.FAREWELL_SECONDS", 0.2)
+    answered = threading.Event()
+
+    def write() -> None:
+        answered.wait(30)
+
+    with api_server(tmp_path) as (_, api):
+        writer = StatusWriter(api, NODE, Told())
+        writer._later("event", write)
+        began = time.monotonic()
+        writer.stop()
+        assert time.monotonic() - began < 5.0
+        answered.set()
+
+
 def test_errors_are_counted_by_what_to_do_next() -> None:
     errors = (Hung("no answer", gpu_uuid="GPU-1", first=True), Unavailable("no answer"))
     assert {result_of(error) for error in errors} == {"retry"}

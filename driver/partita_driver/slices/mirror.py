@@ -5,8 +5,13 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from partita_driver.slices.pool import Published
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.reflector import Listener, Reflector
+from partita_plugins.kube.resources import RESOURCE_SLICES
+from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import ResourceSlice
 
 GONE_MAX = 256
@@ -62,6 +67,21 @@ class SliceMirror:
                 return False
             del self._slices[gone.metadata.name]
             return True
+
+
+class SliceWatch(Protocol):
+    """Who tells of this node's slices: a Reflector."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    @property
+    def synced(self) -> bool: ...
+
+
+def watch_slices(api: KubeApi, node_name: str, seen: Listener[ResourceSlice]) -> SliceWatch:
+    """The API server's watch on the slices of one node."""
+    selector = f"spec.driver={DRIVER_NAME},spec.nodeName={node_name}"
+    return Reflector(api, RESOURCE_SLICES, ResourceSlice, seen, fieldSelector=selector)
 
 
 def published(slices: Mapping[str, ResourceSlice]) -> Published:

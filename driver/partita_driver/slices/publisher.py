@@ -6,24 +6,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-import msgspec
 import structlog
 
 from partita_driver.fault_points import reached
 from partita_driver.loop import Loop
 from partita_driver.runtime import THREADS, Runtime
-from partita_driver.slices.contents import ALL_FEATURES, Features, content_of, dropped
+from partita_driver.slices.contents import Features
 from partita_driver.slices.feature_probe import PROBE_SECONDS, KeptFields
-from partita_driver.slices.mirror import SliceMirror, complete, published
-from partita_driver.slices.plan import Accepted, Owner, Verb, Write, plan_writes
+from partita_driver.slices.mirror import SliceMirror, SliceWatch, complete, published, watch_slices
+from partita_driver.slices.plan import Owner
 from partita_driver.slices.pool import PoolInputs, Published, desired_pool
 from partita_driver.slices.withdrawals import Withdrawals
+from partita_driver.slices.writer import SliceWriter
 from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import ApiError, Conflict, KubeApi, NotFound
-from partita_plugins.kube.reflector import Listener, Reflector
-from partita_plugins.kube.resources import RESOURCE_SLICES
+from partita_plugins.kube.reflector import Listener
 from partita_plugins.pauses import Backoff, Pause
-from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import ResourceSlice
 
 log = structlog.get_logger(__name__)
@@ -51,21 +49,6 @@ class PublishCounter(Protocol):
     """Who counts rounds of writing, by result."""
 
     def published(self, result: str) -> None: ...
-
-
-class SliceWatch(Protocol):
-    """Who tells of this node's slices: a Reflector."""
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    @property
-    def synced(self) -> bool: ...
-
-
-def watch_slices(api: KubeApi, node_name: str, seen: Listener[ResourceSlice]) -> SliceWatch:
-    """The API server's watch on the slices of one node."""
-    selector = f"spec.driver={DRIVER_NAME},spec.nodeName={node_name}"
-    return Reflector(api, RESOURCE_SLICES, ResourceSlice, seen, fieldSelector=selector)
 
 
 class Publisher:
@@ -105,8 +88,7 @@ class Publisher:
         self._asked = self._answered = 0
         self._ready = False
         self._kept = KeptFields(api, on_features, probe_seconds, runtime)
-        self._accepted: dict[str, Accepted] = {}
-        self._generation = 0
+        self._writer = SliceWriter(api, self._mirror, self._kept)
         self._last = Published()
         self._leaving = self._frozen = False
         self._backoff = Backoff(RETRY, runtime.random)
@@ -167,7 +149,6 @@ class Publisher:
     def _publish(self, inputs: PoolInputs, owner: Owner) -> float | None:
         """None when the API server has the pool, else seconds until the next try."""
         current = self._mirror.snapshot()
-        there = dict(current)
         # After a kubelet restart slices are gone, all or some: what they said stands in memory.
         before = self._last.updated(published(current))
         try:
@@ -180,19 +161,13 @@ class Publisher:
                     return self._withdrawals.due_seconds
                 self._last = before
             contents = desired_pool(standing.inputs, before, standing.held, frozen=standing.frozen)
-            writes = plan_writes(current, contents, owner, accepted=self._accepted, generation=self._generation)
-            for write in writes:
-                name = write.slice.metadata.name
-                if stored := self._write(write):
-                    there[name] = stored
-                else:
-                    del there[name]
-                reached("slice-written")
+            written = self._writer.writes
+            there = self._writer.write(current, contents, owner)
         except (ApiError, Retryable) as error:
             return self._failed(error)
-        if writes:
+        if writes := self._writer.writes - written:
             self._counter.published("ok")
-            log.info("slices published", generation=self._generation, writes=len(writes))
+            log.info("slices published", generation=self._writer.generation, writes=writes)
         # Not what the mirror has now: slices that were wiped meanwhile stand in memory too.
         self._last = published(there)
         self._withdrawals.published()
@@ -200,48 +175,8 @@ class Publisher:
         self._on_pool(inputs, self._last)
         return None
 
-    def _write(self, write: Write) -> ResourceSlice | None:
-        """The slice as stored; None where it was deleted."""
-        entry = write.slice
-        name = entry.metadata.name
-        try:
-            if write.verb is Verb.DELETE:
-                self._api.delete(RESOURCE_SLICES, name, options=_preconditions(entry))
-                self._mirror.drop(name)
-                return None
-            raw = (
-                self._api.create(RESOURCE_SLICES, entry)
-                if write.verb is Verb.CREATE
-                else self._api.replace(RESOURCE_SLICES, name, entry)
-            )
-        except NotFound:
-            self._mirror.drop(name)
-            raise
-        except Conflict:
-            self._mirror.take(self._api.get(RESOURCE_SLICES, name, as_=ResourceSlice))
-            raise
-        stored = msgspec.json.decode(raw, type=ResourceSlice)
-        self._wrote(entry, stored)
-        return stored
-
-    def _wrote(self, sent: ResourceSlice, stored: ResourceSlice) -> None:
-        name = sent.metadata.name
-        mine, theirs = content_of(name, sent.spec), content_of(name, stored.spec)
-        self._mirror.put(stored)
-        self._accepted[name] = Accepted(sent=mine, stored=theirs)
-        self._generation = max(self._generation, stored.spec.pool.generation)
-        kept = dropped(mine, theirs)
-        self._kept.learn(kept)
-        if kept != ALL_FEATURES:
-            raise Retryable("the API server dropped fields", delay_seconds=0.0)
-
     def _failed(self, error: Exception) -> float:
         pause = self._backoff.next_seconds(error)
         self._counter.published("conflict" if isinstance(error, Conflict | NotFound) else "error")
         log.warning("slices not published yet", error=str(error)[:MAX_LOGGED], retry_seconds=pause)
         return pause
-
-
-def _preconditions(entry: ResourceSlice) -> dict[str, object]:
-    versions = {"uid": entry.metadata.uid, "resourceVersion": entry.metadata.resource_version}
-    return {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": versions}

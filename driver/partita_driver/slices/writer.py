@@ -72,8 +72,11 @@ class SliceWriter:
         return stored
 
     def _read(self, name: str) -> None:
-        """What somebody else made of a slice."""
-        self._mirror.take(self._api.get(RESOURCE_SLICES, name, as_=ResourceSlice))
+        """What somebody else made of a slice, which may be nothing."""
+        try:
+            self._mirror.take(self._api.get(RESOURCE_SLICES, name, as_=ResourceSlice))
+        except NotFound:
+            self._mirror.drop(name)
 
     def _learn(self, sent: ResourceSlice, stored: ResourceSlice) -> None:
         name = sent.metadata.name

@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from partita_plugins.wire import WITHDRAWN_TAINT_KEY
-from tests.driver.edge.worlds import MIXED, eventually, inputs_of, pooled, slotted
+from tests.driver.edge.in_memory import InMemory
+from tests.driver.edge.worlds import MIXED, eventually, fault_on, inputs_of, pooled, slotted
 
 H100 = slotted("hgx-h100")
 
@@ -53,3 +54,25 @@ def test_slices_stay_when_the_driver_stops(tmp_path: Path) -> None:
         before = world.slices()
         publisher.stop()
         assert world.slices() == before
+
+
+def test_a_slice_that_is_changed_and_then_deleted_by_somebody_else_is_put_back_by_the_next_try() -> None:
+    """The write conflicts, and when the driver reads what there is instead, there is nothing."""
+    world = InMemory(inputs_of(H100, MIXED))
+    world.publish()
+    before = world.devices().keys()
+    name = min(world.store.slices)
+
+    def change_then_delete() -> None:
+        world.api.disturb = lambda: world.store.drop_slice(name)
+        for entry in list(world.store.slices.values()):
+            world.store.put_slice(entry)
+
+    world.inputs = inputs_of(H100, MIXED, *(fault_on(H100, slot) for slot in range(8)))
+    world.api.disturb = change_then_delete
+    world.publisher.step()
+    world.api.disturb = lambda: None
+    assert name not in world.store.slices
+    assert name not in world.publisher._mirror.snapshot(), "the API server said that it is gone"
+    world.publish()
+    assert world.devices().keys() == before

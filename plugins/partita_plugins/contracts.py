@@ -74,6 +74,12 @@ class DeviceBackend(Protocol):
     def device_nodes(self, gpu_uuid: str, instance: GpuInstance | None) -> tuple[DeviceNode, ...]:
         """Character devices of a whole GPU, or of a GPU instance with its compute instance; control nodes included."""
 
+    def monitor_nodes(self) -> tuple[DeviceNode, ...]:
+        """Character devices for looking at every GPU that the kernel has, lost or hung ones too; no instance's.
+
+        Control nodes included, and nvidia-caps' "monitor" node where the driver has one. Asks no GPU: it never hangs.
+        """
+
     def health(self, gpu_uuid: str) -> tuple[HealthEvent, ...]:
         """What is wrong with a GPU now; empty when nothing is. The hardware's state, asked anew at each call.
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from partita_plugins.backends.simulated import nodes
+from partita_plugins.backends.simulated import GpuLost, HungCall, nodes
 from partita_plugins.model.mig import Placement
 from tests.backends.conftest import Opener
 
@@ -111,3 +111,14 @@ def test_shuffled_minors_follow_no_order_and_move(opened: Opener) -> None:
     assert after[1:] == minors[1:]
     assert len(set(after)) == 8
     assert backend.device_nodes(gpus[0].uuid, None)[0].path == f"/dev/nvidia{after[0]}"
+
+
+@pytest.mark.parametrize(("machine", "caps"), [("a30-x4", ["/dev/nvidia-caps/nvidia-cap2"]), ("l40s-x8", [])])
+def test_a_monitor_sees_lost_and_hung_gpus_and_asks_none(opened: Opener, machine: str, caps: list[str]) -> None:
+    backend = opened(machine)
+    uuids = backend.gpu_uuids()
+    backend.faults.plant(GpuLost(gpu_uuid=uuids[0]))
+    backend.faults.plant(HungCall(gpu_uuid=uuids[1], call="*"))
+    paths = [node.path for node in backend.monitor_nodes()]
+    assert {f"/dev/nvidia{minor}" for minor in range(len(uuids))} | {"/dev/nvidiactl"} <= set(paths)
+    assert [path for path in paths if "nvidia-caps" in path] == caps

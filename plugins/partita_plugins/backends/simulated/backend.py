@@ -131,6 +131,11 @@ class SimulatedBackend:
             rules.same(self.machine.files.load(gpu_uuid), instance)
         return self.machine.devices.of(self.machine.gpu(gpu_uuid).minor, instance)
 
+    def monitor_nodes(self) -> tuple[DeviceNode, ...]:
+        machine = self.machine
+        minors = [machine.gpu(gpu_uuid).minor for gpu_uuid in self.gpu_uuids()]
+        return machine.devices.monitor(minors, mig=any(gpu.mig for gpu in machine.hardware.gpus))
+
     def health(self, gpu_uuid: str) -> tuple[HealthEvent, ...]:
         self.machine.known(gpu_uuid)
         self._hang("health", gpu_uuid)

@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 from partita_plugins.model.gpu import DeviceNode, GpuInstance
@@ -23,6 +24,7 @@ CAPS_MODE = 0o444
 
 # Minors of nvidia-caps as real drivers number them: 1 and 2 are config and monitor, then for each GPU 15 GPU
 # instances, each followed by its 8 compute instances.
+CAPS_MONITOR = 2
 CAPS_FIRST = 3
 CAPS_PER_GPU_INSTANCE = 9
 CAPS_PER_GPU = 15 * CAPS_PER_GPU_INSTANCE
@@ -46,10 +48,12 @@ class DeviceFolder:
 
     def of(self, gpu_minor: int, instance: GpuInstance | None) -> tuple[DeviceNode, ...]:
         """The nodes of a whole GPU or of one instance with its compute instances, made where they are missing."""
-        nodes = self.listed(gpu_minor, instance)
-        for node in nodes:
-            _make(Path(node.host_path), node)
-        return nodes
+        return _made(self.listed(gpu_minor, instance))
+
+    def monitor(self, gpu_minors: Iterable[int], *, mig: bool) -> tuple[DeviceNode, ...]:
+        """The nodes of all these GPUs, and with `mig` the one that lets a program look at instances."""
+        nodes = {node.path: node for minor in gpu_minors for node in self.listed(minor, None)}
+        return _made((*nodes.values(), *([self._cap(CAPS_MONITOR)] if mig else [])))
 
     def listed(self, gpu_minor: int, instance: GpuInstance | None) -> tuple[DeviceNode, ...]:
         """The same, whether they are there or not."""
@@ -76,6 +80,12 @@ class DeviceFolder:
 
     def _cap(self, minor: int) -> DeviceNode:
         return self._node(f"nvidia-caps/nvidia-cap{minor}", CAPS_MAJOR, minor, CAPS_MODE)
+
+
+def _made(nodes: tuple[DeviceNode, ...]) -> tuple[DeviceNode, ...]:
+    for node in nodes:
+        _make(Path(node.host_path), node)
+    return nodes
 
 
 def _make(path: Path, node: DeviceNode) -> None:

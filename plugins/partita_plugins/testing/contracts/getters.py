@@ -59,6 +59,14 @@ class GettersContract:
         control = set.intersection(*nodes) if len(nodes) > 1 else set()
         assert all(len(paths - control) == 1 for paths in nodes[1:])
 
+    def test_a_monitor_has_the_nodes_of_every_gpu_and_of_no_instance(self, backend: DeviceBackend) -> None:
+        nodes = backend.monitor_nodes()
+        of_gpus = {node for gpu in backend.discover().gpus for node in backend.device_nodes(gpu.uuid, None)}
+        assert len({node.path for node in nodes}) == len(nodes)
+        assert of_gpus <= set(nodes)
+        assert all("nvidia-caps" in node.path for node in set(nodes) - of_gpus)
+        assert len(set(nodes) - of_gpus) <= 1
+
     def test_healthy_gpus_report_nothing(self, backend: DeviceBackend) -> None:
         assert [backend.health(gpu.uuid) for gpu in backend.discover().gpus] == [()] * len(backend.discover().gpus)
 

@@ -36,6 +36,17 @@ class MigContract:
         assert mig is not None
         assert (mig.pending, mig.enabled) == (True, not gpu.mig.mode_needs_reset)
 
+    def test_a_monitor_never_has_the_nodes_of_an_instance(self, backend: DeviceBackend) -> None:
+        before = backend.monitor_nodes()
+        gpu_uuid, profiles = self._enabled(backend)
+        made = backend.create_gpu_instance(gpu_uuid, profiles[0].profile_id, profiles[0].placements[0])
+        backend.create_compute_instance(gpu_uuid, made.gpu_instance_id)
+        (instance,) = backend.gpu_instances(gpu_uuid)
+        own = set(backend.device_nodes(gpu_uuid, instance)) - set(backend.device_nodes(gpu_uuid, None))
+        assert own
+        assert not own & set(backend.monitor_nodes())
+        assert len(backend.monitor_nodes()) == len(before)
+
     def test_every_legal_placement_of_every_profile_can_be_made(self, backend: DeviceBackend) -> None:
         gpu_uuid, profiles = self._enabled(backend)
         for profile in profiles:

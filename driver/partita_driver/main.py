@@ -9,13 +9,14 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 import structlog
 
+from partita_driver.doctor.command import doctor
+from partita_driver.flags import DEFAULTS, backend_options, node_options, option
 from partita_driver.options import Options, open_backend
 from partita_driver.settings.parse import SHAPES
 from partita_driver.show import as_json, as_table, contents_of
@@ -23,9 +24,6 @@ from partita_plugins.errors import PartitaError
 from partita_plugins.model.offer import Offer, SlottedHardware
 from partita_plugins.wire.learn import learn_types
 
-DEFAULTS = Options(node_name="")
-Command = Callable[..., Any]
-Decorator = Callable[[Command], Command]
 LEVELS = ("debug", "info", "warning", "error")
 
 M_ARENA_MAX = -8
@@ -33,47 +31,6 @@ M_ARENA_MAX = -8
 
 HEAPS_MAX = 2
 """Calls of the hardware have threads of their own, and with a heap for each the process grew from 130 to 190 MiB."""
-
-
-def _option(*names: str, env: tuple[str, ...] = (), **more: Any) -> Decorator:
-    """An option whose default may also come from PARTITA_<NAME>."""
-    own = "PARTITA_" + names[0].partition("/")[0].removeprefix("--").replace("-", "_").upper()
-    return click.option(*names, envvar=[own, *env], show_envvar=True, show_default=True, **more)
-
-
-def _directory(name: str, default: Path | None, text: str) -> Decorator:
-    kind = click.Path(file_okay=False, path_type=Path)
-    return _option(name, default=default, type=kind, help=text, callback=_absolute)
-
-
-def _absolute(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> Path | None:
-    return value.absolute() if value else None
-
-
-def _backend_options(command: Command) -> Command:
-    for option in (
-        _directory("--simulated-dir", None, "Where the simulated hardware lives  [default: STATE_DIR/simulated]"),
-        _option("--machine", default="", help="Machine of the simulated backend, such as hgx-h100."),
-        _directory("--driver-root", DEFAULTS.driver_root, "Where the node has NVIDIA's driver."),
-        _directory("--host-root", DEFAULTS.host_root, "Where this process sees the node's root file system."),
-        _option("--backend", default=DEFAULTS.backend, help="Where GPUs come from: nvml or simulated."),
-    ):
-        command = option(command)
-    return command
-
-
-def _node_options(command: Command) -> Command:
-    for option in (
-        _option("--pod-uid", env=("POD_UID",), default="", help="UID of this pod: two instances side by side."),
-        _option("--kubeconfig", default="", help="How to reach the API server  [default: the pod's own account]"),
-        _directory("--registry-dir", DEFAULTS.registry_dir, "Where the kubelet looks for plugins."),
-        _directory("--plugin-dir", DEFAULTS.plugin_dir, "Where the driver's own socket is."),
-        _directory("--cdi-dir", DEFAULTS.cdi_dir, "Where the container runtime reads CDI files."),
-        _directory("--state-dir", DEFAULTS.state_dir, "Where the driver remembers what it made; on a disk."),
-        _option("--node-name", env=("NODE_NAME",), required=True, help="Name of this Node."),
-    ):
-        command = option(command)
-    return _backend_options(command)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
@@ -84,36 +41,33 @@ def cli() -> None:
     \b
     Look at what a machine would publish, without a cluster and without GPUs:
       partita-driver devices --machine hgx-h100 --mig 1g,3g
+    See what is in the way on a node:
+      partita-driver doctor
     Run beside a kubelet, on simulated GPUs:
       partita-driver run --node-name $(hostname) --backend simulated --machine hgx-h100 --kubeconfig ~/.kube/config
     """
 
 
 @cli.command()
-@_node_options
-@_option("--namespace", env=("POD_NAMESPACE",), default=DEFAULTS.namespace, help="Where ConfigMap partita-nodes is.")
-@_option(
-    "--toolkit",
-    default=DEFAULTS.toolkit,
-    help='Path of nvidia-ctk on the node, which names the driver libraries; "auto" looks for it, "none": no libraries.',
-)
-@_option("--validator", default=DEFAULTS.validator, help="Proves that devices compute: reference, cupy or none.")
-@_option(
+@node_options
+@option("--namespace", env=("POD_NAMESPACE",), default=DEFAULTS.namespace, help="Where ConfigMap partita-nodes is.")
+@option("--validator", default=DEFAULTS.validator, help="Proves that devices compute: reference, cupy or none.")
+@option(
     "--revalidate-seconds",
     default=DEFAULTS.revalidate_seconds,
     type=click.FloatRange(0.1),
     help="Pause before a quarantined GPU is validated again; doubled each time that it fails.",
 )
-@_option(
+@option(
     "--revalidate-longest-seconds",
     default=DEFAULTS.revalidate_longest_seconds,
     type=click.FloatRange(0.1),
     help="Longest such pause.",
 )
-@_option("--http-address", default="127.0.0.1:8089", help='/metrics, /healthz, /readyz; "" for none.')
-@_option("--health-address", default="", help="Standard gRPC health service over TCP, as host:port.")
-@_option("--log-level", default="info", type=click.Choice(LEVELS), help="What is worth a line.")
-@_option("--log-json/--log-text", default=not sys.stderr.isatty(), help="One JSON object a line, or text.")
+@option("--http-address", default="127.0.0.1:8089", help='/metrics, /healthz, /readyz; "" for none.')
+@option("--health-address", default="", help="Standard gRPC health service over TCP, as host:port.")
+@option("--log-level", default="info", type=click.Choice(LEVELS), help="What is worth a line.")
+@option("--log-json/--log-text", default=not sys.stderr.isatty(), help="One JSON object a line, or text.")
 def run(*, log_level: str, log_json: bool, **options: Any) -> None:
     """Serve this node's kubelet until SIGTERM.
 
@@ -138,7 +92,7 @@ def run(*, log_level: str, log_json: bool, **options: Any) -> None:
 
 
 @cli.command()
-@_node_options
+@node_options
 @click.option("--force", is_flag=True, help="Also take back what prepared claims hold: their pods lose their devices.")
 def cleanup(*, force: bool, **options: Any) -> None:
     """Remove what the driver left on this node: partitions, CDI files, sockets, slices, its memory.
@@ -169,7 +123,7 @@ def cleanup(*, force: bool, **options: Any) -> None:
 
 
 @cli.command()
-@_backend_options
+@backend_options
 @click.option("--node-name", default="node", show_default=True, help="Name in slices, and seed of the UUIDs.")
 @click.option("--whole/--no-whole", default=True, show_default=True, help="Offer whole GPUs.")
 @click.option("--mig", default="", help=f'Shapes of partitions, comma-separated, or "all": {", ".join(SHAPES)}.')
@@ -246,6 +200,9 @@ def configure_logs(level: str, *, as_json: bool) -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+cli.add_command(doctor)
 
 
 def main() -> None:

@@ -71,6 +71,10 @@ class Options:
         return Pause(self.revalidate_seconds, max(self.revalidate_seconds, self.revalidate_longest_seconds))
 
     @property
+    def simulated_folder(self) -> Path:
+        return self.simulated_dir or self.state_dir / SIMULATED
+
+    @property
     def journal_dir(self) -> Path:
         return self.state_dir / "journal"
 
@@ -84,22 +88,27 @@ def open_backend(options: Options) -> DeviceBackend:
     """The named backend. Raises InvalidInput for a name or a machine that there is not."""
     opened: Callable[..., DeviceBackend] = registry.load("partita.backends", options.backend)
     return opened(
-        state_dir=options.simulated_dir or options.state_dir / options.backend,
+        state_dir=options.simulated_folder if options.backend == SIMULATED else options.state_dir / options.backend,
         machine=options.machine,
         seed=options.node_name,
     )
 
 
-def common_edits(options: Options, driver_version: Callable[[], str]) -> CommonEdits:
-    """What gives every claim's container the node's driver libraries; nothing on simulated GPUs."""
+def open_toolkit(options: Options) -> Toolkit | None:
+    """The node's nvidia-ctk; None where containers need nothing of the node's driver."""
     if options.toolkit == NONE or (options.toolkit == AUTO and options.backend == SIMULATED):
-        return ContainerEdits
-    toolkit = Toolkit(
+        return None
+    return Toolkit(
         program="" if options.toolkit == AUTO else options.toolkit,
         host_root=options.host_root,
         driver_root=options.driver_root,
     )
-    return lambda: toolkit.common_edits(driver_version())
+
+
+def common_edits(options: Options, driver_version: Callable[[], str]) -> CommonEdits:
+    """What gives every claim's container the node's driver libraries; nothing on simulated GPUs."""
+    toolkit = open_toolkit(options)
+    return (lambda: toolkit.common_edits(driver_version())) if toolkit else ContainerEdits
 
 
 def open_validator(name: str, backend: DeviceBackend) -> Validator | None:

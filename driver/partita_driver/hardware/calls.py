@@ -14,7 +14,7 @@ from partita_driver.hardware.workers import NODE, Deadlines, Hung, Workers
 from partita_driver.health.faults import as_partita_error
 from partita_plugins.contracts import Depth, DeviceBackend, ValidationResult, ValidationTarget, Validator
 from partita_plugins.errors import BackendError, NvmlCode, Retryable
-from partita_plugins.model.gpu import DeviceNode, GpuInstance, HealthEvent, NodeHardware
+from partita_plugins.model.gpu import ComputeMode, DeviceNode, GpuInstance, GpuProcess, HealthEvent, NodeHardware
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.steps import CreateComputeInstance, CreateGpuInstance
 
@@ -116,6 +116,14 @@ class Hardware:
     def health(self, gpu_uuid: str) -> tuple[HealthEvent, ...]:
         """What is wrong with a GPU now, as it says itself."""
         return self._call(gpu_uuid, "health", lambda: self._backend.health(gpu_uuid))
+
+    def processes(self, gpu_uuid: str) -> tuple[GpuProcess, ...]:
+        """Processes that compute on a GPU or on an instance of it."""
+        return self._call(gpu_uuid, "processes", lambda: self._backend.processes(gpu_uuid))
+
+    def compute_mode(self, gpu_uuid: str) -> ComputeMode:
+        """Which processes may compute on a GPU."""
+        return self._call(gpu_uuid, "compute_mode", lambda: self._backend.compute_mode(gpu_uuid))
 
     def wait_events(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
         """Events since the last call, waiting at most that long for the first. Raises Hung, or HardwareError."""

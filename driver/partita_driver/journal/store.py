@@ -194,6 +194,15 @@ class Journal:
         log.error("journal copy set aside", copy=path.name, why=why, done=done)
 
 
+def last_state(folder: Path) -> JournalState:
+    """What a driver remembers there, by the newest copy that can be read; nothing is touched, no driver disturbed."""
+    intact: list[tuple[int, JournalState]] = []
+    for name in COPIES:
+        with suppress(OSError, Damaged, Newer):
+            intact.append(decode_journal(_read(folder / name)))
+    return max(intact, key=lambda copy: copy[0], default=(0, JournalState()))[1]
+
+
 def _temporary(folder: Path, name: str) -> Path:
     return folder / f".{name}.new"
 

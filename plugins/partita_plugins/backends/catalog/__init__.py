@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 
 from partita_plugins.backends.catalog.machines import MACHINES, Machine
+from partita_plugins.backends.catalog.parts import Part
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.gpu import Architecture, Gpu, MigSupport, NodeHardware
 from partita_plugins.model.topology import links_from_matrix
@@ -28,9 +29,7 @@ def machine(name: str, seed: str = "") -> NodeHardware:
 
     Raises InvalidInput that lists the names there are.
     """
-    found = MACHINES.get(name)
-    if found is None:
-        raise InvalidInput(f"there is no machine named {name!r}", advice=f"choose one of: {', '.join(names())}")
+    found = _named(name)
     return NodeHardware(
         driver_version=DRIVER_VERSION,
         cuda_version=CUDA_VERSION,
@@ -38,6 +37,18 @@ def machine(name: str, seed: str = "") -> NodeHardware:
         links=links_from_matrix(found.matrix),
         nvlink_gbps=found.nvlink_gbps,
     )
+
+
+def part(name: str) -> Part:
+    """What the GPUs of one machine are. Raises InvalidInput as `machine` does."""
+    return _named(name).part
+
+
+def _named(name: str) -> Machine:
+    found = MACHINES.get(name)
+    if found is None:
+        raise InvalidInput(f"there is no machine named {name!r}", advice=f"choose one of: {', '.join(names())}")
+    return found
 
 
 def _gpu(spec: Machine, index: int, identity: str) -> Gpu:

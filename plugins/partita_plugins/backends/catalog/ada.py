@@ -7,6 +7,7 @@ from partita_plugins.model.gpu import Architecture
 
 L40S = Part(
     product="NVIDIA L40S",
+    pci_device_id=0x26B9,
     architecture=Architecture.ADA,
     compute_capability="8.9",
     memory_mib=46068,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from partita_plugins.backends.catalog import engines
 from partita_plugins.backends.catalog.parts import FOUR_SLICES, SEVEN_SLICES, Part, profiles
 from partita_plugins.model.gpu import Architecture
 
@@ -44,36 +45,44 @@ A30_PROFILES = profiles(
 
 A100_SXM4_40GB = Part(
     product="NVIDIA A100-SXM4-40GB",
+    pci_device_id=0x20B0,
     architecture=Architecture.AMPERE,
     compute_capability="8.0",
     memory_mib=40960,
     multiprocessors=108,
     profiles=A100_40GB_PROFILES,
+    engines=engines.A100,
 )
 
 A100_SXM4_80GB = Part(
     product="NVIDIA A100-SXM4-80GB",
+    pci_device_id=0x20B2,
     architecture=Architecture.AMPERE,
     compute_capability="8.0",
     memory_mib=81920,
     multiprocessors=108,
     profiles=A100_80GB_PROFILES,
+    engines=engines.A100,
 )
 
 A100_PCIE_80GB = Part(
     product="NVIDIA A100 80GB PCIe",
+    pci_device_id=0x20B5,
     architecture=Architecture.AMPERE,
     compute_capability="8.0",
     memory_mib=81920,
     multiprocessors=108,
     profiles=A100_80GB_PROFILES,
+    engines=engines.A100,
 )
 
 A30 = Part(
     product="NVIDIA A30",
+    pci_device_id=0x20B7,
     architecture=Architecture.AMPERE,
     compute_capability="8.0",
     memory_mib=24576,
     multiprocessors=56,
     profiles=A30_PROFILES,
+    engines=engines.A30,
 )

@@ -6,11 +6,13 @@ a half plus 256 MiB; 4g has four times the multiprocessors of 1g, 3g two fewer t
 
 from __future__ import annotations
 
+from partita_plugins.backends.catalog import engines
 from partita_plugins.backends.catalog.parts import SEVEN_SLICES, TWELVE_UNITS, Part, profiles
 from partita_plugins.model.gpu import Architecture
 
 B200_180GB = Part(
     product="NVIDIA B200",
+    pci_device_id=0x2901,
     architecture=Architecture.BLACKWELL,
     compute_capability="10.0",
     memory_mib=183359,
@@ -27,10 +29,12 @@ B200_180GB = Part(
             ("7g.180gb", 182016, 148),  # inferred
         ),
     ),
+    engines=engines.B200,
 )
 
 GB200_186GB = Part(
     product="NVIDIA GB200",
+    pci_device_id=0x2941,
     architecture=Architecture.BLACKWELL,
     compute_capability="10.0",
     memory_mib=189471,
@@ -47,10 +51,12 @@ GB200_186GB = Part(
             ("7g.186gb", 187136, 152),  # inferred
         ),
     ),
+    engines=engines.B200,
 )
 
 RTX_PRO_6000 = Part(
     product="NVIDIA RTX PRO 6000 Blackwell Server Edition",
+    pci_device_id=0x2BB5,
     architecture=Architecture.BLACKWELL,
     compute_capability="12.0",
     memory_mib=97887,
@@ -71,4 +77,5 @@ RTX_PRO_6000 = Part(
             ("4g.96gb+gfx", 97408, 188),
         ),
     ),
+    engines=engines.RTX_PRO_6000,
 )

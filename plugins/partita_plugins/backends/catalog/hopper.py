@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from partita_plugins.backends.catalog import engines
 from partita_plugins.backends.catalog.parts import SEVEN_SLICES, Part, profiles
 from partita_plugins.model.gpu import Architecture
 
 H100_80GB = Part(
     product="NVIDIA H100 80GB HBM3",
+    pci_device_id=0x2330,
     architecture=Architecture.HOPPER,
     compute_capability="9.0",
     memory_mib=81559,
@@ -23,10 +25,12 @@ H100_80GB = Part(
             ("7g.80gb", 81152, 132),
         ),
     ),
+    engines=engines.HOPPER,
 )
 
 H200_141GB = Part(
     product="NVIDIA H200",
+    pci_device_id=0x2335,
     architecture=Architecture.HOPPER,
     compute_capability="9.0",
     memory_mib=143771,
@@ -43,4 +47,5 @@ H200_141GB = Part(
             ("7g.141gb", 143360, 132),
         ),
     ),
+    engines=engines.HOPPER,
 )

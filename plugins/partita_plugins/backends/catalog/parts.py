@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from partita_plugins.backends.catalog.engines import EngineTable
 from partita_plugins.model.gpu import Architecture
 from partita_plugins.model.mig import MigProfile
 
@@ -13,12 +14,16 @@ class Part:
     """One GPU model, as NVML reports it with MIG off."""
 
     product: str
+    pci_device_id: int
     architecture: Architecture
     compute_capability: str
     memory_mib: int
     multiprocessors: int
     profiles: tuple[MigProfile, ...] = ()
     """Empty where the GPU cannot do MIG."""
+
+    engines: EngineTable = field(default_factory=dict)
+    """Of each profile, by its enum."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,10 @@ class SimulatedMachine:
             refuse(NvmlCode.NOT_FOUND, f"there is no GPU {gpu_uuid}")
         return self.hardware.gpus[self._index[gpu_uuid]]
 
+    def first_minor(self, index: int) -> int:
+        """N of /dev/nvidiaN of a GPU in NVML's order before anything has moved it."""
+        return self._minors[index]
+
     def gpu(self, gpu_uuid: str) -> Gpu:
         """A GPU as it is now."""
         return self._current(self.known(gpu_uuid), self.files.load(gpu_uuid))
@@ -101,7 +105,7 @@ class SimulatedMachine:
 
     def _current(self, gpu: Gpu, record: GpuRecord) -> Gpu:
         mig = gpu.mig and replace(gpu.mig, enabled=record.mig_enabled, pending=record.mig_pending)
-        minor = self._minors[self._index[gpu.uuid]]
+        minor = self.first_minor(self._index[gpu.uuid])
         if self.record.shuffle_minors:
             minor += len(self._minors) * (record.moves % MINOR_SETS)
         return replace(gpu, mig=mig, minor=minor)

@@ -24,10 +24,12 @@ CAPS_MODE = 0o444
 
 # Minors of nvidia-caps as real drivers number them: 1 and 2 are config and monitor, then for each GPU 15 GPU
 # instances, each followed by its 8 compute instances.
+CAPS_CONFIG = 1
 CAPS_MONITOR = 2
 CAPS_FIRST = 3
+GPU_INSTANCES = 15
 CAPS_PER_GPU_INSTANCE = 9
-CAPS_PER_GPU = 15 * CAPS_PER_GPU_INSTANCE
+CAPS_PER_GPU = GPU_INSTANCES * CAPS_PER_GPU_INSTANCE
 
 
 def gpu_cap_minor(gpu_minor: int, gpu_instance_id: int) -> int:

@@ -1,0 +1,1 @@
+"""The C library that answers as libnvidia-ml.so.1."""

@@ -10,7 +10,9 @@ import structlog
 
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.claims import Claims, read_claim
-from partita_driver.claims_in_api import allocated_devices, claim_holds, recall
+from partita_driver.claims_in_api import allocated_devices, claim_holds, other_drivers, recall
+from partita_driver.doctor.facts import KubeFacts
+from partita_driver.doctor.others import Other
 from partita_driver.engine import ClaimEngine
 from partita_driver.engine.revalidate import OWN_CLAIM
 from partita_driver.handover import ARRIVAL_SECONDS, ComingEngine, Handover
@@ -23,6 +25,7 @@ from partita_driver.kubelet.server import KubeletServer
 from partita_driver.kubelet.sockets import remove_dead_sockets, socket_paths
 from partita_driver.loop import Loop
 from partita_driver.metrics import HttpEndpoint, Metrics
+from partita_driver.neighbours import Neighbours
 from partita_driver.options import Options, common_edits, open_backend, open_strategies, open_validator
 from partita_driver.pages import Progress, pages
 from partita_driver.settings.watch import SettingsWatch
@@ -76,6 +79,7 @@ class Driver:
             options.node_name,
             options.namespace,
             on_change=lambda _: self._publisher.request(),
+            on_node=self._node_changed,
             report=self._status.settings_refused,
             remembered=options.settings_file,
         )
@@ -124,10 +128,17 @@ class Driver:
             on_done=self._publisher.request,
             gone_seconds=self.gone_seconds,
         )
+        self._neighbours = Neighbours(
+            self._engine,
+            node=self._node_facts,
+            other_slices=lambda: other_drivers(self._api, options.node_name),
+            on_change=self._neighbours_changed,
+        )
         self._coming.come(self._engine)
         self._serving = True
         for part in (self._status, self._settings, self._publisher, self._kubelet, self._health, self._upkeep):
             part.start()
+        self._neighbours.start()
         self._probe.start()
 
     def run(self) -> bool:
@@ -202,8 +213,9 @@ class Driver:
 
     def _inputs(self) -> PoolInputs | None:
         settings = self._settings.current
-        if settings is None or self._engine.unconfirmed:
+        if settings is None or self._engine.unconfirmed or self._neighbours.found is None:
             return None
+        withheld = self._neighbours.withheld() if settings.others == "withhold" else frozenset()
         claims = {uid: claim for uid, claim in self._engine.claims().items() if not uid.startswith(OWN_CLAIM)}
         held = {device.device for claim in claims.values() for device in claim.devices}
         return PoolInputs(
@@ -211,7 +223,7 @@ class Driver:
             node=self._engine.node,
             offer=settings.offer.offer,
             faults=self._engine.faults(),
-            foreign=self._engine.foreign_placements(),
+            foreign=self._engine.foreign_placements() | withheld,
             allocated=frozenset(held),
         )
 
@@ -236,6 +248,19 @@ class Driver:
         settings = self._settings.current
         return settings is None or settings.validation.prepare
 
+    def _node_facts(self) -> KubeFacts | None:
+        node = self._settings.node
+        return KubeFacts(labels=node.metadata.labels, allocatable=node.status.allocatable) if node else None
+
+    def _node_changed(self) -> None:
+        if self._serving:
+            self._neighbours.look()
+
+    def _neighbours_changed(self, found: tuple[Other, ...]) -> None:
+        if owner := self._settings.owner:
+            self._status.others_changed(owner, found)
+        self._publisher.request()
+
     def _tell_finding(self, finding: str) -> bool:
         owner = self._settings.owner
         if owner is not None:
@@ -254,7 +279,7 @@ class Driver:
 
     def _parts(self) -> tuple[Part, ...]:
         """In the order in which they stop."""
-        local = (self._probe, self._kubelet, self._health, self._upkeep)
+        local = (self._probe, self._kubelet, self._health, self._upkeep, self._neighbours)
         return (*local, self._publisher, self._settings, self._status)
 
     def _stop_parts(self) -> bool:

@@ -43,3 +43,9 @@ def _held(claim: ResourceClaim, pool: str) -> list[str]:
     """The devices of a pool that a claim is allocated."""
     results = claim.status.allocation.devices.results if claim.status.allocation else []
     return [one.device for one in results if one.driver == DRIVER_NAME and one.pool == pool]
+
+
+def other_drivers(api: KubeApi, node_name: str) -> tuple[str, ...]:
+    """DRA drivers other than ours that publish slices of a node, sorted."""
+    slices, _ = api.list(RESOURCE_SLICES, as_=ResourceSlice, fieldSelector=f"spec.nodeName={node_name}")
+    return tuple(sorted({entry.spec.driver for entry in slices} - {DRIVER_NAME}))

@@ -1,4 +1,4 @@
-"""What uninstalling removes: claims' partitions and CDI files, sockets, slices, and in the end the driver's memory."""
+"""What uninstalling removes: claims' partitions and CDI files, sockets, slices, the driver's memory."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from partita_driver.hardware.workers import Deadlines
 from partita_driver.journal.store import Journal, read_boot_id
 from partita_driver.kubelet.sockets import is_served, remove_socket, sockets_of_any_instance
 from partita_driver.lifecycle import ClaimState
+from partita_driver.node_condition import CONDITION, remove_condition
 from partita_driver.options import SIMULATED, Options, StateLock, open_backend, open_strategies
 from partita_driver.simulated_machine import with_machine
 from partita_plugins.errors import PartitaError, Retryable
-from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.api import KubeApi, NotFound
 from partita_plugins.kube.resources import RESOURCE_SLICES
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import ObjectMeta
@@ -155,6 +156,17 @@ def _slices(options: Options) -> Iterator[Removal]:
     for entry in found:
         name = entry.metadata.name
         yield _attempt("ResourceSlice", name, lambda name=name: api.delete(RESOURCE_SLICES, name))  # type: ignore[misc]
+    yield from _condition(api, options.node_name)
+
+
+def _condition(api: KubeApi, node_name: str) -> Iterator[Removal]:
+    try:
+        if remove_condition(api, node_name):
+            yield Removal("condition", CONDITION, "removed")
+    except NotFound:
+        return
+    except PartitaError as error:
+        yield Removal("condition", CONDITION, f"failed: {error}")
 
 
 def _attempt(kind: str, name: str, remove: Callable[[], object]) -> Removal:

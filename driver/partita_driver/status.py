@@ -9,17 +9,17 @@ import math
 import queue
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Protocol
 
-import msgspec
 import structlog
 
+from partita_driver.claim_status import concerned, device_status, status_patch
 from partita_driver.claims import Prepared
+from partita_driver.doctor.others import Other
 from partita_driver.fault_points import reached
-from partita_driver.journal.records import SWITCHED_OFF
 from partita_driver.loop import Loop
+from partita_driver.node_condition import write_condition
 from partita_driver.runtime import THREADS
 from partita_driver.slices.contents import Features
 from partita_driver.slices.feature_probe import DROPPED_ADVICE
@@ -28,8 +28,7 @@ from partita_plugins.errors import InvalidInput, PartitaError, ValidationFailed
 from partita_plugins.kube.api import Conflict, KubeApi, NotFound
 from partita_plugins.kube.events import EventRecorder
 from partita_plugins.kube.resources import RESOURCE_CLAIMS
-from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import AllocatedDeviceStatus, Condition, ResourceClaim
+from partita_plugins.wire.resource import AllocatedDeviceStatus, ResourceClaim
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +45,7 @@ STATE_FOUND = "PartitaStateDamaged"
 SETTINGS_REFUSED = "PartitaSettingsRefused"
 FIELDS_DROPPED = "PartitaFieldsDropped"
 FIELDS_KEPT = "PartitaFieldsKept"
+OTHERS_FOUND = "PartitaGPUsUsedByOthers"
 
 
 class StatusCounter(Protocol):
@@ -95,6 +95,14 @@ class StatusWriter:
         """The driver found its own state damaged at the start: an event on the Node."""
         node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}
         self._later("event", lambda: self._events.record(node, "Warning", STATE_FOUND, finding))
+
+    def others_changed(self, owner: Owner, found: Sequence[Other]) -> None:
+        """Who else uses the node's GPUs now: the Node's condition, and an event for each."""
+        node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}
+        for other in found:
+            text = f"{other.what}; {other.next_step}"
+            self._later("event", partial(self._events.record, node, "Warning", OTHERS_FOUND, text))
+        self._later("condition", partial(write_condition, self._api, owner.node_name, found))
 
     def features_changed(self, owner: Owner, before: Features, after: Features) -> None:
         """What the API server drops of slices, or keeps again: an event on the Node for each, and a line in the log."""
@@ -158,66 +166,3 @@ class StatusWriter:
                     raise
             else:
                 return
-
-
-def status_patch(found: dict[str, Any], uid: str, entries: Sequence[AllocatedDeviceStatus]) -> dict[str, Any] | None:
-    """The merge patch that tells of our devices; None where the claim is another one or says so already."""
-    status = found.get("status") or {}
-    if found["metadata"]["uid"] != uid or not status.get("allocation"):
-        return None
-    before = status.get("devices") or []
-    mine = [msgspec.to_builtins(entry) for entry in entries]
-    told = [_timeless(entry) for entry in before if entry.get("driver") == DRIVER_NAME]
-    if told == [_timeless(entry) for entry in mine]:
-        return None
-    others = [entry for entry in before if entry.get("driver") != DRIVER_NAME]
-    version = {"uid": uid, "resourceVersion": found["metadata"]["resourceVersion"]}
-    return {"metadata": version, "status": {"devices": [*others, *mine]}}
-
-
-def device_status(device: Prepared) -> AllocatedDeviceStatus:
-    """One device as the claim's status shows it."""
-    validation = msgspec.to_builtins(device.validation) if device.validation is not None else None
-    looked = validation is not None and validation["method"] != SWITCHED_OFF and validation["depth"] != "skipped"
-    data: dict[str, Any] = {"uuid": device.uuid, **({"validation": validation} if validation else {})}
-    ready = Condition(
-        type="Ready",
-        status="True",
-        reason="Validated" if looked else "Prepared",
-        message="",
-        last_transition_time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    )
-    return AllocatedDeviceStatus(
-        driver=DRIVER_NAME,
-        pool=device.pool,
-        device=device.device,
-        share_id=device.share_id,
-        conditions=[ready],
-        data=data,
-    )
-
-
-def concerned(claim: ResourceClaim) -> list[dict[str, Any]]:
-    """The claim and the pods that it is reserved for, as events name them."""
-    namespace = claim.metadata.namespace
-    itself = {
-        "apiVersion": "resource.k8s.io/v1",
-        "kind": "ResourceClaim",
-        "namespace": namespace,
-        "name": claim.metadata.name,
-        "uid": claim.metadata.uid,
-    }
-    pods = [
-        {"apiVersion": "v1", "kind": "Pod", "namespace": namespace, "name": user.name, "uid": user.uid}
-        for user in claim.status.reserved_for
-        if user.resource == "pods"
-    ]
-    return [itself, *pods]
-
-
-def _timeless(entry: dict[str, Any]) -> dict[str, Any]:
-    conditions = [
-        {key: value for key, value in condition.items() if key not in {"lastTransitionTime", "message"}}
-        for condition in entry.get("conditions") or []
-    ]
-    return {**entry, "conditions": conditions}

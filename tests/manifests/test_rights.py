@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pytest
 
+from partita_driver.node_condition import CONDITION
 from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler.leader import LeaderElector
 from tests.manifests.kustomize import MANIFESTS, ROOT, Json, one, render
@@ -21,6 +22,7 @@ GRANTED = {
     ("driver", "", f"{CLAIMS}/status"): "patch",
     ("driver", "", f"{CLAIMS}/driver (gpu.partita.dev)"): "associated-node:patch",
     ("driver", "", "nodes"): "get list watch",
+    ("driver", "", "nodes/status"): "patch",
     ("driver", "", "events"): "get create patch",
     ("driver", SYSTEM, "configmaps (partita-nodes)"): "list watch",
     ("scheduler", "", "nodes"): "list watch",
@@ -81,9 +83,10 @@ def test_the_security_page_lists_the_same_verbs() -> None:
     assert told == {key: set(verbs.split()) for key, verbs in GRANTED.items()}
 
 
-def test_the_admission_policy_means_the_account_that_the_driver_runs_as(base: list[Json]) -> None:
+@pytest.mark.parametrize("what", ["resourceslices", "nodes"])
+def test_the_admission_policies_mean_the_account_that_the_driver_runs_as(base: list[Json], what: str) -> None:
     daemonset = one(base, "DaemonSet", "partita-driver")
-    policy = one(base, "ValidatingAdmissionPolicy", f"resourceslices.{DRIVER_NAME}")
+    policy = one(base, "ValidatingAdmissionPolicy", f"{what}.{DRIVER_NAME}")
     account = daemonset["spec"]["template"]["spec"]["serviceAccountName"]
     user = f"system:serviceaccount:{daemonset['metadata']['namespace']}:{account}"
     [condition] = policy["spec"]["matchConditions"]
@@ -98,6 +101,16 @@ def test_the_admission_policy_covers_every_way_to_write_a_slice(base: list[Json]
     assert set(rule["apiVersions"]) == {"v1", "v1beta1", "v1beta2"}
     assert policy["spec"]["failurePolicy"] == "Fail"
     assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+
+
+def test_the_condition_that_may_be_written_is_the_one_that_is_written(base: list[Json]) -> None:
+    policy = one(base, "ValidatingAdmissionPolicy", f"nodes.{DRIVER_NAME}")
+    binding = one(base, "ValidatingAdmissionPolicyBinding", f"nodes.{DRIVER_NAME}")
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    spared = [entry["expression"] for entry in policy["spec"]["variables"] if entry["name"].startswith("others")]
+    assert len(spared) == 2
+    assert all(f"c.type != '{CONDITION}'" in expression for expression in spared)
 
 
 def test_the_lease_that_may_be_written_is_the_one_that_is_used() -> None:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TypeVar
 
-import msgspec
-
 from partita_driver.cdi.lint import ContainerEdits
 from partita_driver.cdi.toolkit import Toolkit
 from partita_driver.doctor.facts import Absent, FolderFacts, GpuFacts, KubeFacts, NodeFacts, ToolkitFacts
@@ -19,6 +17,7 @@ from partita_driver.hardware.calls import Hardware, HardwareError
 from partita_driver.hardware.workers import Deadlines, Workers
 from partita_driver.journal.records import JournalState
 from partita_driver.options import Options
+from partita_driver.settings.watch import Node
 from partita_plugins.contracts import DeviceBackend
 from partita_plugins.errors import PartitaError
 from partita_plugins.kube.api import KubeApi
@@ -26,20 +25,11 @@ from partita_plugins.kube.resources import NODES, RESOURCE_SLICES
 from partita_plugins.model.gpu import ComputeMode, Gpu, NodeHardware
 from partita_plugins.model.mig import Placement
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import ObjectMeta, ResourceSlice, Struct
+from partita_plugins.wire.resource import ResourceSlice
 
 T = TypeVar("T")
 
 CALL_SECONDS = 10.0
-
-
-class _NodeStatus(Struct, frozen=True, kw_only=True):
-    allocatable: dict[str, str] = msgspec.field(default_factory=dict)
-
-
-class _Node(Struct, frozen=True, kw_only=True):
-    metadata: ObjectMeta = ObjectMeta()
-    status: _NodeStatus = _NodeStatus()
 
 
 def hardware_facts(node_name: str, backend_name: str, backend: DeviceBackend, state: JournalState) -> NodeFacts:
@@ -138,7 +128,7 @@ def kube_facts(options: Options) -> KubeFacts:
     """What the API server says of the node and of who publishes its devices."""
     try:
         api = KubeApi.connect(options.kubeconfig or None, user_agent="partita-doctor")
-        node = api.get(NODES, options.node_name, as_=_Node)
+        node = api.get(NODES, options.node_name, as_=Node)
         selector = f"spec.nodeName={options.node_name}"
         slices, _ = api.list(RESOURCE_SLICES, as_=ResourceSlice, fieldSelector=selector)
     except PartitaError as error:

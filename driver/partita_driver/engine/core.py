@@ -11,6 +11,7 @@ from partita_driver.cdi.files import CdiFolder
 from partita_driver.engine import reconcile
 from partita_driver.engine.confirm import Confirmation, Recall
 from partita_driver.engine.health import check_health
+from partita_driver.engine.idle import idle_processes
 from partita_driver.engine.locks import Flights
 from partita_driver.engine.prepare import prepare
 from partita_driver.engine.revalidate import OWN_CLAIM, own_claim_uid, revalidate
@@ -27,7 +28,7 @@ from partita_driver.lifecycle import ClaimState
 from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.errors import PartitaError
-from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.gpu import GpuProcess, HealthEvent
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.wire.resource import ResourceClaim
@@ -226,6 +227,10 @@ class ClaimEngine:
         """Claims in every state, by UID."""
         state = self._tools.journal.state
         return {uid: prepared_claim(claim, self._tools.node_name) for uid, claim in state.claims.items()}
+
+    def idle_processes(self) -> Mapping[str, tuple[GpuProcess, ...]]:
+        """Processes on GPUs that no claim is on, by GPU: other people's, or of a claim that just ended."""
+        return idle_processes(self._tools)
 
     def foreign_placements(self) -> frozenset[tuple[int, Placement]]:
         """GPU instances that are not ours, by slot, as of the last `reconcile`: not to be offered."""

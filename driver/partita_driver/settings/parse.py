@@ -4,6 +4,7 @@ nodes:
 - selector: {gpu.partita.dev/offer: mig}      # labels that the Node must have; the first match wins
   offer: {whole: true, mig: [1g, 3g], shared: false, groups: [2]}
   validation: {prepare: true}
+  others: withhold
 """
 
 from __future__ import annotations
@@ -67,6 +68,8 @@ class NodeSettings(_Strict, frozen=True, kw_only=True):
 
     offer: OfferSettings = OfferSettings()
     validation: ValidationSettings = ValidationSettings()
+    others: Literal["withhold", "ignore"] = "withhold"
+    """What is done with GPUs that somebody else uses: NVIDIA's device plugin or DRA driver, a stranger's program."""
 
     def matches(self, labels: Mapping[str, str]) -> bool:
         return all(labels.get(key) == value for key, value in self.selector.items())

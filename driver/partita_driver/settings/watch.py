@@ -30,8 +30,13 @@ class ConfigMap(Struct, frozen=True, kw_only=True):
     data: dict[str, str] = msgspec.field(default_factory=dict)
 
 
+class NodeStatus(Struct, frozen=True, kw_only=True):
+    allocatable: dict[str, str] = msgspec.field(default_factory=dict)
+
+
 class Node(Struct, frozen=True, kw_only=True):
     metadata: ObjectMeta = ObjectMeta()
+    status: NodeStatus = NodeStatus()
 
 
 class SettingsWatch:
@@ -47,15 +52,20 @@ class SettingsWatch:
         *,
         on_change: Callable[[NodeSettings], None],
         report: Callable[[Owner, InvalidInput], None],
+        on_node: Callable[[], None] = lambda: None,
         remembered: Path | None = None,
     ) -> None:
-        """`remembered` is a file that keeps the last good text over restarts of the driver."""
+        """`remembered` is a file that keeps the last good text over restarts of the driver.
+
+        `on_node` is called when the Node's labels or allocatable resources have changed.
+        """
+        self._on_node = on_node
         self._node_name, self._namespace, self._on_change, self._report = node_name, namespace, on_change, report
         self.loop = Loop("settings", self.step)
         self._maps = Reflector(
             api, CONFIG_MAPS, ConfigMap, self._seen, namespace=namespace, fieldSelector=f"metadata.name={CONFIG_MAP}"
         )
-        self._nodes = Reflector(api, NODES, Node, self._seen, fieldSelector=f"metadata.name={node_name}")
+        self._nodes = Reflector(api, NODES, Node, self._node_seen, fieldSelector=f"metadata.name={node_name}")
         self._lock = threading.Lock()
         self._text: str | None = None
         self._remembered = remembered
@@ -83,6 +93,11 @@ class SettingsWatch:
         """The Node as owner of slices; None until it has been seen."""
         node = self._nodes.get(self._node_name)
         return Owner(node_name=self._node_name, uid=node.metadata.uid) if node else None
+
+    @property
+    def node(self) -> Node | None:
+        """The Node as the watch has it; None until it has been seen."""
+        return self._nodes.get(self._node_name)
 
     def step(self) -> float:
         """Look at what the watches have. Returns seconds until the next look."""
@@ -112,6 +127,11 @@ class SettingsWatch:
 
     def _seen(self, _old: object, _new: object) -> None:
         self.loop.wake()
+
+    def _node_seen(self, old: Node | None, new: Node | None) -> None:
+        self.loop.wake()
+        if not (old and new and (old.metadata.labels, old.status) == (new.metadata.labels, new.status)):
+            self._on_node()
 
 
 def _remember(path: Path | None, text: str) -> None:

@@ -27,6 +27,7 @@ MAX_LINE_BYTES = 16 * 2**20
 """A watch event larger than this is not from an API server (etcd's limit is 1.5 MiB)."""
 
 MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
 

@@ -19,10 +19,13 @@ from partita_driver.app import Driver
 from partita_driver.engine import PreparedClaim, PreparedDevice
 from partita_driver.health.faults import Fault
 from partita_driver.kubelet.sockets import SocketPaths, socket_paths
+from partita_driver.node_condition import CONDITION
 from partita_driver.options import Options, StateLock
 from partita_plugins.errors import Retryable
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.resources import NODES
 from partita_plugins.kubelet_api import dra_v1_pb2, health_v1_pb2, registration_pb2
-from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.gpu import GpuProcess, HealthEvent
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.testing.apiserver import ApiServer
@@ -66,6 +69,9 @@ class FakeEngine:
 
     def confirm(self) -> None:
         self.unconfirmed = False
+
+    def idle_processes(self) -> dict[str, tuple[GpuProcess, ...]]:
+        return {}
 
     def prepare_read(self, _claim_uid: str, _read: Callable[[], ResourceClaim]) -> tuple[PreparedDevice, ...]:
         return (DEVICE,)
@@ -308,15 +314,44 @@ def test_the_pod_s_grace_is_longer_than_the_longest_stop(short_path: Path, serve
         assert world.driver.longest_stop_seconds + EXIT_SECONDS <= pod["terminationGracePeriodSeconds"]
 
 
+def test_gpus_of_a_device_plugin_are_withheld_unless_the_settings_say_otherwise(
+    short_path: Path, server: ApiServer
+) -> None:
+    def offered() -> int:
+        devices = (one for entry in server.list("ResourceSlice").items for one in entry["spec"].get("devices") or [])
+        return sum(not one.get("taints") for one in devices)
+
+    def plugin(count: str) -> None:
+        patch = {"status": {"allocatable": {"nvidia.com/gpu": count}}}
+        KubeApi.connect(str(short_path / "kubeconfig")).patch(NODES, NODE, patch, subresource="status")
+
+    with running(short_path, server):
+        assert eventually(lambda: offered() == 8)
+        plugin("8")
+        assert eventually(lambda: offered() == 0)
+        assert eventually(lambda: condition(server)["status"] == "True")
+        assert "nvidia.com/gpu" in condition(server)["message"]
+        server.create(settings("nodes: [{others: ignore}]"))
+        assert eventually(lambda: offered() == 8)
+        server.delete("ConfigMap", "partita-nodes", "partita-system")
+        assert eventually(lambda: offered() == 0)
+        plugin("0")
+        assert eventually(lambda: offered() == 8)
+        assert eventually(lambda: condition(server)["status"] == "False")
+
+
+def condition(server: ApiServer) -> dict[str, str]:
+    found = server.get("Node", NODE).get("status", {}).get("conditions", [])
+    return next((one for one in found if one["type"] == CONDITION), {"status": ""})
+
+
 def test_settings_change_what_is_published(short_path: Path, server: ApiServer) -> None:
     with running(short_path, server):
         assert eventually(lambda: len(server.list("ResourceSlice").items) == 2)
-        server.create(
-            {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": {"name": "partita-nodes", "namespace": "partita-system"},
-                "data": {"nodes.yaml": "nodes: [{offer: {mig: all}}]"},
-            }
-        )
+        server.create(settings("nodes: [{offer: {mig: all}}]"))
         assert eventually(lambda: len(server.list("ResourceSlice").items) > 2)
+
+
+def settings(text: str) -> dict[str, object]:
+    metadata = {"name": "partita-nodes", "namespace": "partita-system"}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"nodes.yaml": text}}

@@ -13,11 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from partita_driver.claim_status import status_patch
 from partita_driver.claims import Claims, Prepared, check_claim, read_claim, result_of
 from partita_driver.engine import PreparedDevice, ValidationSummary
 from partita_driver.hardware.workers import Hung
 from partita_driver.kubelet.dra_service import ClaimRef
-from partita_driver.status import StatusWriter, status_patch
+from partita_driver.status import StatusWriter
 from partita_plugins.errors import InvalidInput, PartitaError, Permanent, Retryable, ValidationFailed
 from partita_plugins.kube.api import Unavailable
 from partita_plugins.model.offer import DeviceKind

@@ -18,7 +18,18 @@ from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import Resource
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import WITHDRAWN_TAINT_KEY
-from tests.driver.edge.worlds import MIXED, NODE, Pooled, api_server, eventually, fault_on, inputs_of, pooled, slotted
+from tests.driver.edge.worlds import (
+    MIXED,
+    NODE,
+    AllTold,
+    Pooled,
+    api_server,
+    eventually,
+    fault_on,
+    inputs_of,
+    pooled,
+    slotted,
+)
 
 H100 = slotted("hgx-h100")
 WITHOUT_COUNTERS = ("sharedCounters", "consumesCounters")
@@ -145,7 +156,7 @@ def test_without_counters_a_device_waits_until_what_it_would_overlap_is_gone(tmp
 def test_what_is_dropped_and_kept_again_is_said_in_events_on_the_node(tmp_path: Path) -> None:
     with api_server(tmp_path) as (server, api):
         owner = Owner(node_name=NODE, uid=server.get("Node", NODE)["metadata"]["uid"])
-        status = StatusWriter(api, NODE, Told())
+        status = StatusWriter(api, NODE, AllTold())
         poor = Features(counters=False)
         for before, after in ((ALL_FEATURES, poor), (poor, poor), (poor, ALL_FEATURES)):
             status.features_changed(owner, before, after)
@@ -155,8 +166,3 @@ def test_what_is_dropped_and_kept_again_is_said_in_events_on_the_node(tmp_path: 
         assert {event["involvedObject"]["name"] for event in events.values()} == {NODE}
         assert events[FIELDS_DROPPED]["count"] == 2
         assert "DRAPartitionableDevices" in events[FIELDS_DROPPED]["message"]
-
-
-class Told:
-    def told(self, what: str, result: str) -> None:
-        assert (what, result) == ("event", "ok")

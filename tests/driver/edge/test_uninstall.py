@@ -16,11 +16,12 @@ from partita_driver.hardware.workers import Deadlines
 from partita_driver.journal.store import read_boot_id
 from partita_driver.kubelet.sockets import socket_paths, sockets_of_any_instance
 from partita_driver.main import cli
+from partita_driver.node_condition import write_condition
 from partita_driver.options import Options, StateLock
 from partita_plugins.backends.simulated import GpuLost, HungCall
 from partita_plugins.model.mig import Placement
 from partita_plugins.wire import DRIVER_NAME
-from tests.driver.edge.worlds import MIXED, Pooled, node_options, pooled, slotted
+from tests.driver.edge.worlds import MIXED, NODE, Pooled, node_options, pooled, slotted
 from tests.driver.engine.nodes import Node, claim, result, time_slice_config
 
 UID = "11111111-2222-3333-4444-555555555555"
@@ -41,6 +42,7 @@ def api(short_path: Path) -> Iterator[Pooled]:
         publisher = made.publisher()
         assert publisher.publish_now(5)
         publisher.stop()
+        write_condition(made.api, NODE, ())
         yield made
 
 
@@ -84,6 +86,7 @@ def test_nothing_is_left_and_the_second_time_there_is_nothing_to_do(node: Node, 
     rows = list(clean_up(options(node.root), force=True))
     assert {row.outcome for row in rows} == {"removed"}, rows
     assert len(outcomes(rows, "socket")) == 4
+    assert len(outcomes(rows, "condition")) == 1
     assert other.is_socket(), "another driver's"
     other.unlink()
     assert api.slices() == []

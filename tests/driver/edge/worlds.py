@@ -84,6 +84,13 @@ class Counted:
         self.rounds.append(result)
 
 
+class AllTold:
+    """A counter of a status writer to which nothing may fail."""
+
+    def told(self, what: str, result: str) -> None:
+        assert result == "ok", what
+
+
 @dataclass
 class Pooled:
     """A node's publisher on an embedded API server, with inputs that a test changes."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from partita_driver.lifecycle import ClaimState
+from partita_plugins.backends.simulated import GpuLost
 from partita_plugins.errors import InvalidInput, Permanent, Retryable
 from partita_plugins.model.mig import Placement
 from partita_plugins.wire.resource import ResourceClaim, ResourceClaimStatus
@@ -219,3 +220,17 @@ def test_one_prepare_writes_the_journal_twice(node: Node) -> None:
     before = node.journal.sequence
     node.engine.prepare(claim(node.mig(0, "3g", 4)))
     assert node.journal.sequence - before == 2
+
+
+def test_processes_are_listed_of_gpus_that_no_claim_is_on(node: Node) -> None:
+    busy, idle, hung = (node.gpu_uuid(slot) for slot in (0, 1, 2))
+    wanted = claim(node.whole(0))
+    node.engine.prepare(wanted)
+    for uuid in (busy, idle, hung):
+        node.backend.start_client(uuid, "train.py")
+    node.backend.faults.plant(GpuLost(gpu_uuid=hung))
+    assert set(node.engine.idle_processes()) == {idle}
+    node.backend.stop_client(busy, "train.py")
+    node.engine.unprepare(wanted.metadata.uid)
+    node.backend.start_client(busy, "other.py")
+    assert set(node.engine.idle_processes()) == {busy, idle}

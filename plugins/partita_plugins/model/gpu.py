@@ -18,6 +18,9 @@ class Architecture(StrEnum):
     ADA = "Ada"
     HOPPER = "Hopper"
     BLACKWELL = "Blackwell"
+    RUBIN = "Rubin"
+    UNKNOWN = "Unknown"
+    """Older or newer than these."""
 
 
 class PcieLevel(StrEnum):

@@ -27,6 +27,9 @@ class ClientsContract:
             assert backend.processes(other) == ()
             with refused(NvmlCode.IN_USE):
                 backend.set_mig_mode(gpu, enabled=True)
+            mig = backend.discover().gpus[0].mig
+            assert mig is not None
+            assert (mig.enabled, mig.pending) == (False, False)
         assert backend.processes(gpu) == ()
         backend.set_mig_mode(gpu, enabled=True)
 

@@ -108,7 +108,8 @@ class MigContract:
 
     def test_a_gpu_instance_with_a_compute_instance_is_in_use(self, backend: DeviceBackend) -> None:
         gpu_uuid, profiles = self._enabled(backend)
-        made = backend.create_gpu_instance(gpu_uuid, profiles[0].profile_id, profiles[0].placements[0])
+        widest = max(profiles, key=lambda one: one.compute_slices)
+        made = backend.create_gpu_instance(gpu_uuid, widest.profile_id, widest.placements[0])
         compute = backend.create_compute_instance(gpu_uuid, made.gpu_instance_id)
         with refused(NvmlCode.IN_USE):
             backend.destroy_gpu_instance(gpu_uuid, made.gpu_instance_id)

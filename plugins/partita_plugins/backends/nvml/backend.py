@@ -1,0 +1,208 @@
+"""The device backend of real GPUs: each call of the port, on a handle, through the session's door."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pynvml
+
+from partita_plugins.backends.nvml import discovery, health, instances, links, mig, mode, processes
+from partita_plugins.backends.nvml.answers import optional
+from partita_plugins.backends.nvml.events import EventFeed
+from partita_plugins.backends.nvml.host import Host
+from partita_plugins.backends.nvml.library import load_library
+from partita_plugins.backends.nvml.memory import GpuMemory, Memory, after_look
+from partita_plugins.backends.nvml.names import Names
+from partita_plugins.backends.nvml.nodes import DeviceNodes
+from partita_plugins.backends.nvml.session import Session
+from partita_plugins.backends.nvml.tools import NvidiaSmi
+from partita_plugins.errors import BackendError, NvmlCode
+from partita_plugins.model.gpu import (
+    ComputeInstance,
+    ComputeMode,
+    DeviceNode,
+    Gpu,
+    GpuInstance,
+    GpuProcess,
+    HealthEvent,
+    NodeHardware,
+)
+from partita_plugins.model.mig import Placement
+
+NOT_ANSWERING = frozenset(
+    {
+        NvmlCode.GPU_IS_LOST,
+        NvmlCode.RESET_REQUIRED,
+        NvmlCode.INSUFFICIENT_POWER,
+        NvmlCode.IRQ_ISSUE,
+        NvmlCode.CORRUPTED_INFOROM,
+        NvmlCode.UNKNOWN,
+    }
+)
+"""Errors of one GPU: it is left out of a discovery. All others are about the node or about us."""
+
+COMPUTE_MODES = {
+    pynvml.NVML_COMPUTEMODE_DEFAULT: ComputeMode.DEFAULT,
+    pynvml.NVML_COMPUTEMODE_PROHIBITED: ComputeMode.PROHIBITED,
+    pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS: ComputeMode.EXCLUSIVE_PROCESS,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One GPU of a discovery, and what its links are read with."""
+
+    gpu: Gpu
+    handle: Any
+    links: links.Links
+
+
+class NvmlBackend:
+    """DeviceBackend over NVML. Thread-safe: a GPU that hangs holds up nobody but its own callers."""
+
+    def __init__(self, state_dir: Path, *, root: Path) -> None:
+        self._host = Host(root)
+        self._memory = Memory(state_dir / "memory.json", self._host.boot_id)
+        self._session = Session(Names(self._host, self._memory), lambda: load_library(root))
+        self._events = EventFeed(self._session, self._memory)
+        self._nodes = DeviceNodes(self._host)
+        self._smi = NvidiaSmi(root)
+
+    def close(self) -> None:
+        """Let go of the GPUs. The next call opens NVML again."""
+        self._session.close()
+
+    def gpu_uuids(self) -> tuple[str, ...]:
+        return self._session.uuids()
+
+    def discover(self, *, without: Collection[str] = ()) -> NodeHardware:
+        asked = [self._found(gpu_uuid) for gpu_uuid in self.gpu_uuids() if gpu_uuid not in without]
+        found = [one for one in asked if one is not None]
+        driver_version, cuda_version = self._session.at_large("reading versions", discovery.versions)
+        gpus = tuple(one.gpu for one in found)
+        pairs = self._session.at_large(
+            "reading the topology",
+            lambda: links.links(
+                [one.handle for one in found], [gpu.pci_bus_id for gpu in gpus], [one.links for one in found]
+            ),
+        )
+        return NodeHardware(
+            driver_version=driver_version,
+            cuda_version=cuda_version,
+            gpus=gpus,
+            links=pairs,
+            nvlink_gbps=max((one.links.gbps for one in found), default=0),
+        )
+
+    def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
+        self._session.on(gpu_uuid, "switching MIG mode", lambda handle: mode.switch(handle, gpu_uuid, enabled=enabled))
+
+    def gpu_instances(self, gpu_uuid: str) -> tuple[GpuInstance, ...]:
+        return self._session.on(gpu_uuid, "listing GPU instances", lambda handle: instances.listed(handle, gpu_uuid))
+
+    def create_gpu_instance(self, gpu_uuid: str, profile_id: int, placement: Placement) -> GpuInstance:
+        return self._session.on(
+            gpu_uuid,
+            "making a GPU instance",
+            lambda handle: instances.create(handle, gpu_uuid, profile_id, placement),
+        )
+
+    def destroy_gpu_instance(self, gpu_uuid: str, gpu_instance_id: int) -> None:
+        doing = f"destroying GPU instance {gpu_instance_id}"
+        self._session.on(gpu_uuid, doing, lambda handle: instances.destroy(handle, gpu_instance_id))
+
+    def create_compute_instance(self, gpu_uuid: str, gpu_instance_id: int) -> ComputeInstance:
+        doing = f"making the compute instance of GPU instance {gpu_instance_id}"
+        return self._session.on(gpu_uuid, doing, lambda handle: instances.create_compute(handle, gpu_instance_id))
+
+    def destroy_compute_instance(self, gpu_uuid: str, gpu_instance_id: int, compute_instance_id: int) -> None:
+        self._session.on(
+            gpu_uuid,
+            f"destroying compute instance {compute_instance_id} of GPU instance {gpu_instance_id}",
+            lambda handle: instances.destroy_compute(handle, gpu_instance_id, compute_instance_id),
+        )
+
+    def set_time_slice(self, gpu_uuid: str, interval: str) -> None:
+        self._session.on(gpu_uuid, "setting the time slice", _require_whole)
+        self._smi.set_time_slice(gpu_uuid, interval)
+
+    def compute_mode(self, gpu_uuid: str) -> ComputeMode:
+        return self._session.on(gpu_uuid, "reading the compute mode", _compute_mode)
+
+    def set_compute_mode(self, gpu_uuid: str, mode: ComputeMode) -> None:
+        self._session.on(gpu_uuid, "setting the compute mode", _require_whole)
+        self._smi.set_compute_mode(gpu_uuid, mode)
+
+    def processes(self, gpu_uuid: str) -> tuple[GpuProcess, ...]:
+        return self._session.on(gpu_uuid, "listing processes", lambda handle: processes.processes(handle, self._host))
+
+    def device_nodes(self, gpu_uuid: str, instance: GpuInstance | None) -> tuple[DeviceNode, ...]:
+        def numbers(handle: Any) -> tuple[int, GpuInstance | None]:
+            found = instance and instances.find(handle, instance)
+            return pynvml.nvmlDeviceGetMinorNumber(handle), found
+
+        minor, found = self._session.on(gpu_uuid, "reading device numbers", numbers)
+        return self._nodes.of(minor, found)
+
+    def monitor_nodes(self) -> tuple[DeviceNode, ...]:
+        return self._nodes.monitor(self._host.gpu_minors())
+
+    def health(self, gpu_uuid: str) -> tuple[HealthEvent, ...]:
+        """As the port says. What is certain, and what is not:
+
+        A driver that tells the recovery action (field 230, R570) says itself when a reset or a reboot is due, and its
+        word is taken. Of an older one the XIDs are kept on disk, for NVML has no list of them. They are certainly over
+        when the boot id has changed; that a GPU was reset is inferred from counters that went back (memory.after_look).
+        An XID of before the backend's first start in this boot was told to nobody, and stays unknown.
+        """
+        try:
+            return self._session.on(gpu_uuid, "reading the health", lambda handle: self._health(gpu_uuid, handle))
+        except BackendError as error:
+            if error.code is NvmlCode.GPU_IS_LOST:
+                return (health.report(gpu_uuid, "gpu-lost"),)
+            raise
+
+    def wait_events(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
+        return self._events.wait(timeout_seconds)
+
+    def _health(self, gpu_uuid: str, handle: Any) -> tuple[HealthEvent, ...]:
+        action = health.recovery_action(handle)
+        kinds = (*health.state(handle), *([action] if action else []))
+        kept = self._memory.gpu(gpu_uuid)
+        if kept.xids:
+            counters = health.counters(handle)
+            kept = self._memory.change(
+                gpu_uuid, lambda before: GpuMemory() if action is not None else after_look(before, counters)
+            )
+        return (
+            *(health.report(gpu_uuid, kind) for kind in kinds),
+            *(one.event(gpu_uuid) for one in kept.xids),
+        )
+
+    def _found(self, gpu_uuid: str) -> _Found | None:
+        """One GPU; None where it does not answer."""
+
+        def read(handle: Any) -> _Found:
+            return _Found(discovery.gpu(handle, self._host), handle, links.read(handle))
+
+        try:
+            return self._session.on(gpu_uuid, "discovery", read)
+        except BackendError as error:
+            if error.code in NOT_ANSWERING:
+                return None
+            raise
+
+
+def _compute_mode(handle: Any) -> ComputeMode:
+    found = optional(pynvml.nvmlDeviceGetComputeMode, handle, otherwise=pynvml.NVML_COMPUTEMODE_DEFAULT)
+    return COMPUTE_MODES.get(found, ComputeMode.DEFAULT)
+
+
+def _require_whole(handle: Any) -> None:
+    if (mig.mode(handle) or (False, False))[0]:
+        raise BackendError(
+            NvmlCode.NOT_SUPPORTED, "that is for whole GPUs, and MIG is on", advice="switch MIG mode off first"
+        )

@@ -1,0 +1,79 @@
+"""What a GPU says is wrong with it now."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pynvml
+
+from partita_plugins.backends.nvml.answers import fields, optional
+from partita_plugins.model.gpu import HealthEvent
+
+RECOVERY = pynvml.NVML_FI_DEV_GET_GPU_RECOVERY_ACTION
+PENDING, FAILURE = pynvml.NVML_FI_DEV_REMAPPED_PENDING, pynvml.NVML_FI_DEV_REMAPPED_FAILURE
+
+ACTIONS = {
+    pynvml.NVML_GPU_RECOVERY_ACTION_NONE: "",
+    pynvml.NVML_GPU_RECOVERY_ACTION_GPU_RESET: "recovery-reset",
+    pynvml.NVML_GPU_RECOVERY_ACTION_NODE_REBOOT: "recovery-reboot",
+    pynvml.NVML_GPU_RECOVERY_ACTION_DRAIN_P2P: "recovery-drain-p2p",
+    pynvml.NVML_GPU_RECOVERY_ACTION_DRAIN_AND_RESET: "recovery-drain-and-reset",
+    # Newer ones, each as the least of the four that does it too.
+    pynvml.NVML_GPU_RECOVERY_ACTION_RECOVER_IMEX_DOMAIN: "recovery-drain-p2p",
+    pynvml.NVML_GPU_RECOVERY_ACTION_BUS_RESET: "recovery-reboot",
+    pynvml.NVML_GPU_RECOVERY_ACTION_SYSTEM_REBOOT: "recovery-reboot",
+}
+
+MESSAGES = {
+    "gpu-lost": "the GPU has fallen off the bus",
+    "ecc": "uncorrectable memory errors since the last reset",
+    "remap-pending": "memory rows wait for a reset to be replaced",
+    "remap-failed": "memory rows could not be replaced",
+    "recovery-reset": "the driver asks for a reset of the GPU",
+    "recovery-reboot": "the driver asks for a reboot of the node",
+    "recovery-drain-p2p": "the driver asks for an end of all peer-to-peer traffic of the GPU",
+    "recovery-drain-and-reset": "the driver asks for a drain and a reset of the GPU",
+}
+
+
+def report(gpu_uuid: str, kind: str) -> HealthEvent:
+    """A report about all of a GPU."""
+    return HealthEvent(gpu_uuid=gpu_uuid, kind=kind, message=MESSAGES.get(kind, f"the GPU reports {kind}"))
+
+
+def recovery_action(handle: Any) -> str | None:
+    """The kind of the action that the driver asks for, empty for none; None where the driver has no word for it."""
+    action = fields(handle, [RECOVERY]).get(RECOVERY)
+    return None if action is None else ACTIONS.get(action, f"recovery-{action}")
+
+
+def state(handle: Any) -> tuple[str, ...]:
+    """Kinds of everything but the recovery action that is wrong."""
+    pending, failure = _remap(handle)
+    wrong = {"ecc": uncorrectable_errors(handle) > 0, "remap-pending": pending, "remap-failed": failure}
+    return tuple(kind for kind, there in wrong.items() if there)
+
+
+def uncorrectable_errors(handle: Any) -> int:
+    """ECC errors since the driver was loaded or the GPU was reset, in memory and in SRAM; 0 without ECC."""
+    kind, counter = pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC
+    count: int = optional(pynvml.nvmlDeviceGetTotalEccErrors, handle, kind, counter, otherwise=0)
+    return count
+
+
+def counters(handle: Any) -> dict[str, int]:
+    """What only grows until the GPU is reset or its driver reloaded: energy in mJ, uncorrectable errors."""
+    energy = optional(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle, otherwise=None)
+    errors = {"ecc_errors": uncorrectable_errors(handle)}
+    return errors if energy is None else {"energy_mj": energy, **errors}
+
+
+def _remap(handle: Any) -> tuple[bool, bool]:
+    """Whether rows wait for a reset, and whether a replacement failed. Before Ampere it is pages that are retired."""
+    found = fields(handle, [PENDING, FAILURE])
+    if found:
+        return bool(found.get(PENDING)), bool(found.get(FAILURE))
+    rows = optional(pynvml.nvmlDeviceGetRemappedRows, handle, otherwise=None)  # not while MIG is on
+    if rows is not None:
+        return bool(rows[2]), bool(rows[3])
+    return bool(optional(pynvml.nvmlDeviceGetRetiredPagesPendingStatus, handle, otherwise=0)), False

@@ -1,0 +1,69 @@
+"""Processes on a GPU, and what to do about them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pynvml
+
+from partita_plugins.backends.nvml.answers import CANNOT_TELL, optional
+from partita_plugins.backends.nvml.host import Host
+from partita_plugins.model.gpu import GpuProcess
+
+MIB = 2**20
+
+LISTS = (
+    pynvml.nvmlDeviceGetComputeRunningProcesses_v3,
+    pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3,
+    pynvml.nvmlDeviceGetMPSComputeRunningProcesses_v3,
+)
+
+NAMED_MAX = 5
+"""Processes in a piece of advice."""
+
+NOBODY = (
+    "no process is listed: a monitoring agent that only has the GPU open does this (dcgm, an exporter, "
+    "nvidia-persistenced); stop or restart it"
+)
+
+
+def processes(handle: Any, host: Host | None = None) -> tuple[GpuProcess, ...]:
+    """Whoever computes or draws on a GPU or its instances, each once, by PID."""
+    found = {(one.pid, one.gpu_instance_id): one for one in _listed(handle, host)}
+    return tuple(found[key] for key in sorted(found, key=lambda key: (key[0], key[1] or 0)))
+
+
+def _listed(handle: Any, host: Host | None) -> Iterator[GpuProcess]:
+    for function in LISTS:
+        for one in optional(function, handle, otherwise=()):
+            whole = one.gpuInstanceId == pynvml.NVML_GPU_INSTANCE_ID_ANY
+            yield GpuProcess(
+                pid=one.pid,
+                name=_name(one.pid, host),
+                memory_mib=None if one.usedGpuMemory is None else one.usedGpuMemory // MIB,
+                gpu_instance_id=None if whole else one.gpuInstanceId,
+            )
+
+
+def _name(pid: int, host: Host | None) -> str:
+    """As NVML has it; by /proc where it is of another PID namespace than ours."""
+    try:
+        return str(pynvml.nvmlSystemGetProcessName(pid)).rpartition("/")[2]
+    except pynvml.NVMLError as error:
+        if error.value not in CANNOT_TELL | {pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NO_PERMISSION}:
+            raise
+    return host.process_name(pid) if host else ""
+
+
+def holders(handle: Any) -> str:
+    """Advice for whoever is told that a GPU is in use."""
+    try:
+        found = processes(handle)
+    except pynvml.NVMLError:
+        found = ()
+    if not found:
+        return NOBODY
+    named = ", ".join(f"{one.name or 'a process'} (PID {one.pid})" for one in found[:NAMED_MAX])
+    more = f" and {len(found) - NAMED_MAX} more" if len(found) > NAMED_MAX else ""
+    return f"stop {named}{more}"

@@ -1,0 +1,173 @@
+"""The door to NVML: handles are kept, a GPU that hangs or is lost costs nobody else, a reload is survived."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pynvml
+import pytest
+
+from partita_plugins.backends.nvml.host import Host
+from partita_plugins.backends.nvml.memory import Memory
+from partita_plugins.backends.nvml.names import Names
+from partita_plugins.backends.nvml.session import Session
+from partita_plugins.errors import BackendError, NvmlCode
+from partita_plugins.testing.contracts.answers import refused
+
+UUIDS = ("GPU-a", "GPU-b", "GPU-c")
+
+
+class FakeNvml:
+    """NVML with GPUs that hang until they are released, or are lost."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.uuids = list(UUIDS)
+        self.asked: list[str] = []
+        self.opened = 0
+        self.hanging: dict[str, threading.Event] = {}
+        self.errors: dict[str, int] = {}
+        self.init_error = 0
+        for name, stand_in in {
+            "nvmlInit": self.open,
+            "nvmlShutdown": lambda: None,
+            "nvmlDeviceGetCount": lambda: len(self.uuids),
+            "nvmlDeviceGetHandleByIndex": self.handle,
+            "nvmlDeviceGetUUID": lambda handle: handle,
+        }.items():
+            monkeypatch.setattr(pynvml, name, stand_in)
+
+    def open(self) -> None:
+        self.opened += 1
+        if self.init_error:
+            raise pynvml.NVMLError(self.init_error)
+
+    def handle(self, index: int) -> str:
+        uuid = self.uuids[index]
+        self.asked.append(uuid)
+        if uuid in self.hanging:
+            assert self.hanging[uuid].wait(30)
+        if uuid in self.errors:
+            raise pynvml.NVMLError(self.errors[uuid])
+        return uuid
+
+    def hang(self, uuid: str) -> threading.Event:
+        self.hanging[uuid] = threading.Event()
+        return self.hanging[uuid]
+
+
+@pytest.fixture
+def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
+    return FakeNvml(monkeypatch)
+
+
+Opener = Callable[[], Session]
+
+
+@pytest.fixture
+def opened(tmp_path: Path) -> Opener:
+    """A session of a process that starts in the same boot, again and again."""
+
+    def open_it() -> Session:
+        memory = Memory(tmp_path / "memory.json", "boot")
+        return Session(Names(Host(tmp_path), memory), lambda: None, identify_seconds=0.1)
+
+    return open_it
+
+
+def same(handle: Any) -> Any:
+    return handle
+
+
+def raising(value: int) -> Callable[[Any], Any]:
+    def act(_: Any) -> Any:
+        raise pynvml.NVMLError(value)
+
+    return act
+
+
+def test_every_gpu_is_asked_once_for_its_name_and_handle(nvml: FakeNvml, opened: Opener) -> None:
+    session = opened()
+    assert [session.uuids() for _ in range(3)] == [UUIDS] * 3
+    assert [session.on(uuid, "looking", same) for uuid in UUIDS] == list(UUIDS)
+    assert (sorted(nvml.asked), nvml.opened) == (list(UUIDS), 1)
+
+
+def test_a_gpu_that_comes_or_goes_is_noticed(nvml: FakeNvml, opened: Opener) -> None:
+    session = opened()
+    session.uuids()
+    nvml.uuids.append("GPU-d")
+    assert session.uuids() == (*UUIDS, "GPU-d")
+    assert session.on("GPU-d", "looking", same) == "GPU-d"
+    del nvml.uuids[0]
+    assert session.uuids() == ("GPU-b", "GPU-c", "GPU-d")
+    with refused(NvmlCode.NOT_FOUND):
+        session.on("GPU-a", "looking", same)
+
+
+def test_a_gpu_that_hangs_from_the_start_holds_up_only_its_own_callers(nvml: FakeNvml, opened: Opener) -> None:
+    opened().uuids()
+    released = nvml.hang("GPU-b")
+    session = opened()
+    assert session.uuids() == UUIDS
+    assert session.on("GPU-c", "looking", same) == "GPU-c"
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(session.on, "GPU-b", "looking", same)
+        assert session.on("GPU-a", "looking", same) == "GPU-a"
+        assert not waiting.done()
+        released.set()
+        assert waiting.result(10) == "GPU-b"
+
+
+def test_a_hanging_gpu_that_nobody_can_name_is_left_out_until_it_answers(nvml: FakeNvml, opened: Opener) -> None:
+    released = nvml.hang("GPU-b")
+    session = opened()
+    assert session.uuids() == ("GPU-a", "GPU-c")
+    assert session.on("GPU-c", "looking", same) == "GPU-c"
+    released.set()
+    assert session.on("GPU-b", "looking", same) == "GPU-b"
+    assert nvml.asked.count("GPU-b") == 1
+
+
+def test_a_lost_gpu_keeps_its_name_and_is_asked_again(nvml: FakeNvml, opened: Opener) -> None:
+    session = opened()
+    session.uuids()
+    nvml.errors["GPU-a"] = pynvml.NVML_ERROR_GPU_IS_LOST
+    for _ in range(2):
+        with refused(NvmlCode.GPU_IS_LOST):
+            session.on("GPU-a", "looking", raising(pynvml.NVML_ERROR_GPU_IS_LOST))
+    assert session.uuids() == UUIDS
+    assert session.on("GPU-b", "looking", same) == "GPU-b"
+    nvml.errors.clear()
+    assert session.on("GPU-a", "looking", same) == "GPU-a"
+    assert (nvml.asked.count("GPU-a"), nvml.asked.count("GPU-b")) == (3, 1)
+
+
+@pytest.mark.parametrize("value", [pynvml.NVML_ERROR_UNINITIALIZED, pynvml.NVML_ERROR_DRIVER_NOT_LOADED])
+def test_after_a_reload_of_the_driver_nvml_is_opened_again(nvml: FakeNvml, opened: Opener, value: int) -> None:
+    session = opened()
+    session.uuids()
+    with refused(NvmlCode(value)):
+        session.on("GPU-a", "looking", raising(value))
+    assert session.on("GPU-a", "looking", same) == "GPU-a"
+    assert (nvml.opened, session.generation, nvml.asked.count("GPU-a")) == (2, 1, 2)
+
+
+def test_a_driver_that_is_not_loaded_is_said_with_the_next_step_and_tried_again(nvml: FakeNvml, opened: Opener) -> None:
+    session = opened()
+    nvml.init_error = pynvml.NVML_ERROR_DRIVER_NOT_LOADED
+    with pytest.raises(BackendError, match="nvidia-smi") as caught:
+        session.uuids()
+    assert caught.value.code is NvmlCode.DRIVER_NOT_LOADED
+    assert isinstance(caught.value.__cause__, pynvml.NVMLError)
+    nvml.init_error = 0
+    assert session.uuids() == UUIDS
+
+
+def test_a_code_that_the_port_does_not_know_is_unknown_and_keeps_its_words(nvml: FakeNvml, opened: Opener) -> None:
+    with pytest.raises(BackendError, match="Insufficient Memory") as caught:
+        opened().on("GPU-a", "looking", raising(pynvml.NVML_ERROR_MEMORY))
+    assert caught.value.code is NvmlCode.UNKNOWN

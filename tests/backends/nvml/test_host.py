@@ -83,6 +83,22 @@ def test_an_instances_access_nodes_come_from_the_list_or_from_the_capabilities(r
     assert compute_instance.mode == 0o400
 
 
+@pytest.mark.parametrize(("device_root", "host_path"), [("/", "/dev/nvidia3"), ("/run/node", "/run/node/dev/nvidia3")])
+def test_nodes_are_where_the_container_runtime_finds_them(root: Path, device_root: str, host_path: str) -> None:
+    first, *_ = DeviceNodes(Host(root), Path(device_root)).of(3, None)
+    assert (first.path, first.host_path) == ("/dev/nvidia3", host_path)
+
+
+def test_a_monitor_gets_all_gpus_and_the_monitors_capability(root: Path) -> None:
+    for minor in (0, 3, 10):
+        write(root, f"dev/nvidia{minor}", "")
+    paths = [node.path for node in DeviceNodes(Host(root)).monitor(Host(root).gpu_minors())]
+    assert paths[:3] == ["/dev/nvidia0", "/dev/nvidia3", "/dev/nvidia10"]
+    assert paths[-1] == "/dev/nvidia-caps/nvidia-cap2"
+    write(root, "proc/driver/nvidia/gpus/0000:07:00.0/information", "Device Minor: \t 5\n")
+    assert Host(root).gpu_minors() == (5,)
+
+
 def test_a_node_without_a_number_is_an_error_and_never_left_out(root: Path) -> None:
     with refused(NvmlCode.NOT_READY):
         DeviceNodes(Host(root)).of(4, INSTANCE)

@@ -1,6 +1,7 @@
 """Real GPUs: NVML through nvidia-ml-py, device nodes and topology from /proc, /sys and /dev, settings by nvidia-smi.
 
-This package is pynvml's one door. PARTITA_HOST_ROOT says where the node's file system is mounted (default "/").
+This package is pynvml's one door. Two variables of the environment, both "/" by default: PARTITA_HOST_ROOT is where
+this process sees the node's file system, PARTITA_DEVICE_ROOT the folder on the node whose dev/ has the device nodes.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from pathlib import Path
 
 from partita_plugins.backends.nvml.backend import NvmlBackend
 
-__all__ = ["HOST_ROOT_VARIABLE", "NvmlBackend", "open_backend"]
+__all__ = ["DEVICE_ROOT_VARIABLE", "HOST_ROOT_VARIABLE", "NvmlBackend", "open_backend"]
 
 HOST_ROOT_VARIABLE = "PARTITA_HOST_ROOT"
+DEVICE_ROOT_VARIABLE = "PARTITA_DEVICE_ROOT"
+"""Another root than "/" is a node that stands in a folder, or a driver container that keeps its nodes to itself."""
 
 
 def open_backend(state_dir: Path, machine: str = "", *, seed: str = "") -> NvmlBackend:  # noqa: ARG001 - the port's
@@ -20,4 +23,8 @@ def open_backend(state_dir: Path, machine: str = "", *, seed: str = "") -> NvmlB
 
     `state_dir` keeps what NVML forgets (XIDs that wait for a reset). `machine` and `seed` are for simulated hardware.
     """
-    return NvmlBackend(state_dir, root=Path(os.environ.get(HOST_ROOT_VARIABLE) or "/"))
+    return NvmlBackend(state_dir, root=_folder(HOST_ROOT_VARIABLE), device_root=_folder(DEVICE_ROOT_VARIABLE))
+
+
+def _folder(variable: str) -> Path:
+    return Path(os.environ.get(variable) or "/")

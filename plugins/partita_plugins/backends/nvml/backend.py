@@ -63,12 +63,12 @@ class _Found:
 class NvmlBackend:
     """DeviceBackend over NVML. Thread-safe: a GPU that hangs holds up nobody but its own callers."""
 
-    def __init__(self, state_dir: Path, *, root: Path) -> None:
+    def __init__(self, state_dir: Path, *, root: Path, device_root: Path) -> None:
         self._host = Host(root)
         self._memory = Memory(state_dir / "memory.json", self._host.boot_id)
         self._session = Session(Names(self._host, self._memory), lambda: load_library(root))
         self._events = EventFeed(self._session, self._memory)
-        self._nodes = DeviceNodes(self._host)
+        self._nodes = DeviceNodes(self._host, device_root)
         self._smi = NvidiaSmi(root)
 
     def close(self) -> None:

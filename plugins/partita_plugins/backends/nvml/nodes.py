@@ -10,6 +10,7 @@ import re
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 from partita_plugins.backends.nvml.host import Host
 from partita_plugins.errors import BackendError, NvmlCode
@@ -18,7 +19,7 @@ from partita_plugins.model.gpu import DeviceNode, GpuInstance
 NVIDIA_MAJOR = 195
 """Registered for NVIDIA (Documentation/admin-guide/devices.txt); the others are dynamic."""
 
-CAPS_MODE = 0o444
+CAPS, CAPS_MODE = "nvidia-caps/nvidia-cap", 0o444
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ _FIELD = re.compile(r"^(\w+):\s*(\d+)\s*$", re.MULTILINE)
 class DeviceNodes:
     """The numbers of one node, read anew at each call: a reload of the driver changes the dynamic ones."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(self, host: Host, device_root: Path = Path("/")) -> None:
+        self._host, self._device_root = host, device_root
 
     def of(self, gpu_minor: int, instance: GpuInstance | None) -> tuple[DeviceNode, ...]:
         """The nodes of a whole GPU, or of an instance with its compute instances. NOT_READY where one has no number."""
@@ -70,7 +71,7 @@ class DeviceNodes:
         """The nodes for looking at all these GPUs, with nvidia-caps' "monitor" where the driver has one."""
         majors = self._majors()
         minor, major = self._cap_minors().get("monitor"), majors.get("nvidia-caps")
-        caps = [] if minor is None or major is None else [_cap(major, minor)]
+        caps = [] if minor is None or major is None else [self._numbered(f"{CAPS}{minor}", major, minor, CAPS_MODE)]
         return (*self._gpus(gpu_minors, majors), *self._controls(majors), *caps)
 
     def _gpus(self, gpu_minors: Iterable[int], majors: dict[str, int]) -> list[DeviceNode]:
@@ -97,7 +98,7 @@ class DeviceNodes:
                 f"/dev/{name} has no major number: its kernel module is not loaded",
                 advice="run `nvidia-modprobe -u -c=0` on the node",
             )
-        return DeviceNode(path=f"/dev/{name}", host_path=f"/dev/{name}", major=major, minor=minor)
+        return self._numbered(name, major, minor)
 
     def _stat(self, name: str) -> int | None:
         """Major number of a node that is there."""
@@ -118,7 +119,11 @@ class DeviceNodes:
                 f"{owner} has no capability node",
                 advice="look for nvidia-caps in /proc/devices and for it in /proc/driver/nvidia-caps/mig-minors",
             )
-        return _cap(major, minor, described.get("DeviceFileMode", CAPS_MODE))
+        return self._numbered(f"{CAPS}{minor}", major, minor, described.get("DeviceFileMode", CAPS_MODE))
+
+    def _numbered(self, name: str, major: int, minor: int, mode: int = 0o666) -> DeviceNode:
+        host_path = str(self._device_root / "dev" / name)
+        return DeviceNode(path=f"/dev/{name}", host_path=host_path, major=major, minor=minor, mode=mode)
 
     def _cap_minors(self) -> dict[str, int]:
         """All that the driver can ever give out, by path."""
@@ -129,8 +134,3 @@ class DeviceNodes:
         gpu, _, rest = owner.partition("/")
         text = self._host.text(f"proc/driver/nvidia/capabilities/{gpu}/mig/{rest}/access")
         return {key: int(value) for key, value in _FIELD.findall(text)}
-
-
-def _cap(major: int, minor: int, mode: int = CAPS_MODE) -> DeviceNode:
-    path = f"/dev/nvidia-caps/nvidia-cap{minor}"
-    return DeviceNode(path=path, host_path=path, major=major, minor=minor, mode=mode)

@@ -70,6 +70,8 @@ class NvmlBackend:
         self._events = EventFeed(self._session, self._memory)
         self._nodes = DeviceNodes(self._host, device_root)
         self._smi = NvidiaSmi(root)
+        self._links: dict[str, links.Links] = {}
+        """As last read with MIG off; of a GPU that had it on ever since the start, as read then."""
 
     def close(self) -> None:
         """Let go of the GPUs. The next call opens NVML again."""
@@ -186,7 +188,12 @@ class NvmlBackend:
         """One GPU; None where it does not answer."""
 
         def read(handle: Any) -> _Found:
-            return _Found(discovery.gpu(handle, self._host), handle, links.read(handle))
+            gpu, found = discovery.gpu(handle, self._host), links.read(handle)
+            if gpu.mig is not None and gpu.mig.enabled:
+                # In MIG mode links are down. What can be reached over them once it is off does not change by that.
+                found = self._links.get(gpu_uuid, found)
+            self._links[gpu_uuid] = found
+            return _Found(gpu, handle, found)
 
         try:
             return self._session.on(gpu_uuid, "discovery", read)

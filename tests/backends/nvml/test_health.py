@@ -1,0 +1,107 @@
+"""What GPUs report, through NVML: states, events, losses, and calls that hang."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from partita_plugins.backends.nvml import NvmlBackend
+from partita_plugins.backends.simulated import GpuLost, HungCall, SelfReport, SimulatedBackend, Xid
+from partita_plugins.backends.simulated.faults import REPORTS
+from partita_plugins.errors import BackendError, NvmlCode
+from partita_plugins.testing.contracts.answers import refused
+
+
+@pytest.mark.parametrize("report", REPORTS)
+def test_both_backends_tell_the_same_state_of_a_gpu(
+    backend: NvmlBackend, simulated: SimulatedBackend, report: str
+) -> None:
+    gpu, other = simulated.gpu_uuids()[:2]
+    planted = simulated.faults.plant(SelfReport(gpu_uuid=gpu, report=report))  # type: ignore[arg-type]
+    assert [event.kind for event in backend.health(gpu)] == [event.kind for event in simulated.health(gpu)] == [report]
+    assert backend.health(other) == ()
+    simulated.faults.lift(planted)
+    assert backend.health(gpu) == ()
+
+
+def test_an_xid_is_an_event_of_its_gpu(backend: NvmlBackend, simulated: SimulatedBackend) -> None:
+    gpu = simulated.gpu_uuids()[3]
+    assert backend.wait_events(0.01) == ()
+    simulated.faults.plant(Xid(gpu_uuid=gpu, xid=48))
+    (event,) = backend.wait_events(20)
+    assert (event.gpu_uuid, event.kind, event.xid, event.placements) == (gpu, "xid", 48, ())
+    assert backend.wait_events(0.01) == ()
+
+
+def test_a_lost_gpu_is_left_out_and_says_so(backend: NvmlBackend, simulated: SimulatedBackend) -> None:
+    before = backend.discover()
+    gpu = simulated.gpu_uuids()[2]
+    planted = simulated.faults.plant(GpuLost(gpu_uuid=gpu))
+    assert backend.gpu_uuids() == simulated.gpu_uuids()
+    assert backend.discover() == before.without({gpu})
+    assert [event.kind for event in backend.health(gpu)] == ["gpu-lost"]
+    with refused(NvmlCode.GPU_IS_LOST):
+        backend.device_nodes(gpu, None)
+    simulated.faults.lift(planted)
+    assert backend.discover() == before
+    assert backend.health(gpu) == ()
+
+
+def test_a_gpu_that_hangs_holds_up_nobody_else(backend: NvmlBackend, simulated: SimulatedBackend) -> None:
+    before = backend.discover()
+    gpu, other = simulated.gpu_uuids()[:2]
+    planted = simulated.faults.plant(HungCall(gpu_uuid=gpu, call="*"))
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(backend.discover)
+        assert backend.gpu_uuids() == simulated.gpu_uuids()
+        assert backend.discover(without={gpu}) == before.without({gpu})
+        assert backend.health(other) == ()
+        assert not waiting.done()
+        simulated.faults.lift(planted)
+        assert waiting.result(20) == before
+
+
+def test_a_gpu_that_hangs_from_the_start_is_known_and_leaves_the_others_alone(
+    backend: NvmlBackend, simulated: SimulatedBackend
+) -> None:
+    gpu = simulated.gpu_uuids()[0]
+    planted = simulated.faults.plant(HungCall(gpu_uuid=gpu, call="*"))
+    found = backend.discover(without={gpu})
+    assert found == simulated.machine.hardware.without({gpu})
+    simulated.faults.lift(planted)
+
+
+def test_events_go_on_after_nvml_was_shut_down(backend: NvmlBackend, simulated: SimulatedBackend) -> None:
+    gpu = simulated.gpu_uuids()[0]
+    assert backend.wait_events(0.01) == ()
+    backend.close()
+    assert backend.wait_events(0.01) == ()
+    simulated.faults.plant(Xid(gpu_uuid=gpu, xid=79))
+    assert [event.xid for event in backend.wait_events(20)] == [79]
+
+
+def test_whoever_holds_a_gpu_is_named_in_the_advice(backend: NvmlBackend, simulated: SimulatedBackend) -> None:
+    gpu = simulated.gpu_uuids()[0]
+    simulated.start_client(gpu, "train")
+    (process,) = backend.processes(gpu)
+    with pytest.raises(BackendError, match=rf"stop train \(PID {process.pid}\)"):
+        backend.set_mig_mode(gpu, enabled=True)
+
+
+def test_an_instance_that_is_gone_or_another_one_has_no_nodes(
+    backend: NvmlBackend, simulated: SimulatedBackend
+) -> None:
+    gpu = backend.discover().gpus[0]
+    assert gpu.mig is not None
+    backend.set_mig_mode(gpu.uuid, enabled=True)
+    three = next(profile for profile in gpu.mig.profiles if profile.short_name == "3g")
+    first = backend.create_gpu_instance(gpu.uuid, three.profile_id, three.placements[0])
+    simulated.destroy_gpu_instance(gpu.uuid, first.gpu_instance_id)
+    with refused(NvmlCode.NOT_FOUND):
+        backend.device_nodes(gpu.uuid, first)
+    second = simulated.create_gpu_instance(gpu.uuid, three.profile_id, three.placements[1])
+    assert second.gpu_instance_id == first.gpu_instance_id
+    with refused(NvmlCode.NOT_FOUND):
+        backend.device_nodes(gpu.uuid, first)
+    assert backend.device_nodes(gpu.uuid, second)

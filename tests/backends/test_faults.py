@@ -92,6 +92,12 @@ def test_what_waits_for_a_reset_is_reported_until_there_is_one(node: SimulatedBa
     assert [event.kind for event in node.health(gpu_uuid)] == ["remap-failed"]
 
 
+def test_an_xid_of_an_instance_names_its_part(node: SimulatedBackend, gpu_uuid: str) -> None:
+    node.faults.plant(Xid(gpu_uuid=gpu_uuid, xid=94, start=4, size=4))
+    (event,) = node.wait_events(0.0)
+    assert (event.xid, event.placements) == (94, (Placement(4, 4),))
+
+
 def test_waiting_ends_with_the_first_event(opened: Opener, node: SimulatedBackend, gpu_uuid: str) -> None:
     planted = threading.Timer(0.1, lambda: opened().faults.plant(Xid(gpu_uuid=gpu_uuid, xid=48)))
     planted.start()

@@ -101,10 +101,11 @@ def fault() -> None:
 @gpu_option
 @click.option("--xid", default=79, show_default=True, type=click.IntRange(1), help="XID error code.")
 @click.option("--message", default="", help="What the driver would log.")
-def xid(state: Path, gpu: str, xid: int, message: str) -> None:
+@click.option("--slice", "start", type=click.IntRange(0), help="Memory slice of the instance it happens in.")
+def xid(state: Path, gpu: str, xid: int, message: str, start: int | None) -> None:
     """The GPU reports an XID error."""
     machine = existing_machine(state)
-    _plant(machine, Xid(gpu_uuid=_uuid(machine, gpu), xid=xid, message=message))
+    _plant(machine, Xid(gpu_uuid=_uuid(machine, gpu), xid=xid, message=message, start=start))
 
 
 @fault.command()

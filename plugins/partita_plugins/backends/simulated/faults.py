@@ -27,6 +27,10 @@ class Xid(msgspec.Struct, frozen=True, kw_only=True, tag="xid", forbid_unknown_f
     gpu_uuid: str
     xid: int
     message: str = ""
+    start: int | None = None
+    """First memory slice of the instance it happened in; None: the driver names none."""
+
+    size: int = 1
 
 
 Report = Literal[
@@ -106,14 +110,21 @@ Fault = Xid | SelfReport | GpuLost | StuckBit | HungCall | WrongMemorySize | Mis
 def event_of(fault: Fault) -> HealthEvent | None:
     """What the GPU reports by itself about a fault: nothing about the silent ones."""
     match fault:
-        case Xid(gpu_uuid=gpu_uuid, xid=xid, message=message):
-            return HealthEvent(gpu_uuid=gpu_uuid, kind="xid", xid=xid, message=message or f"XID {xid}")
+        case Xid(gpu_uuid=gpu_uuid, xid=xid, message=message, start=start, size=size):
+            parts = _parts(start, size)
+            return HealthEvent(
+                gpu_uuid=gpu_uuid, kind="xid", xid=xid, message=message or f"XID {xid}", placements=parts
+            )
         case SelfReport(gpu_uuid=gpu_uuid, report=report, start=start, size=size):
-            parts = () if start is None else (Placement(start, size),)
+            parts = _parts(start, size)
             return HealthEvent(gpu_uuid=gpu_uuid, kind=report, message=f"the GPU reports {report}", placements=parts)
         case GpuLost(gpu_uuid=gpu_uuid):
             return HealthEvent(gpu_uuid=gpu_uuid, kind="gpu-lost", message="the GPU has fallen off the bus")
     return None
+
+
+def _parts(start: int | None, size: int) -> tuple[Placement, ...]:
+    return () if start is None else (Placement(start, size),)
 
 
 def hits(memory_slice: int | None, placement: Placement | None) -> bool:

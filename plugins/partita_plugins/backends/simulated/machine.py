@@ -5,11 +5,13 @@
 <state_dir>/gpus/<uuid>.json   modes, instances and clients of one GPU
 <state_dir>/faults/<id>.json   what is broken now
 <state_dir>/dev/               device nodes
+<state_dir>/boot_id            another one after every reboot
 """
 
 from __future__ import annotations
 
 import random
+import uuid
 from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
@@ -43,6 +45,7 @@ class SimulatedMachine:
         self.faults = FaultFolder(state_dir / "faults")
         self.devices = DeviceFolder(state_dir / "dev")
         self._delays = state_dir / "delays.json"
+        self.boot_id = state_dir / "boot_id"
         self._index = {gpu.uuid: index for index, gpu in enumerate(self.hardware.gpus)}
         minors = list(range(len(self._index)))
         if record.shuffle_minors:
@@ -101,6 +104,7 @@ class SimulatedMachine:
         for gpu in self.hardware.gpus:
             self.files.update(gpu.uuid, partial(power.reboot, mig=gpu.mig))
         self.devices.clear()
+        write_atomically(self.boot_id, f"{uuid.uuid4()}\n".encode())
         self.faults.heal(dict.fromkeys(self._index, HEALED_BY_REBOOT))
 
     def _current(self, gpu: Gpu, record: GpuRecord) -> Gpu:

@@ -125,6 +125,10 @@ class Twin:
     def record(self) -> GpuRecord:
         return self.backend.machine.files.load(self.uuid)
 
+    def start_client(self, name: str, number: int) -> None:
+        """On an instance that is there for most numbers."""
+        self.backend.start_client(self.uuid, name, self.gpu_instance_id(number))
+
     def gpu_instance_id(self, number: int) -> int:
         """Of one that is there for most numbers, of none for 14 and on an empty GPU."""
         ids = [one.gpu_instance_id for one in self.record.instances]
@@ -133,13 +137,14 @@ class Twin:
 
 Act = Callable[[Twin], None]
 
+# Names of processes: anything that JSON can hold and a C string too.
+CLIENTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8)
+
 BY_HAND: tuple[Act, ...] = (
     lambda twin: twin.backend.reset(twin.uuid),
     lambda twin: twin.backend.reboot(),
     lambda twin: twin.backend.start_client(twin.uuid, "trainer"),
-    lambda twin: twin.backend.start_client(twin.uuid, "tänzer", 1),
     lambda twin: twin.backend.stop_client(twin.uuid, "trainer"),
-    lambda twin: twin.backend.stop_client(twin.uuid, "tänzer"),
 )
 """What a person or a process does to the machine, on both copies through the simulated backend."""
 
@@ -162,6 +167,7 @@ def _acts(backend: SimulatedBackend) -> st.SearchStrategy[Act]:
         st.integers(0, 3).map(lambda one: lambda twin: twin.side.set_time_slice(one)),
         st.sampled_from(sorted(COMPUTE_MODES)).map(lambda one: lambda twin: twin.side.set_compute_mode(one)),
         st.sampled_from(BY_HAND),
+        st.tuples(CLIENTS, ids).map(lambda one: lambda twin: twin.start_client(*one)),
     )
 
 
@@ -204,5 +210,51 @@ def test_codes_and_records_are_the_same_after_every_step(machine: str, data: st.
     with _twins(machine) as (ours, theirs):
         first = data.draw(st.sampled_from([_mig_on, _mig_on, BY_HAND[0]]))
         for act in (first, *data.draw(st.lists(_acts(ours.backend), min_size=1, max_size=30))):
+            assert _code(ours, act) == _code(theirs, act)
+            assert ours.record == theirs.record
+
+
+SCRIPTS: dict[str, tuple[str, tuple[Act, ...]]] = {
+    "a mode switch puts the compute mode back": (
+        "hgx-h100",
+        (lambda twin: twin.side.set_compute_mode(3), lambda twin: twin.side.set_mig_mode(1)),
+    ),
+    "a client keeps the mode from being switched": (
+        "hgx-h100",
+        (BY_HAND[2], lambda twin: twin.side.set_mig_mode(1), BY_HAND[3], lambda twin: twin.side.set_mig_mode(1)),
+    ),
+    "a pending mode with a client": ("dgx-a100-40", (BY_HAND[2], lambda twin: twin.side.set_mig_mode(1), BY_HAND[0])),
+    "all media engines and then one": (
+        "rtx-pro-6000-x8",
+        (
+            _mig_on,
+            lambda twin: twin.side.create(65, Placement(0, 3)),
+            lambda twin: twin.side.create(14, Placement(3, 3)),
+        ),
+    ),
+    "one media engine and then all": (
+        "rtx-pro-6000-x8",
+        (
+            _mig_on,
+            lambda twin: twin.side.create(14, Placement(0, 3)),
+            lambda twin: twin.side.create(65, Placement(3, 3)),
+        ),
+    ),
+    "all media engines and then none": (
+        "rtx-pro-6000-x8",
+        (
+            _mig_on,
+            lambda twin: twin.side.create(65, Placement(0, 3)),
+            lambda twin: twin.side.create(67, Placement(3, 3)),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_what_chance_seldom_finds_is_the_same_too(script: str) -> None:
+    machine, acts = SCRIPTS[script]
+    with _twins(machine) as (ours, theirs):
+        for act in acts:
             assert _code(ours, act) == _code(theirs, act)
             assert ours.record == theirs.record

@@ -16,6 +16,7 @@ from pathlib import Path
 from partita_plugins.errors import InvalidInput, Permanent
 
 SOURCES = Path(__file__).with_name("library")
+SMI_SOURCES = Path(__file__).with_name("smi")
 SONAME = "libnvidia-ml.so.1"
 
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror")
@@ -40,6 +41,13 @@ def build_stand_in(soname: str, cache: Path | None = None) -> Path:
     return _compiled(
         soname, [SOURCES / "stand_in" / "empty.c"], [], ("-fPIC", "-shared", f"-Wl,-soname,{soname}"), cache
     )
+
+
+def build_smi(library: Path, cache: Path | None = None) -> Path:
+    """The nvidia-smi that belongs to the library: it looks for it where a node has both."""
+    sources = [*sorted(SMI_SOURCES.glob("*.c")), library]
+    headers = [*SMI_SOURCES.glob("*.h"), SOURCES / "abi.h"]
+    return _compiled("nvidia-smi", sources, headers, (*FLAGS, "-Wl,-rpath,$ORIGIN/../lib/x86_64-linux-gnu"), cache)
 
 
 def compiler() -> list[str]:

@@ -12,6 +12,7 @@ from partita_plugins.backends.simulated.machine import MINOR_SETS, SimulatedMach
 from partita_plugins.backends.simulated.rules import ALL_MEDIA_ENUMS, INSTANCE_IDS, NO_MEDIA_ENUMS
 from partita_plugins.model.gpu import Architecture, Fabric, FabricState, Gpu, MigSupport
 from partita_plugins.model.mig import MigProfile
+from partita_plugins.model.xids import MENDED_BY_REBOOT, MENDED_BY_RESET
 from partita_plugins.testing.nvml.links import ancestors, nvlinks
 
 VENDOR = 0x10DE
@@ -26,6 +27,14 @@ GENERATIONS = {
     Architecture.HOPPER: (9, 6, 26562, 5),
     Architecture.BLACKWELL: (10, 7, 53125, 5),
 }
+
+# As nvmlGpuRecoveryAction_t numbers them: what the driver asks for after each XID.
+GPU_RESET, NODE_REBOOT = 1, 2
+XID_ACTIONS = {
+    **{str(xid): GPU_RESET for xid in MENDED_BY_RESET},
+    **{str(xid): NODE_REBOOT for xid in MENDED_BY_REBOOT},
+}
+
 BRAND_TESLA, BRAND_NVIDIA = 2, 14
 CORES_OF_MULTIPROCESSOR = {"7.0": 64, "7.5": 64, "8.0": 64}  # all later ones: 128
 
@@ -43,6 +52,7 @@ def inventory(machine: SimulatedMachine) -> dict[str, Any]:
         "driver_version": hardware.driver_version,
         "nvml_version": f"{major}.{hardware.driver_version}",
         "cuda_version": major * 1000 + minor * 10,
+        "xid_actions": XID_ACTIONS,
         "minor_sets": MINOR_SETS,
         "minor_step": len(hardware.gpus) if machine.record.shuffle_minors else 0,
         "gpus": [_gpu(machine, part, index) for index in range(len(hardware.gpus))],

@@ -14,7 +14,7 @@ import msgspec
 from partita_plugins.backends.files import write_atomically
 from partita_plugins.backends.simulated.machine import SimulatedMachine, build_machine
 from partita_plugins.backends.simulated.records import MachineRecord
-from partita_plugins.testing.nvml.build import SONAME, build_library, build_stand_in
+from partita_plugins.testing.nvml.build import SONAME, build_library, build_smi, build_stand_in
 from partita_plugins.testing.nvml.inventory import inventory
 from partita_plugins.testing.nvml.root import lay_out_root
 
@@ -73,6 +73,9 @@ def installed(folder: Path, machine: str, *, seed: str = "node", shuffle_minors:
     for soname, file in ((SONAME, library), *((name, build_stand_in(name)) for name in STAND_INS)):
         _place(file, node.library.with_name(f"{soname.partition('.so')[0]}.so.{version}"))
         _link(node.library.with_name(soname), f"{soname.partition('.so')[0]}.so.{version}")
+    smi = node.root / "usr/bin/nvidia-smi"
+    smi.parent.mkdir(parents=True, exist_ok=True)
+    _place(build_smi(library), smi)
     write_inventory(folder, built)
     return node
 

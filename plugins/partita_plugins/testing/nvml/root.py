@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 
-from partita_plugins.backends import catalog
+from partita_plugins.backends.files import write_atomically
 from partita_plugins.backends.simulated.machine import MINOR_SETS, SimulatedMachine
 from partita_plugins.backends.simulated.nodes import (
     CAPS_CONFIG,
@@ -21,9 +22,9 @@ from partita_plugins.backends.simulated.nodes import (
     gpu_cap_minor,
 )
 from partita_plugins.model.gpu import Gpu
-from partita_plugins.testing.nvml.inventory import VENDOR
 
-DISPLAY_CONTROLLER = 0x030200
+BOOT_ID_DEPTH = 5
+"""Folders between the state folder and the file in /proc."""
 
 DEVICES = f"""Character devices:
   1 mem
@@ -45,11 +46,20 @@ def lay_out_root(root: Path, machine: SimulatedMachine) -> None:
     _write(root / "proc/devices", DEVICES)
     _write(root / "proc/driver/nvidia/version", f"NVRM version: NVIDIA UNIX Open Kernel Module  {driver_version}\n")
     _write(root / "proc/driver/nvidia-caps/mig-minors", "".join(f"{line}\n" for line in _mig_minors(machine)))
-    part = catalog.part(machine.record.machine)
+    _lay_out_boot_id(root / "proc/sys/kernel/random/boot_id", machine)
     for gpu in machine.hardware.gpus:
         _write(root / f"proc/driver/nvidia/gpus/{gpu.pci_bus_id}/information", _information(gpu, machine))
-        _lay_out_pci(root / "sys", gpu, part.pci_device_id)
+        _lay_out_pci(root / "sys", gpu)
     DeviceFolder(root / "dev").monitor(minors(machine), mig=any(gpu.mig for gpu in machine.hardware.gpus))
+
+
+def _lay_out_boot_id(path: Path, machine: SimulatedMachine) -> None:
+    """The kernel's word for this boot: a simulated reboot changes it."""
+    if not machine.boot_id.exists():
+        write_atomically(machine.boot_id, f"{uuid.uuid4()}\n".encode())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.is_symlink():
+        path.symlink_to(Path(*[".."] * BOOT_ID_DEPTH) / machine.boot_id.name)
 
 
 def minors(machine: SimulatedMachine) -> range:
@@ -74,18 +84,11 @@ def _information(gpu: Gpu, machine: SimulatedMachine) -> str:
     return "".join(f"{name}:\t {value}\n" for name, value in said.items())
 
 
-def _lay_out_pci(sys: Path, gpu: Gpu, device_id: int) -> None:
-    """The GPU behind one bridge of its root complex."""
+def _lay_out_pci(sys: Path, gpu: Gpu) -> None:
+    """The GPU behind one bridge of its root complex, and its NUMA node (-1: the firmware does not say)."""
     bridge = f"{gpu.pcie_root.removeprefix('pci')}:01.0"
     device = Path("devices") / gpu.pcie_root / bridge / gpu.pci_bus_id
-    node = -1 if gpu.numa_node is None else gpu.numa_node
-    for name, value in (
-        ("numa_node", f"{node}"),
-        ("vendor", f"{VENDOR:#06x}"),
-        ("device", f"{device_id:#06x}"),
-        ("class", f"{DISPLAY_CONTROLLER:#08x}"),
-    ):
-        _write(sys / device / name, f"{value}\n")
+    _write(sys / device / "numa_node", f"{-1 if gpu.numa_node is None else gpu.numa_node}\n")
     link = sys / "bus/pci/devices" / gpu.pci_bus_id
     link.parent.mkdir(parents=True, exist_ok=True)
     if not link.is_symlink():

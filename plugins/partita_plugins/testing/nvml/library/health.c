@@ -1,11 +1,12 @@
 #include "health.h"
 
-#include <string.h>
+#include <stdio.h>
 
 enum { ERROR_CORRECTED, ERROR_UNCORRECTED, ERROR_TYPES };
 enum { COUNTER_VOLATILE, COUNTER_AGGREGATE, COUNTER_TYPES };
 enum { ARCHITECTURE_AMPERE = 7 };
 
+/* nvmlGpuRecoveryAction_t, the gravest first. */
 static const struct { const char *report; unsigned action; } ACTIONS[] = {
     {"recovery-reboot", 2},
     {"recovery-drain-and-reset", 4},
@@ -13,12 +14,26 @@ static const struct { const char *report; unsigned action; } ACTIONS[] = {
     {"recovery-drain-p2p", 3},
 };
 
+/* The action that a fault asks for: its own word, or what the inventory says of its XID. */
+static unsigned action_of(const struct machine *machine, const struct fault *fault)
+{
+    char xid[24];
+    snprintf(xid, sizeof xid, "%lld", fault_is(fault, "xid") ? json_integer(fault->facts, "xid", 0) : 0);
+    for (unsigned i = 0; i < sizeof ACTIONS / sizeof *ACTIONS; i++)
+        if (fault_reports(fault, ACTIONS[i].report))
+            return ACTIONS[i].action;
+    return (unsigned)json_integer(json_get(machine->inventory, "xid_actions"), xid, 0);
+}
+
 unsigned recovery_action(const struct machine *machine, const struct gpu *gpu)
 {
-    for (unsigned i = 0; i < sizeof ACTIONS / sizeof *ACTIONS; i++)
-        if (count_reports(machine, gpu, ACTIONS[i].report, NULL) > 0)
-            return ACTIONS[i].action;
-    return 0;
+    struct fault *faults = faults_on(machine, gpu);
+    unsigned gravest = 0;
+    for (unsigned i = 0; i < sizeof ACTIONS / sizeof *ACTIONS && !gravest; i++)
+        for (struct fault *one = faults; one && !gravest; one = one->next)
+            gravest = action_of(machine, one) == ACTIONS[i].action ? ACTIONS[i].action : 0;
+    faults_free(faults);
+    return gravest;
 }
 
 /* Row remapping came with Ampere; before it pages were retired. */

@@ -35,13 +35,14 @@ EXPORT int nvmlDeviceGetSerial(const struct handle *device, char *serial, unsign
     return leave(&call);
 }
 
+/* Of a MIG device: among those of its GPU. */
 EXPORT int nvmlDeviceGetIndex(const struct handle *device, unsigned *index)
 {
-    struct call call = enter_on(device, A_GPU, NULL, AT_ONCE);
+    struct call call = enter_on(device, A_GPU | A_MIG_DEVICE, NULL, AT_ONCE);
     if (call.code == OK && !index)
         call.code = INVALID_ARGUMENT;
     if (call.code == OK)
-        *index = (unsigned)call.gpu->index;
+        *index = call.handle->kind == A_GPU ? (unsigned)call.gpu->index : mig_index(call.gpu, call.handle->placement);
     return leave(&call);
 }
 

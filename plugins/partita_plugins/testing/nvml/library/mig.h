@@ -20,6 +20,9 @@ struct call enter_instance(const struct handle *handle, unsigned kinds, const ch
 /* What a handle stands for, as the rules take it. */
 struct instance instance_of(const struct handle *handle);
 
+/* Where a placement starts, in units of the smallest: a MIG device's index. Indexes have holes, as on real boards. */
+unsigned mig_index(const struct gpu *gpu, struct placement placement);
+
 /* The name of a MIG device: "NVIDIA H100 80GB HBM3 MIG 3g.40gb". */
 void name_mig_device(const struct gpu *gpu, const struct json *instance, char name[160]);
 

@@ -141,7 +141,11 @@ EXPORT int nvmlDeviceGetMaxMigDeviceCount(const struct handle *device, unsigned 
     return leave(&call);
 }
 
-/* A MIG device's index is where its placement starts: indexes have holes, as on real boards. */
+unsigned mig_index(const struct gpu *gpu, struct placement placement)
+{
+    return placement.start / (unsigned)json_integer(gpu->mig, "unit", 1);
+}
+
 EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(const struct handle *device, unsigned index, struct handle **mig)
 {
     struct json *record, *none;
@@ -154,7 +158,7 @@ EXPORT int nvmlDeviceGetMigDeviceHandleByIndex(const struct handle *device, unsi
     if (call.code == OK) {
         *mig = NULL;
         json_each(instance, json_get(record, "instances"))
-            if (placement_of(instance).start == index * (unsigned)json_integer(call.gpu->mig, "unit", 1))
+            if (mig_index(call.gpu, placement_of(instance)) == index)
                 *mig = mig_device_of(&call, call.gpu, instance);
         call.code = *mig ? OK : NOT_FOUND;
     }

@@ -104,8 +104,12 @@ class SimulatedMachine:
         for gpu in self.hardware.gpus:
             self.files.update(gpu.uuid, partial(power.reboot, mig=gpu.mig))
         self.devices.clear()
-        write_atomically(self.boot_id, f"{uuid.uuid4()}\n".encode())
+        self.change_boot_id()
         self.faults.heal(dict.fromkeys(self._index, HEALED_BY_REBOOT))
+
+    def change_boot_id(self) -> None:
+        """Let whoever reads the machine's boot id know of another boot."""
+        write_atomically(self.boot_id, f"{uuid.uuid4()}\n".encode())
 
     def _current(self, gpu: Gpu, record: GpuRecord) -> Gpu:
         mig = gpu.mig and replace(gpu.mig, enabled=record.mig_enabled, pending=record.mig_pending)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from partita_driver.engine.prepare import write_cdi
+from partita_driver.engine.claim_file import write_cdi
 from partita_driver.engine.rules import owned_placements
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached

@@ -129,6 +129,7 @@ def cleanup(*, force: bool, **options: Any) -> None:
 @click.option("--mig", default="", help=f'Shapes of partitions, comma-separated, or "all": {", ".join(SHAPES)}.')
 @click.option("--shared", is_flag=True, help="Offer shared GPUs.")
 @click.option("--groups", default="", help="Sizes of groups, comma-separated: 2, 4, 8.")
+@click.option("--monitor", is_flag=True, help="Offer a monitor: all GPUs to look at, for claims with admin access.")
 @click.option("--json", "json_", is_flag=True, help="The slices' contents as JSON.")
 def devices(
     *,
@@ -142,6 +143,7 @@ def devices(
     mig: str,
     shared: bool,
     groups: str,
+    monitor: bool,
     json_: bool,
 ) -> None:
     """Print what this node, or a machine of the catalog, would publish.
@@ -155,6 +157,7 @@ def devices(
         mig_shapes=_chosen("--mig", ",".join(SHAPES) if mig == "all" else mig, SHAPES),
         shared=shared,
         group_sizes=frozenset(int(size) for size in _chosen("--groups", groups, ("2", "4", "8"))),
+        monitor=monitor,
     )
     with tempfile.TemporaryDirectory(prefix="partita-") as scratch:
         options = Options(

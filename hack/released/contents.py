@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 from hack.released.samples import samples
 
-from partita_driver.journal.records import JournalState, encode_journal
+from partita_driver.journal.records import ClaimRecord, JournalState, encode_journal
 from partita_driver.slices.contents import SliceContent
 from partita_driver.slices.pool import EVERYTHING, PoolInputs, Published, desired_pool
 from partita_plugins.backends.catalog import machine
 from partita_plugins.backends.catalog.machines import MACHINES
 from partita_plugins.model.gpu import Gpu, NodeHardware
-from partita_plugins.model.offer import Offer, SlottedHardware
+from partita_plugins.model.offer import DeviceKind, Offer, SlottedHardware
 from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.opaque import API_VERSION, GpuConfig
 from partita_plugins.wire.resource import (
@@ -48,11 +48,15 @@ WISHES = {
 
 
 def journals() -> dict[str, bytes]:
-    """Copies of the journal by name: one with nothing in it, one with every field in use."""
+    """Copies of the journal by name: with nothing in it, with every field in use, and with monitors too.
+
+    Those take a newer version of the journal.
+    """
     (full,) = samples(JournalState)
     return {
         "minimal": encode_journal(1, JournalState()),
-        "full": encode_journal(2, full),
+        "full": encode_journal(2, _without_monitors(full)),
+        "monitors": encode_journal(3, full),
     }
 
 
@@ -107,6 +111,14 @@ def configs() -> list[dict[str, Any]]:
 def readers() -> dict[str, dict[str, Any]]:
     """What this release can read, as JSON schemas by name."""
     return {name: msgspec.json.schema(kind) for name, kind in (("journal", JournalState), ("slices", ResourceSlice))}
+
+
+def _without_monitors(state: JournalState) -> JournalState:
+    def kept(claim: ClaimRecord) -> ClaimRecord:
+        devices = tuple(device for device in claim.devices if device.kind is not DeviceKind.MONITOR)
+        return msgspec.structs.replace(claim, devices=devices)
+
+    return msgspec.structs.replace(state, claims={uid: kept(claim) for uid, claim in state.claims.items()})
 
 
 def _contents(hardware: NodeHardware, offer: Offer) -> tuple[SliceContent, ...]:

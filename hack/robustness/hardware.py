@@ -60,7 +60,7 @@ def nodes(seen: Observation, record: SeenRecord) -> frozenset[str]:
     needed: set[str] = set()
     for gpu in seen.gpus:
         for device in record.devices:
-            if gpu.uuid in device.gpu_uuids:
+            if gpu.uuid in device.gpu_uuids or device.kind is DeviceKind.MONITOR:
                 needed |= gpu.nodes
                 needed |= {n for one in gpu.instances if partition(gpu, one) == device.partition for n in one.nodes}
     return frozenset(needed)

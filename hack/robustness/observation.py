@@ -14,6 +14,7 @@ from partita_plugins.errors import InvalidInput
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind
+from partita_plugins.wire import MONITOR_TAINT_KEY
 from partita_plugins.wire.device_names import parse_name
 
 Partition = tuple[str, int, Placement]
@@ -27,6 +28,8 @@ class HeldDevice:
     name: str
     kind: DeviceKind
     gpu_uuids: tuple[str, ...]
+    """None for a monitor, which looks at all and owns nothing of any."""
+
     profile_id: int | None = None
     placement: Placement | None = None
     """None: all of its GPUs."""
@@ -182,6 +185,8 @@ def seen_record(claim: ClaimRecord) -> SeenRecord:
 def held_by_name(name: str, gpus: Mapping[int, Gpu]) -> HeldDevice:
     """The device of that name on a node's GPUs by slot, worked out from the name alone. Raises InvalidInput."""
     parsed = parse_name(name)
+    if parsed.kind is DeviceKind.MONITOR:
+        return HeldDevice(name=name, kind=parsed.kind, gpu_uuids=(), admin=True)
     if parsed.kind is DeviceKind.GROUP:
         return HeldDevice(name=name, kind=parsed.kind, gpu_uuids=tuple(gpus[slot].uuid for slot in parsed.slots))
     (gpu,) = _with_label(parsed.pci_label, gpus.values())
@@ -193,6 +198,11 @@ def held_by_name(name: str, gpus: Mapping[int, Gpu]) -> HeldDevice:
     return HeldDevice(
         name=name, kind=parsed.kind, gpu_uuids=(gpu.uuid,), profile_id=parsed.profile_id, placement=placement
     )
+
+
+def is_tainted(keys: Iterable[str]) -> bool:
+    """Whether a published device has, among the keys of its taints, any but that which every monitor has."""
+    return any(key != MONITOR_TAINT_KEY for key in keys)
 
 
 def _with_label(pci_label: str, gpus: Iterable[Gpu]) -> list[Gpu]:

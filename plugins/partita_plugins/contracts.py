@@ -198,6 +198,7 @@ STRATEGY_OF_KIND = {
     DeviceKind.GROUP: "exclusive",
     DeviceKind.MIG: "mig",
     DeviceKind.SHARED: "timeslice",
+    DeviceKind.MONITOR: "monitor",
 }
 """Entry point in partita.sharing that handles a kind of device."""
 

@@ -115,10 +115,10 @@ def _explain(pools: tuple[InputPool, ...], picks: list[Pick], result: Outcome) -
 
 
 def _part(pool: InputPool, pick: Pick) -> str:
-    """A partition, a share or another driver's device; whole GPUs are the topology's to tell."""
+    """A partition, a share, a monitor or another driver's device; whole GPUs are the topology's to tell."""
     found = layout(pool)
     piece = found.pieces[pick.device] if found else None
-    if piece is None:
+    if piece is None or not piece.units:
         return pool.devices[pick.device].name
     slot = ", ".join(map(str, sorted(piece.units)))
     if pick.consumed is not None:

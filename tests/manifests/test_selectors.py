@@ -18,12 +18,15 @@ from partita_scheduler.cel import Selector
 from tests.manifests.kustomize import EXAMPLES, MANIFESTS, Json, render
 
 SHAPES = ("1g", "1g-double", "2g", "3g", "4g", "7g")
-EVERYTHING = Offer(whole=True, mig_shapes=frozenset(SHAPES), shared=True, group_sizes=frozenset({2, 4, 8}))
+EVERYTHING = Offer(
+    whole=True, mig_shapes=frozenset(SHAPES), shared=True, group_sizes=frozenset({2, 4, 8}), monitor=True
+)
 
 # Class to what it selects: type, and shape or size.
 CLASSES = {
     "gpu.partita.dev": ("gpu", None),
     "shared.gpu.partita.dev": ("shared", None),
+    "monitor.gpu.partita.dev": ("monitor", None),
     **{f"mig-{shape}.gpu.partita.dev": ("mig", shape) for shape in SHAPES},
     **{f"group-{size}.gpu.partita.dev": ("group", size) for size in (2, 4, 8)},
 }

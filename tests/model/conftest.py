@@ -14,6 +14,7 @@ EVERYTHING = Offer(
     shared=True,
     mig_shapes=frozenset({"1g", "1g-double", "2g", "3g", "4g", "7g"}),
     group_sizes=frozenset({2, 4, 8}),
+    monitor=True,
 )
 
 

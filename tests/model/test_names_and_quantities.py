@@ -23,7 +23,7 @@ SUFFIXES = ["", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "
 
 def test_a_device_name_says_what_the_device_is(node: SlottedHardware) -> None:
     for device in offered_devices(node, EVERYTHING):
-        single = device.kind is not DeviceKind.GROUP
+        single = len(device.slots) == 1
         assert parse_name(format_name(device, node.gpus)) == DeviceName(
             kind=device.kind,
             pci_label=node.gpus[device.slots[0]].pci_label if single else "",
@@ -54,6 +54,8 @@ def test_a_pool_is_never_called_like_another_driver_s_pool_of_the_node(node_name
         "group-2-0",
         "group-2-0-1-2",
         "group-2-1-1",
+        "monitor-0",
+        "gpu-0000-07-00-0-monitor",
         "gpu-" + "0" * 10_000,
     ],
 )

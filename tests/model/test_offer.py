@@ -46,12 +46,13 @@ def test_partitions_come_in_the_best_static_order(shape: str, expected: list[tup
 @pytest.mark.parametrize(
     ("enabled", "kinds"),
     [(False, {DeviceKind.GPU, DeviceKind.SHARED, DeviceKind.GROUP}), (True, {DeviceKind.MIG})],
+    ids=["off", "on"],
 )
 def test_a_gpu_that_needs_a_reset_is_offered_in_its_present_mode_alone(enabled: bool, kinds: set[DeviceKind]) -> None:
     ampere = slotted("dgx-a100-80", resetless=False)
     gpus = [replace(g, mig=g.mig and replace(g.mig, enabled=enabled, pending=enabled)) for g in ampere.hardware.gpus]
     node = replace(ampere, hardware=replace(ampere.hardware, gpus=tuple(gpus)))
-    assert {device.kind for device in offered_devices(node, EVERYTHING)} == kinds
+    assert {device.kind for device in offered_devices(node, EVERYTHING)} == {*kinds, DeviceKind.MONITOR}
 
 
 def test_on_one_gpu_large_partitions_come_before_small_ones() -> None:
@@ -94,4 +95,16 @@ def test_nothing_is_offered_that_was_not_asked_for() -> None:
         DeviceKind.GPU,
         DeviceKind.SHARED,
         DeviceKind.GROUP,
+        DeviceKind.MONITOR,
     }
+
+
+def test_the_monitor_comes_last_and_once_and_only_where_it_is_asked_for(node: SlottedHardware) -> None:
+    *others, last = offered_devices(node, EVERYTHING)
+    assert last == OfferedDevice(kind=DeviceKind.MONITOR, slots=())
+    assert tuple(others) == offered_devices(node, replace(EVERYTHING, monitor=False))
+
+
+def test_a_node_whose_gpus_are_all_lost_can_be_looked_at() -> None:
+    lost = SlottedHardware(hardware=replace(slotted("a30-x4").hardware, gpus=(), links=()), slots=())
+    assert [device.kind for device in offered_devices(lost, EVERYTHING)] == [DeviceKind.MONITOR]

@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 from partita_plugins.backends import catalog
 from partita_plugins.model.offer import SlottedHardware, offered_devices
 from partita_plugins.model.quantity import parse_quantity
+from partita_plugins.wire import MONITOR_TAINT_KEY
+from partita_plugins.wire.device_names import MONITOR_NAME
 from partita_plugins.wire.offer import encode_counter_sets, encode_device
 from partita_plugins.wire.resource import MAX_COUNTER_SETS_PER_SLICE, Device
 from tests.model.conftest import EVERYTHING, slotted
@@ -38,7 +40,17 @@ def test_devices_are_valid_whatever_the_slots(node: SlottedHardware) -> None:
     totals = {one.name: {key: int(v.value) for key, v in one.counters.items()} for one in encode_counter_sets(node)}
     for device in devices:
         _check_attributes(device)
-        _check_counters(device, totals)
+        if device.name != MONITOR_NAME:
+            _check_counters(device, totals)
+
+
+def test_a_monitor_fits_beside_anything_and_only_on_purpose() -> None:
+    *_, monitor = (encode_device(one, slotted("hgx-h100")) for one in offered_devices(slotted("hgx-h100"), EVERYTHING))
+    assert monitor.name == MONITOR_NAME
+    assert monitor.consumes_counters == []
+    assert monitor.capacity == {}
+    assert monitor.allow_multiple_allocations is None
+    assert [(taint.key, taint.effect) for taint in monitor.taints] == [(MONITOR_TAINT_KEY, "NoSchedule")]
 
 
 def _check_attributes(device: Device) -> None:

@@ -56,19 +56,20 @@ def test_a_released_journal_is_read_and_nothing_of_it_is_lost(version: str, name
     sequence, state = decode_journal(copy)
     again = encode_journal(sequence, state)
     lost = list(unsaid(body_of(copy), body_of(again)))
-    if version_of(copy) == VERSION:
+    if version_of(copy) == version_of(again):
         assert not lost, f"this release no longer knows what {version} wrote: keep it, or raise VERSION and convert"
 
 
 @pytest.mark.parametrize("release", RELEASES.values(), ids=RELEASES)
 def test_what_is_written_now_can_be_read_after_a_rollback(release: Release) -> None:
-    """A newer VERSION is set aside and rebuilt by older releases; within one all of them read all."""
-    if version_of(release.journals["minimal"]) != VERSION:
-        return
+    """What is of a newer version is set aside and rebuilt by older releases; the rest they read."""
+    known = max(version_of(copy) for copy in release.journals.values())
     reader = jsonschema.Draft202012Validator(release.json("journal-reader"))
-    for copy in journals().values():
+    readable = {name: copy for name, copy in journals().items() if version_of(copy) <= known}
+    assert {"minimal", "full"} <= readable.keys()
+    for copy in readable.values():
         refused = [f"{error.json_path}: {error.message[:200]}" for error in reader.iter_errors(body_of(copy))]
-        assert not refused, f"{release.folder.name} could not read this: raise VERSION in journal_records.py"
+        assert not refused, f"{release.folder.name} could not read this: raise VERSION in journal/records.py"
 
 
 def test_fields_of_a_later_release_do_no_harm() -> None:

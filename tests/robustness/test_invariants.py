@@ -30,6 +30,7 @@ THREE = HeldDevice(name="3g", kind=DeviceKind.MIG, gpu_uuids=(GPU,), profile_id=
 ONE = HeldDevice(name="1g", kind=DeviceKind.MIG, gpu_uuids=(GPU,), profile_id=19, placement=Placement(0, 1))
 SHARE = HeldDevice(name="shared", kind=DeviceKind.SHARED, gpu_uuids=(SHARED_GPU,), time_slice="Short")
 WHOLE = HeldDevice(name="whole", kind=DeviceKind.GPU, gpu_uuids=(SPARE_GPU,))
+MONITOR = held_by_name("monitor", {})
 NODES = frozenset({"/dev/nvidia0"})
 HELD = {"a": THREE, "b": ONE, "c": SHARE, "d": SHARE}
 
@@ -161,6 +162,26 @@ def test_a_partition_that_somebody_else_made_breaks_nothing() -> None:
 def test_admin_access_owns_nothing() -> None:
     seen = with_record(HEALTHY, "e", devices=(replace(THREE, admin=True),))
     assert violations(replace(seen, own=frozenset({"e"}))) == ()
+
+
+def test_a_monitor_beside_those_who_hold_the_gpus_is_no_double_booking() -> None:
+    """Handed out while a GPU is quarantined, too, and published without the taint of the fault."""
+    seen = with_cdi(with_record(HEALTHY, "e", devices=(MONITOR,)), "e", SeenCdi(nodes=NODES))
+    seen = tainted(with_quarantine(seen, SPARE_GPU, since=2.0), "whole")
+    seen = replace(
+        seen,
+        promises={**seen.promises, "e": Promise(devices=(MONITOR,), told_at=3.0)},
+        running={"a": (THREE,), "e": (MONITOR,)},
+        allocated={**(seen.allocated or {}), "e": (MONITOR,)},
+        published={**(seen.published or {}), "monitor": SeenDevice(held=MONITOR)},
+    )
+    assert violations(seen) == ()
+
+
+def test_a_monitor_lacks_the_nodes_of_no_gpu() -> None:
+    blind = with_cdi(with_record(HEALTHY, "e", devices=(MONITOR,)), "e", SeenCdi(nodes=frozenset()))
+    found = violations(replace(blind, own=frozenset({"e"})))
+    assert [one.invariant for one in found] == ["cdi-file-is-usable"]
 
 
 def test_a_claim_prepared_before_the_fault_stays_prepared() -> None:

@@ -87,6 +87,15 @@ class CdiFolder:
         """Whether the claim's file is there."""
         return self._path(claim_uid).exists()
 
+    def read(self, claim_uid: str) -> bytes | None:
+        """The claim's file as it is; None where there is none."""
+        try:
+            return self._path(claim_uid).read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _unwritable(self._folder, error) from error
+
     def claims(self) -> dict[str, tuple[str, ...]]:
         """Claims that have a file, and the names of their devices; no names where it cannot be read."""
         found: dict[str, tuple[str, ...]] = {}

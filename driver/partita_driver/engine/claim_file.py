@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
 
 import msgspec
 
@@ -13,7 +14,8 @@ from partita_driver.engine.make import find_instance
 from partita_driver.engine.tools import Tools
 from partita_driver.journal.records import ClaimRecord, DeviceRecord
 from partita_plugins.contracts import STRATEGY_OF_KIND
-from partita_plugins.model.gpu import GpuInstance
+from partita_plugins.model.gpu import DeviceNode, Gpu
+from partita_plugins.model.offer import DeviceKind
 
 
 def write_cdi(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
@@ -26,36 +28,53 @@ def write_cdi(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
             name = cdi_device_name(claim.uid, device.device, device.share_id)
             name = name if name not in names else f"{name}-{device.request}"
             names.add(name)
-            instance = find_instance(tools, device)
-            devices.append(_cdi_device(tools, name, device, instance, counts[device.request]))
+            shown = _shown(tools, device)
+            devices.append(_cdi_device(tools, name, device, shown, counts[device.request]))
             counts[device.request] += 1
-            records.append(msgspec.structs.replace(device, uuid=_uuid(device, instance), cdi_ids=(cdi_id(name),)))
+            records.append(msgspec.structs.replace(device, uuid=shown.uuid, cdi_ids=(cdi_id(name),)))
         tools.cdi.write(claim.uid, devices)
     return msgspec.structs.replace(claim, devices=tuple(records))
 
 
-def _uuid(device: DeviceRecord, instance: GpuInstance | None) -> str:
-    return instance.compute_instances[0].mig_uuid if instance else ",".join(device.gpu_uuids)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Shown:
+    """What a container sees through one device."""
+
+    uuid: str
+    """Of the GPU or MIG device; of several all, joined by commas."""
+
+    gpus: tuple[Gpu, ...]
+    nodes: tuple[DeviceNode, ...]
 
 
-def _cdi_device(tools: Tools, name: str, device: DeviceRecord, instance: GpuInstance | None, index: int) -> CdiDevice:
+def _shown(tools: Tools, device: DeviceRecord) -> _Shown:
+    """A device's GPUs and nodes; a monitor's are all that the node has now, and no GPU is asked for them."""
     gpus = tools.node.gpus
-    offered = offered_device(device, gpus)
+    if device.kind is DeviceKind.MONITOR:
+        every = tuple(gpus.values())
+        return _Shown(uuid=",".join(gpu.uuid for gpu in every), gpus=every, nodes=tools.hardware.monitor_nodes())
+    instance = find_instance(tools, device)
+    members = tuple(gpus[slot] for slot in offered_device(device, gpus).slots)
+    return _Shown(
+        uuid=instance.compute_instances[0].mig_uuid if instance else ",".join(device.gpu_uuids),
+        gpus=members,
+        nodes=tuple(node for gpu_uuid in device.gpu_uuids for node in tools.hardware.nodes(gpu_uuid, instance)),
+    )
+
+
+def _cdi_device(tools: Tools, name: str, device: DeviceRecord, shown: _Shown, index: int) -> CdiDevice:
+    offered = offered_device(device, tools.node.gpus)
     told = {
         "KIND": str(device.kind),
-        "UUID": _uuid(device, instance),
+        "UUID": shown.uuid,
         "DEVICE": device.device,
-        "PRODUCT": gpus[device.slots[0]].product,
-        "PCI_BUS_ID": ",".join(gpus[slot].pci_bus_id for slot in device.slots),
-        **tools.strategies[STRATEGY_OF_KIND[device.kind]].environment(offered, gpus, share_of(device)),
+        "PRODUCT": ",".join(dict.fromkeys(gpu.product for gpu in shown.gpus)),
+        "PCI_BUS_ID": ",".join(gpu.pci_bus_id for gpu in shown.gpus),
+        **tools.strategies[STRATEGY_OF_KIND[device.kind]].environment(offered, tools.node.gpus, share_of(device)),
     }
     if device.placement:
         told["PLACEMENT"] = f"{device.placement.start}:{device.placement.size}"
-    # GPUs of a group bring the same control nodes.
-    nodes = {
-        node.path: CdiNode.of(node)
-        for gpu_uuid in device.gpu_uuids
-        for node in tools.hardware.nodes(gpu_uuid, instance)
-    }
+    # GPUs of one node bring the same control nodes.
+    nodes = {node.path: CdiNode.of(node) for node in shown.nodes}
     edits = ContainerEdits(env=environment(device.request, index, told), device_nodes=list(nodes.values()))
     return CdiDevice(name=name, container_edits=edits)

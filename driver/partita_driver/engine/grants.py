@@ -20,6 +20,11 @@ from partita_plugins.wire.resource import AllocationResult, DeviceConfig, Resour
 DEVICES_MAX = 64
 """Of one claim: the API allows 32 results."""
 
+ADMIN_ADVICE = (
+    "write adminAccess: true into its request, which Kubernetes takes in namespaces labelled "
+    'resource.kubernetes.io/admin-access: "true", or ask for a GPU with another DeviceClass'
+)
+
 
 def granted_devices(
     claim: ResourceClaim, node: SlottedHardware, strategies: Mapping[str, SharingStrategy], node_name: str
@@ -63,7 +68,7 @@ def record_of(
     strategies: Mapping[str, SharingStrategy],
     **fields: object,
 ) -> DeviceRecord:
-    """A device as it is journalled; `fields` are those of the grant. Admin access has no steps."""
+    """A device as it is journalled; `fields` are those of the grant. Admin access, as a monitor's, has no steps."""
     record = DeviceRecord(
         request="",
         device=name,
@@ -73,6 +78,7 @@ def record_of(
         profile_id=offered.profile.profile_id if offered.profile else None,
         start=offered.placement.start if offered.placement else None,
         size=offered.placement.size if offered.placement else None,
+        admin=offered.kind is DeviceKind.MONITOR,
     )
     record = msgspec.structs.replace(record, **fields)
     if record.admin:
@@ -106,6 +112,10 @@ def _granted(
 ) -> DeviceRecord:
     gpus = node.gpus
     offered = offered_by_name(result.device, gpus)
+    if offered.kind is DeviceKind.MONITOR and not result.admin_access:
+        raise InvalidInput(
+            f"{result.device} shows the GPUs of everybody, and the claim has no admin access", advice=ADMIN_ADVICE
+        )
     memory = result.consumed_capacity.get("memory")
     return record_of(
         offered,
@@ -123,6 +133,8 @@ def _granted(
 def offered_by_name(name: str, gpus: Mapping[int, Gpu]) -> OfferedDevice:
     """The device of that name on the hardware as it is now. Raises InvalidInput that says what there is."""
     parsed = parse_name(name)
+    if parsed.kind is DeviceKind.MONITOR:
+        return OfferedDevice(kind=parsed.kind, slots=())
     slots = parsed.slots or tuple(slot for slot, gpu in gpus.items() if gpu.pci_label == parsed.pci_label)
     if not slots or any(slot not in gpus for slot in slots):
         raise InvalidInput(

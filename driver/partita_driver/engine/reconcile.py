@@ -21,6 +21,7 @@ from partita_driver.lifecycle import ClaimEvent, ClaimState
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import GpuInstance
 from partita_plugins.model.mig import Placement
+from partita_plugins.model.offer import DeviceKind
 
 log = structlog.get_logger(__name__)
 
@@ -69,23 +70,35 @@ def undo_each(claim_uids: tuple[str, ...], undo: Callable[[str], None]) -> None:
 
 
 def stray_cdi(tools: Tools) -> tuple[str, ...]:
-    """Claims whose CDI file is there without them, or that are prepared without their file."""
+    """Claims whose CDI file is there without them, that are prepared without their file, or whose file may be old."""
     written = tools.cdi.claims().keys()
     state = tools.journal.state  # read after the folder: a file is younger than its record
     lost = {uid for uid, claim in state.claims.items() if claim.state is ClaimState.PREPARED and uid not in written}
     # While it is not known who owns what, a file is the only word on its claim.
     orphaned = set[str]() if state.unconfirmed else written - state.claims.keys()
-    return tuple(sorted(orphaned | lost))
+    return tuple(sorted(orphaned | lost | _monitoring(state)))
+
+
+def _monitoring(state: JournalState) -> set[str]:
+    """Claims with a monitor: a mode switch for others may give a GPU another minor, and containers start again."""
+    return {
+        uid
+        for uid, claim in state.claims.items()
+        if claim.state is ClaimState.PREPARED and any(device.kind is DeviceKind.MONITOR for device in claim.devices)
+    }
 
 
 def mend_cdi(tools: Tools, claim_uid: str) -> None:
-    """Remove an orphaned CDI file, or write a lost one again. No other call of the claim may run meanwhile."""
+    """Remove an orphaned CDI file, or write one that is lost or old again. No other call of the claim may run now."""
     claim = tools.journal.state.claims.get(claim_uid)
     try:
+        before = tools.cdi.read(claim_uid)
         if claim is None:
             tools.cdi.remove(claim_uid)
         elif claim.state is ClaimState.PREPARED:
             write_cdi(tools, claim)
+        if tools.cdi.read(claim_uid) == before:
+            return
         reached("mended")
         log.info("CDI file mended", claim=claim_uid, written=claim is not None)
     except (PartitaError, HardwareError) as error:

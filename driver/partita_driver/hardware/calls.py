@@ -23,6 +23,9 @@ T = TypeVar("T")
 EVENTS = "events"
 """In place of a GPU's UUID: the one wait for events of all of them."""
 
+MONITOR = "monitor"
+"""In place of a GPU's UUID: a look at the device nodes of all of them."""
+
 
 class HardwareError(Exception):
     """A backend's refusal on its way to the engine: which GPU, and doing what."""
@@ -112,6 +115,10 @@ class Hardware:
     def nodes(self, gpu_uuid: str, instance: GpuInstance | None) -> tuple[DeviceNode, ...]:
         """Device nodes of a GPU or of an instance with its compute instance."""
         return self._call(gpu_uuid, "device_nodes", lambda: self._backend.device_nodes(gpu_uuid, instance))
+
+    def monitor_nodes(self) -> tuple[DeviceNode, ...]:
+        """Device nodes for looking at every GPU that the kernel has."""
+        return self._call(MONITOR, "monitor_nodes", self._backend.monitor_nodes)
 
     def health(self, gpu_uuid: str) -> tuple[HealthEvent, ...]:
         """What is wrong with a GPU now, as it says itself."""

@@ -19,7 +19,9 @@ from partita_plugins.model.offer import DeviceKind
 from partita_plugins.model.steps import Step
 
 MAGIC = "partita-journal"
-VERSION = 1
+VERSION = 2
+"""The newest that there is. 2 came with monitors: a kind of device that readers of 1 do not know."""
+
 JOURNAL_BYTES_MAX = 16 * 2**20
 
 
@@ -130,13 +132,19 @@ class Newer(Damaged):
         self.version, self.sequence = version, sequence
 
 
-_DECODERS = {1: msgspec.json.Decoder(JournalState)}
+_DECODERS = dict.fromkeys((1, 2), msgspec.json.Decoder(JournalState))
 """One for each version ever released."""
 
 
 def encode_journal(sequence: int, state: JournalState) -> bytes:
-    """A copy as it stands on disk."""
-    return sealed(VERSION, sequence, msgspec.json.encode(state))
+    """A copy as it stands on disk, for the oldest release that can read it: a rollback loses no more than it must."""
+    return sealed(version_for(state), sequence, msgspec.json.encode(state))
+
+
+def version_for(state: JournalState) -> int:
+    """The lowest version whose readers know all that is in a state."""
+    kinds = {device.kind for claim in state.claims.values() for device in claim.devices}
+    return 2 if DeviceKind.MONITOR in kinds else 1
 
 
 def sealed(version: int, sequence: int, body: bytes) -> bytes:

@@ -2,7 +2,7 @@
 
 nodes:
 - selector: {gpu.partita.dev/offer: mig}      # labels that the Node must have; the first match wins
-  offer: {whole: true, mig: [1g, 3g], shared: false, groups: [2]}
+  offer: {whole: true, mig: [1g, 3g], shared: false, groups: [2], monitor: false}
   validation: {prepare: true}
   others: withhold
 """
@@ -41,6 +41,7 @@ class OfferSettings(_Strict, frozen=True, kw_only=True):
     mig: Literal["all"] | tuple[Shape, ...] = ()
     shared: bool = False
     groups: tuple[Literal[2, 4, 8], ...] = ()
+    monitor: bool = False
 
     @property
     def offer(self) -> Offer:
@@ -50,6 +51,7 @@ class OfferSettings(_Strict, frozen=True, kw_only=True):
             mig_shapes=frozenset[str](shapes),
             shared=self.shared,
             group_sizes=frozenset[int](self.groups),
+            monitor=self.monitor,
         )
 
 

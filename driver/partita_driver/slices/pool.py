@@ -5,7 +5,7 @@ A device leaves in three steps: it is tainted so that no new claim takes it, it 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -18,7 +18,7 @@ from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware, offered_devices
 from partita_plugins.wire import FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY
-from partita_plugins.wire.device_names import format_name, parse_name
+from partita_plugins.wire.device_names import MONITOR_NAME, format_name, parse_name
 from partita_plugins.wire.offer import encode_counter_sets, encode_device
 from partita_plugins.wire.resource import CounterSet, Device, Taint
 
@@ -29,7 +29,16 @@ EVERYTHING = Offer(
     mig_shapes=frozenset({"1g", "1g-double", "2g", "3g", "4g", "7g"}),
     shared=True,
     group_sizes=frozenset({2, 4, 8}),
+    monitor=True,
 )
+
+_NEEDS: Mapping[DeviceKind, Callable[[Features], bool]] = {
+    DeviceKind.SHARED: lambda kept: kept.shares,
+    DeviceKind.MONITOR: lambda kept: kept.taints,
+}
+"""What the API server must keep of a kind. Without its taint anybody's claim for any device might get a monitor."""
+
+_PASSING_TAINTS = frozenset({FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +105,7 @@ def devices_to_offer(inputs: PoolInputs) -> tuple[OfferedDevice, ...]:
         device
         for device in _offered(inputs.node, inputs.offer)
         if not any(_covers(device, slot, placement) for slot, placement in inputs.foreign)
-        and (features.shares or device.kind is not DeviceKind.SHARED)
+        and (device.kind not in _NEEDS or _NEEDS[device.kind](features))
         and (features.taints or not any(_is_hit(device, fault, gpus) for fault in inputs.faults))
     ]
     return tuple(devices) if features.counters else _disjoint(devices, inputs)
@@ -126,7 +135,9 @@ def faults_of(name: str, inputs: PoolInputs, spans: Mapping[str, OfferedDevice])
 
 
 def answers(name: str, node: SlottedHardware) -> bool:
-    """Whether all GPUs of a published device were there when the node was last looked at."""
+    """Whether all GPUs of a published device were there when the node was last looked at. A monitor needs none."""
+    if name == MONITOR_NAME:
+        return True
     slots = _slots_of(name, node)
     return bool(slots) and set(slots) <= node.gpus.keys()
 
@@ -201,7 +212,15 @@ def lost_members(names: Iterable[str], node: SlottedHardware) -> frozenset[tuple
 
 
 def _tainted(device: Device, taints: list[Taint]) -> Device:
-    return msgspec.structs.replace(device, taints=taints) if taints or device.taints else device
+    """A device with these taints beside those that it always has."""
+    if not (taints or device.taints):
+        return device
+    standing = [
+        Taint(key=taint.key, value=taint.value, effect=taint.effect)
+        for taint in device.taints
+        if taint.key not in _PASSING_TAINTS
+    ]
+    return msgspec.structs.replace(device, taints=standing + taints)
 
 
 def _is_hit(device: OfferedDevice, fault: Fault, gpus: Mapping[int, Gpu]) -> bool:

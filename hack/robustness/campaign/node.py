@@ -21,7 +21,7 @@ from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.testing.kubelet.drivers import ClaimRef
 from partita_plugins.wire import DRIVER_NAME, pool_name
 
-SETTINGS = "nodes: [{offer: {whole: true, mig: [1g, 3g], shared: true, groups: [2]}}]"
+SETTINGS = "nodes: [{offer: {whole: true, mig: [1g, 3g], shared: true, groups: [2], monitor: true}}]"
 NAMESPACE = "default"
 SHARE_MEMORY = "10Gi"
 TIME_SLICE = "Short"

@@ -20,6 +20,7 @@ from hack.robustness.observation import (
     SeenInstance,
     SeenRecord,
     held_by_name,
+    is_tainted,
     seen_record,
 )
 
@@ -119,6 +120,9 @@ def _published(node: Node) -> dict[str, SeenDevice]:
         device for entry in node.server.list("ResourceSlice").items for device in entry["spec"].get("devices", [])
     ]
     return {
-        device["name"]: SeenDevice(held=held_by_name(device["name"], node.gpus), tainted=bool(device.get("taints")))
+        device["name"]: SeenDevice(
+            held=held_by_name(device["name"], node.gpus),
+            tainted=is_tainted(taint["key"] for taint in device.get("taints", [])),
+        )
         for device in devices
     }

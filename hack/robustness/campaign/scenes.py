@@ -14,6 +14,7 @@ from hack.robustness.campaign.node import Node, Wish, damage, orphan
 from partita_driver.journal.store import COPIES
 from partita_plugins.backends.simulated import StuckBit
 from partita_plugins.backends.simulated.options import WORDS_PER_GPU
+from partita_plugins.wire.device_names import MONITOR_NAME
 
 Hands = Callable[[Node], None]
 """What somebody does to the node."""
@@ -41,6 +42,7 @@ TARGETS: Mapping[str, Callable[[Node], Wish]] = {
     "group": lambda _node: Wish(("group-2-4-5",)),
     "share": lambda node: Wish((node.shared(1),)),
     "first-share": lambda node: Wish((node.shared(6),)),
+    "monitor": lambda _node: Wish((MONITOR_NAME,), admin=True),
     "admin": lambda node: Wish((node.partition(0, "1g", 0),), admin=True),
 }
 """What the call at the fault is about. The bystanders' GPUs 0 and 1 are shared with it in "partition" and "share"."""

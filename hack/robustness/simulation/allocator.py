@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import msgspec
+from hack.robustness.observation import is_tainted
 from hack.robustness.simulation.api import Server
 from hack.robustness.simulation.node import NODE
 
@@ -65,6 +66,7 @@ class Scheduler:
             device=device.name,
             share_id=self._server.uid() if kind == "shared" else None,
             consumed_capacity={"memory": SHARE} if kind == "shared" else {},
+            admin_access=True if kind == "monitor" else None,
         )
         config = [time_slice(interval)] if interval else []
         uid = self._server.uid()
@@ -105,15 +107,18 @@ def allocate(
 ) -> Device | None:
     """The first device of that kind that fits beside `held`; None where there is none.
 
-    A wish is "gpu", "shared", "group", or a shape of partition such as "3g"; "shared:Long" also wants a time slice.
+    A wish is "gpu", "shared", "group", "monitor", or a shape of partition such as "3g"; "shared:Long" also wants a time
+    slice. The monitor is asked for with admin access, and its taint tolerated.
     """
     wish = wish.partition(":")[0]
     left = totals.copy()
     for device in held.values():
         left.subtract(_consumed(device.consumes_counters))
     for device in devices:
-        if not _is(device, wish) or device.taints:
+        if not _is(device, wish) or is_tainted(taint.key for taint in device.taints):
             continue
+        if wish == "monitor":
+            return device
         if device.name in held:
             if wish == "shared" and _memory_left(device, claims) >= to_mib(SHARE):
                 return device

@@ -34,12 +34,18 @@ from partita_plugins.model.offer import Offer
 from partita_plugins.pauses import Pause
 from partita_plugins.sharing.exclusive import Exclusive
 from partita_plugins.sharing.mig import Mig
+from partita_plugins.sharing.monitor import Monitor
 from partita_plugins.sharing.timeslice import Timeslice
 from partita_plugins.wire import pool_name
 from partita_plugins.wire.resource import ResourceClaim
 
 NODE = "node-a"
-STRATEGIES: dict[str, SharingStrategy] = {"exclusive": Exclusive(), "mig": Mig(), "timeslice": Timeslice()}
+STRATEGIES: dict[str, SharingStrategy] = {
+    "exclusive": Exclusive(),
+    "mig": Mig(),
+    "timeslice": Timeslice(),
+    "monitor": Monitor(),
+}
 assert set(STRATEGIES) == set(STRATEGY_OF_KIND.values())
 
 LOOK_SECONDS = 60.0

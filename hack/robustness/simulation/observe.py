@@ -19,6 +19,7 @@ from hack.robustness.observation import (
     SeenInstance,
     SeenRecord,
     held_by_name,
+    is_tainted,
     seen_record,
 )
 from hack.robustness.simulation.runtime import EPOCH
@@ -61,7 +62,7 @@ def observe(world: SimulatedWorld) -> Observation:
         if reachable
         else None,
         published={
-            device.name: SeenDevice(held=_held(device.name, gpus), tainted=bool(device.taints))
+            device.name: SeenDevice(held=_held(device.name, gpus), tainted=is_tainted(one.key for one in device.taints))
             for entry in world.server.slices.values()
             for device in entry.spec.devices
         }

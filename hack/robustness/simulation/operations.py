@@ -25,7 +25,7 @@ from hack.robustness.simulation.world import NAMESPACE, SimulatedWorld
 from partita_driver import fault_points
 from partita_driver.kubelet.dra_service import ClaimRef
 
-WISHES = ("3g", "1g", "1g", "shared", "shared:Long", "gpu", "group")
+WISHES = ("3g", "1g", "1g", "shared", "shared:Long", "gpu", "group", "monitor")
 ELSEWHERE = frozenset({"plugin-listening", "settings-written", "status-written"})
 """Fault points of parts that the simulation does not have."""
 

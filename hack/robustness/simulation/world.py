@@ -25,7 +25,9 @@ from partita_driver.lifecycle import ClaimState
 from partita_plugins.model.offer import Offer
 
 MACHINE, GPUS = "hgx-h100", 2
-EVERYTHING = Offer(whole=True, mig_shapes=frozenset({"1g", "3g"}), shared=True, group_sizes=frozenset({2}))
+EVERYTHING = Offer(
+    whole=True, mig_shapes=frozenset({"1g", "3g"}), shared=True, group_sizes=frozenset({2}), monitor=True
+)
 RESTART_SECONDS = 1.0
 NAMESPACE = "default"
 

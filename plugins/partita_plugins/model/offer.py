@@ -30,6 +30,8 @@ class DeviceKind(StrEnum):
     MIG = "mig"
     SHARED = "shared"
     GROUP = "group"
+    MONITOR = "monitor"
+    """Looks at every GPU of the node, whoever holds it, and takes nothing of any."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +47,16 @@ class Offer:
     """How many claims may share one GPU."""
 
     group_sizes: frozenset[int] = frozenset()
+    monitor: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedDevice:
-    """One device of a node's pool: a GPU, a partition of one, a shared GPU, or several GPUs taken together."""
+    """One device of a node's pool: a GPU, a part of one, a shared GPU, several GPUs together, or the node's monitor."""
 
     kind: DeviceKind
     slots: tuple[int, ...]
-    """The GPUs it lives on, by slot, ascending."""
+    """The GPUs it lives on, by slot, ascending; none for a monitor: it sees those that there are when it is used."""
 
     profile: MigProfile | None = None
     placement: Placement | None = None
@@ -86,7 +89,7 @@ def shape_of(profile: MigProfile) -> str:
 
 
 def offered_devices(node: SlottedHardware, offer: Offer) -> tuple[OfferedDevice, ...]:
-    """All devices of a node in publishing order: few and wanted first, then partitions GPU by GPU.
+    """All devices of a node in publishing order: few and wanted first, then partitions GPU by GPU, the monitor last.
 
     A GPU whose MIG mode only a reset could switch is offered in its present mode alone.
     """
@@ -105,6 +108,8 @@ def offered_devices(node: SlottedHardware, offer: Offer) -> tuple[OfferedDevice,
         if size in offer.group_sizes
     )
     devices += _partitions(gpus, offer.mig_shapes)
+    if offer.monitor:
+        devices.append(OfferedDevice(kind=DeviceKind.MONITOR, slots=()))
     return tuple(devices)
 
 
@@ -170,7 +175,7 @@ def counters_of_gpu(slot: int, gpu: Gpu) -> dict[str, int]:
 
 
 def consumed_counters(device: OfferedDevice, gpus: dict[int, Gpu]) -> dict[str, dict[str, int]]:
-    """What a device consumes: counter set to counter to value."""
+    """What a device consumes: counter set to counter to value. A monitor nothing, so that it fits beside anything."""
     consumed: dict[str, dict[str, int]] = {}
     for slot in device.slots:
         counters = counters_of_gpu(slot, gpus[slot])

@@ -9,6 +9,9 @@ def pool_name(node_name: str) -> str:
     return f"{DRIVER_NAME}/{node_name}"
 
 
+MONITOR_TAINT_KEY = f"{DRIVER_NAME}/monitor"
+"""Taint on a node's monitor, always: only a claim that means it tolerates it."""
+
 WITHDRAWN_TAINT_KEY = f"{DRIVER_NAME}/withdrawn"
 """Taint on a device that its node no longer offers: it goes once no claim holds it."""
 

@@ -4,6 +4,7 @@ gpu-0000-07-00-0                 a whole GPU, by PCI address
 gpu-0000-07-00-0-shared          the same GPU, shared
 gpu-0000-07-00-0-mig-3g-9-4      its 3g partition: NVML profile id 9, first slice 4
 group-2-0-1                      GPUs in slots 0 and 1 together
+monitor                          all GPUs of the node, to look at
 """
 
 from __future__ import annotations
@@ -14,6 +15,9 @@ from dataclasses import dataclass
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.offer import DeviceKind, OfferedDevice, shape_of
+
+MONITOR_NAME = "monitor"
+"""Of a node's one monitor."""
 
 _NAME = re.compile(
     r"gpu-(?P<pci>[0-9a-f]{4,8}-[0-9a-f]{2}-[0-9a-f]{2}-[0-7])"
@@ -29,7 +33,7 @@ class DeviceName:
 
     kind: DeviceKind
     pci_label: str = ""
-    """Of the one GPU; empty for a group."""
+    """Of the one GPU; empty for a group and a monitor."""
 
     slots: tuple[int, ...] = ()
     """Of a group; empty for the rest."""
@@ -41,6 +45,8 @@ class DeviceName:
 
 def format_name(device: OfferedDevice, gpus: dict[int, Gpu]) -> str:
     """The name under which a device is published."""
+    if device.kind is DeviceKind.MONITOR:
+        return MONITOR_NAME
     if device.kind is DeviceKind.GROUP:
         return f"group-{len(device.slots)}-{'-'.join(map(str, device.slots))}"
     name = f"gpu-{gpus[device.slots[0]].pci_label}"
@@ -53,6 +59,8 @@ def format_name(device: OfferedDevice, gpus: dict[int, Gpu]) -> str:
 
 def parse_name(name: str) -> DeviceName:
     """The parts of a device name. Raises InvalidInput for a name that Partita never publishes."""
+    if name == MONITOR_NAME:
+        return DeviceName(kind=DeviceKind.MONITOR)
     if found := _GROUP.fullmatch(name):
         slots = tuple(int(slot) for slot in found["slots"][1:].split("-"))
         if len(slots) == len(set(slots)) == int(found["size"]):

@@ -20,6 +20,7 @@ from partita_plugins.model.offer import (
 )
 from partita_plugins.model.quantity import format_mib
 from partita_plugins.model.topology import PCIE_LETTERS, Topology
+from partita_plugins.wire import MONITOR_TAINT_KEY
 from partita_plugins.wire.device_names import format_name
 from partita_plugins.wire.resource import (
     AttributeValue,
@@ -29,6 +30,7 @@ from partita_plugins.wire.resource import (
     CounterValue,
     Device,
     RequestPolicy,
+    Taint,
     ValidRange,
 )
 
@@ -40,7 +42,7 @@ SHARE_DEFAULT_FRACTION = 8
 
 
 def encode_device(device: OfferedDevice, node: SlottedHardware) -> Device:
-    """One device as it is published, without taints."""
+    """One device as it is published, with the taints that its kind always has and no other."""
     gpus = node.gpus
     return Device(
         name=format_name(device, gpus),
@@ -51,6 +53,7 @@ def encode_device(device: OfferedDevice, node: SlottedHardware) -> Device:
             for name, counters in consumed_counters(device, gpus).items()
         ],
         allow_multiple_allocations=True if device.kind is DeviceKind.SHARED else None,
+        taints=list(STANDING_TAINTS.get(device.kind, ())),
     )
 
 
@@ -145,17 +148,29 @@ def _fully_linked(slots: tuple[int, ...], topology: Topology) -> bool:
     return all(topology.link(a, b)[0] for i, a in enumerate(slots) for b in slots[i + 1 :])
 
 
+def _monitor_attributes(device: OfferedDevice, node: SlottedHardware) -> dict[str, AttributeValue]:  # noqa: ARG001 - the table's
+    return {"type": AttributeValue(string=device.kind)}
+
+
 _ATTRIBUTES = {
     DeviceKind.GPU: _gpu_attributes,
     DeviceKind.MIG: _mig_attributes,
     DeviceKind.SHARED: _shared_attributes,
     DeviceKind.GROUP: _group_attributes,
+    DeviceKind.MONITOR: _monitor_attributes,
 }
+
+STANDING_TAINTS: Mapping[DeviceKind, tuple[Taint, ...]] = {
+    DeviceKind.MONITOR: (Taint(key=MONITOR_TAINT_KEY, effect="NoSchedule"),)
+}
+"""Taints that devices of a kind always have. Admin access does not exempt from taints, so its claims tolerate them."""
 
 
 def _capacity(device: OfferedDevice, gpus: dict[int, Gpu]) -> dict[str, Capacity]:
     if device.profile:
         return {"memory": Capacity(value=format_mib(device.profile.memory_mib))}
+    if not device.slots:
+        return {}
     memory_mib = sum(gpus[slot].memory_mib for slot in device.slots)
     if device.kind is DeviceKind.SHARED:
         return shared_capacity(memory_mib, device.max_clients)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from partita_plugins.model.offer import DeviceKind
-from partita_plugins.wire import DRIVER_NAME, FAULT_TAINT_KEY
+from partita_plugins.wire import DRIVER_NAME, FAULT_TAINT_KEY, MONITOR_TAINT_KEY
 from partita_plugins.wire.resource import Taint
 from partita_scheduler.allocator import capacity
 from partita_scheduler.allocator.constraints import attribute_of
@@ -23,7 +23,12 @@ ATTRIBUTE_WORDS = {
     "resource.kubernetes.io/pcieRoot": "PCIe root",
     "resource.kubernetes.io/numaNode": "NUMA node",
 }
-_KIND_WORDS: dict[str, str] = {DeviceKind.GPU: "GPU", DeviceKind.SHARED: "shared GPU", DeviceKind.GROUP: "GPU group"}
+_KIND_WORDS: dict[str, str] = {
+    DeviceKind.GPU: "GPU",
+    DeviceKind.SHARED: "shared GPU",
+    DeviceKind.GROUP: "GPU group",
+    DeviceKind.MONITOR: "monitor",
+}
 
 
 @dataclass(slots=True)
@@ -155,11 +160,19 @@ def _too_full(request: RequestPlan, found: _Found) -> Reason:
 def _quarantined(found: _Found) -> list[Reason]:
     where: dict[str, None] = {}
     for device, taint in found.tainted:
+        if taint.key == MONITOR_TAINT_KEY and len(found.selected) > 1:
+            continue  # Who asks for any device does not mean this one.
         slot = device.raw.attributes.get("slot")
         name = f"GPU {slot.int_}" if slot else device.name
-        cause = f"fault: {taint.value or 'unknown'}" if taint.key == FAULT_TAINT_KEY else f"taint {taint.key}"
-        where[f"{name} quarantined ({cause})"] = None
+        where[_kept_away(name, taint)] = None
     return [Reason("tainted", text) for text in where]
+
+
+def _kept_away(name: str, taint: Taint) -> str:
+    if taint.key == MONITOR_TAINT_KEY:
+        return f"the node's monitor needs adminAccess and a toleration of {taint.key}"
+    cause = f"fault: {taint.value or 'unknown'}" if taint.key == FAULT_TAINT_KEY else f"taint {taint.key}"
+    return f"{name} quarantined ({cause})"
 
 
 def _unmet(

@@ -8,7 +8,7 @@ import msgspec
 
 from partita_plugins.wire.resource import AllocatedDeviceStatus, ResourceClaim
 from partita_scheduler.assume import devices_of, node_of
-from partita_scheduler.kubectl.fleet import GpuMap, NodeMap
+from partita_scheduler.kubectl.fleet import GpuMap, Holding, NodeMap
 from partita_scheduler.report import PodReport
 
 MAX_REFUSED_SHOWN = 20
@@ -26,9 +26,13 @@ def _node(node: NodeMap) -> Iterator[str]:
     yield f"{node.name}  {len(node.gpus)} x {products or 'GPU'}"
     for gpu in node.gpus:
         yield f"  GPU {gpu.slot:<2} [{_bar(gpu)}] {gpu.memory:>7}  {_state(gpu)}".rstrip()
-        for holding in gpu.holdings:
-            users = ", ".join(holding.pods) or "no pod yet"
-            yield f"         {holding.what:<14} {users}  (claim {holding.claim})"
+        yield from map(_holding, gpu.holdings)
+    yield from map(_holding, node.monitors)
+
+
+def _holding(holding: Holding) -> str:
+    users = ", ".join(holding.pods) or "no pod yet"
+    return f"         {holding.what:<14} {users}  (claim {holding.claim})"
 
 
 def _bar(gpu: GpuMap) -> str:

@@ -26,7 +26,7 @@ class Holding(msgspec.Struct, frozen=True, kw_only=True):
 
     device: str
     what: str
-    """ "whole", "3g at 4", "shared 10Gi", "group of 2"."""
+    """ "whole", "3g at 4", "shared 10Gi", "group of 2", "monitor"."""
 
     claim: str
     pods: tuple[str, ...]
@@ -54,6 +54,8 @@ class NodeMap(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     gpus: tuple[GpuMap, ...]
+    monitors: tuple[Holding, ...] = ()
+    """Who looks at all of them, and holds none."""
 
 
 def fleet(view: ClusterView) -> tuple[NodeMap, ...]:
@@ -64,7 +66,21 @@ def fleet(view: ClusterView) -> tuple[NodeMap, ...]:
             if result.driver == DRIVER_NAME:
                 taken.setdefault((result.pool, result.device), []).append((claim, result))
     nodes = ((node, [one for one in slices if one.spec.driver == DRIVER_NAME]) for node, slices in view.slices.items())
-    return tuple(NodeMap(name=node, gpus=_gpus(ours, taken)) for node, ours in sorted(nodes) if node and ours)
+    return tuple(
+        NodeMap(name=node, gpus=_gpus(ours, taken), monitors=_monitors(ours, taken))
+        for node, ours in sorted(nodes)
+        if node and ours
+    )
+
+
+def _monitors(slices: list[ResourceSlice], taken: Mapping[tuple[str, str], list[Taken]]) -> tuple[Holding, ...]:
+    published = [(one.spec.pool.name, device) for one in slices for device in one.spec.devices]
+    return tuple(
+        _holding(device, name, claim, result)
+        for pool, device in published
+        if (name := _parsed(device)) and name.kind is DeviceKind.MONITOR
+        for claim, result in taken.get((pool, device.name), [])
+    )
 
 
 def _gpus(slices: list[ResourceSlice], taken: Mapping[tuple[str, str], list[Taken]]) -> tuple[GpuMap, ...]:
@@ -113,7 +129,9 @@ def _what(name: DeviceName, result: AllocationResult) -> str:
         return f"{name.shape} at {name.start}"
     if name.kind is DeviceKind.SHARED:
         return f"shared {_plain(result.consumed_capacity.get('memory', ''))}".rstrip()
-    return f"group of {len(name.slots)}" if name.kind is DeviceKind.GROUP else "whole"
+    if name.kind is DeviceKind.GROUP:
+        return f"group of {len(name.slots)}"
+    return "monitor" if name.kind is DeviceKind.MONITOR else "whole"
 
 
 def _slots(device: Device, name: DeviceName | None) -> Iterable[int]:

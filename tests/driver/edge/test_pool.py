@@ -21,12 +21,12 @@ from partita_driver.slices.withdrawals import Withdrawals
 from partita_plugins.backends.catalog import machine, names
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware
-from partita_plugins.wire import FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY
+from partita_plugins.wire import FAULT_TAINT_KEY, MONITOR_TAINT_KEY, WITHDRAWN_TAINT_KEY
 from partita_plugins.wire.device_names import format_name
 from partita_plugins.wire.resource import Device
 from tests.driver.edge.worlds import ALL_SHAPES, MIXED, NODE, fault_on, inputs_of, slotted, without_gpu
 
-EVERYTHING = Offer(whole=True, mig_shapes=ALL_SHAPES, shared=True, group_sizes=frozenset({2, 4, 8}))
+EVERYTHING = Offer(whole=True, mig_shapes=ALL_SHAPES, shared=True, group_sizes=frozenset({2, 4, 8}), monitor=True)
 H100 = slotted("hgx-h100")
 
 
@@ -126,7 +126,8 @@ def test_a_fault_taints_every_device_that_overlaps_it_and_no_other(
     published = {device.name: device for device in pool(inputs)}
     for device in devices_to_offer(inputs):
         wanted = {effect for slot, place, effect in broken if overlaps(device, slot, place)}
-        taints = published[format_name(device, node.gpus)].taints
+        found = published[format_name(device, node.gpus)].taints
+        taints = [taint for taint in found if taint.key != MONITOR_TAINT_KEY]
         assert {taint.effect for taint in taints} == wanted
         assert len(taints) == len(wanted)
         assert {taint.key for taint in taints} <= {FAULT_TAINT_KEY}

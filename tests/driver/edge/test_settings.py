@@ -20,7 +20,7 @@ nodes:
 - selector: {gpu.partita.dev/offer: shared}
   offer: {whole: false, shared: true}
   validation: {prepare: false}
-- offer: {mig: all}
+- offer: {mig: all, monitor: true}
 """
 
 
@@ -30,7 +30,7 @@ def test_the_first_entry_that_matches_is_taken() -> None:
     assert mig.offer.offer == Offer(whole=True, mig_shapes=frozenset({"1g", "3g"}), group_sizes=frozenset({2}))
     shared = settings.for_labels({"gpu.partita.dev/offer": "shared"})
     assert (shared.offer.offer, shared.validation.prepare) == (Offer(whole=False, shared=True), False)
-    assert settings.for_labels({}).offer.offer.mig_shapes == ALL_SHAPES
+    assert settings.for_labels({}).offer.offer == Offer(mig_shapes=ALL_SHAPES, monitor=True)
 
 
 @pytest.mark.parametrize("text", ["", "nodes: []", "# nothing\n"])

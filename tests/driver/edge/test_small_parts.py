@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import re
 import socket
 import threading
 import urllib.error
@@ -210,8 +211,9 @@ def test_devices_prints_what_a_machine_would_publish() -> None:
     slices = json.loads(run.output)
     assert [len(entry["devices"]) for entry in slices] == [0, 64, 16]
     assert slices[1]["devices"][0]["attributes"]["type"] == {"string": "gpu"}
-    table = CliRunner().invoke(cli, ["devices", "--machine", "a30-x4"]).output
-    assert "4 devices in 2 slices" in table
+    table = CliRunner().invoke(cli, ["devices", "--machine", "a30-x4", "--monitor"]).output
+    assert re.search(r"^01 +monitor +monitor *$", table, re.MULTILINE)
+    assert "5 devices in 2 slices" in table
 
 
 def test_the_command_line_says_what_is_wrong_and_what_can_be_chosen() -> None:

@@ -21,13 +21,19 @@ from partita_plugins.model.gpu import GpuInstance
 from partita_plugins.model.mig import Placement
 from partita_plugins.sharing.exclusive import Exclusive
 from partita_plugins.sharing.mig import Mig
+from partita_plugins.sharing.monitor import Monitor
 from partita_plugins.sharing.timeslice import Timeslice
 from partita_plugins.validators.reference import ReferenceValidator
 from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.resource import ResourceClaim
 
 NODE = "node-a"
-STRATEGIES: dict[str, SharingStrategy] = {"exclusive": Exclusive(), "mig": Mig(), "timeslice": Timeslice()}
+STRATEGIES: dict[str, SharingStrategy] = {
+    "exclusive": Exclusive(),
+    "mig": Mig(),
+    "timeslice": Timeslice(),
+    "monitor": Monitor(),
+}
 WORDS = 2**17
 DEADLINES = Deadlines(call_seconds=5.0, discover_seconds=5.0, validate_seconds=5.0, lock_seconds=20.0)
 

@@ -17,7 +17,7 @@ from tests.driver.engine.nodes import Node, claim, result
 from tests.driver.engine.test_crash import PREPARE_POINTS, UNPREPARE_POINTS, CrashNow, crash_at
 
 SLOTS = st.integers(0, 3)
-KINDS = st.sampled_from(["whole", "shared", "1g-0", "1g-2", "2g-0", "2g-2"])
+KINDS = st.sampled_from(["whole", "shared", "1g-0", "1g-2", "2g-0", "2g-2", "monitor"])
 
 
 class FourGpus(RuleBasedStateMachine):
@@ -43,6 +43,8 @@ class FourGpus(RuleBasedStateMachine):
             return claim(self.node.whole(slot))
         if kind == "shared":
             return claim(result(self.node.shared(slot), shareID="s"))
+        if kind == "monitor":
+            return claim(result("monitor", adminAccess=True))
         shape, start = kind.split("-")
         return claim(self.node.mig(slot, shape, int(start)))
 

@@ -47,6 +47,8 @@ CLASSES = {
         device_class(DRIVER_NAME, f'{TYPE} == "gpu"', extendedResourceName="nvidia.com/gpu"),
         device_class(f"shared.{DRIVER_NAME}", f'{TYPE} == "shared"'),
         device_class(f"pair.{DRIVER_NAME}", f'{TYPE} == "group"'),
+        device_class(f"monitor.{DRIVER_NAME}", f'{TYPE} == "monitor"'),
+        device_class(f"any.{DRIVER_NAME}", f'device.driver == "{DRIVER_NAME}"'),
         *(
             device_class(f"mig-{shape}.{DRIVER_NAME}", f'{TYPE} == "mig" && {SHAPE} == "{shape}"')
             for shape in ("1g", "2g", "3g", "4g", "7g")
@@ -67,7 +69,7 @@ def slices(
 ) -> tuple[ResourceSlice, ...]:
     """All slices of a node. `taints` by GPU slot."""
     hardware, found = devices(machine_name, offer, node_name)
-    tainted = [msgspec.structs.replace(one, taints=_taints(one, taints or {})) for one in found]
+    tainted = [msgspec.structs.replace(one, taints=[*one.taints, *_taints(one, taints or {})]) for one in found]
     parts = [list(part) for part in split_slices(tainted, 64)]
     pool = Pool(name=pool_name(node_name), resource_slice_count=len(parts) + 1)
     specs = [ResourceSliceSpec(driver=DRIVER_NAME, pool=pool, node_name=node_name, devices=part) for part in parts]

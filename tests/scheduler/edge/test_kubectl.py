@@ -40,7 +40,8 @@ from tests.scheduler.edge.cluster import api_server, claim, device_class, node, 
 
 HARDWARE = SlottedHardware(hardware=machine("hgx-h100"), slots=tuple(range(8)))
 SHAPES = frozenset({"1g", "1g-double", "2g", "3g", "4g", "7g"})
-DEVICES = offered_devices(HARDWARE, Offer(mig_shapes=SHAPES, shared=True, group_sizes=frozenset({2, 4, 8})))
+OFFER = Offer(mig_shapes=SHAPES, shared=True, group_sizes=frozenset({2, 4, 8}), monitor=True)
+DEVICES = offered_devices(HARDWARE, OFFER)
 POOL = Pool(name=pool_name("n1"))
 
 
@@ -96,6 +97,13 @@ def test_the_map_draws_partitions_shares_groups_and_whose_pods_have_them() -> No
     assert sum("group of 2     team/pod-of-pair" in line for line in lines) == 2
     assert "whole          team/pod-of-whole" in "\n".join(lines)
     assert sum(line.endswith("free") for line in lines) == 3
+
+
+def test_the_map_shows_who_looks_on_and_takes_nothing_for_it() -> None:
+    taken = [(device(DeviceKind.GPU, (4,)), "whole"), (device(DeviceKind.MONITOR, ()), "dcgm")]
+    lines = draw_map(fleet(view_with(taken))).splitlines()
+    assert lines[-1] == "         monitor        team/pod-of-dcgm  (claim team/dcgm)"
+    assert sum(line.endswith("free") for line in lines) == 7
 
 
 def test_a_tainted_gpu_is_shown_as_such() -> None:

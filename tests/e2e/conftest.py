@@ -62,6 +62,6 @@ def lab(api: KubeApi, installation: Installation, request: pytest.FixtureRequest
     wrong = [p for p in made if p["result"] == "mismatch"]
     right = sum(p["result"] == "match" for p in made)
     installation.figure("predictions", scenario=title, right=right, wrong=len(wrong), all=len(made))
-    lab.kubectl("delete", "deployments,pods,resourceclaims", "--all", "-n", name)
+    lab.kubectl("delete", "daemonsets,deployments,pods,resourceclaims", "--all", "-n", name)
     lab.kubectl("delete", "namespace", name, "--wait=false")
     assert not wrong, f"predicted devices differ from status.allocation: {wrong}"

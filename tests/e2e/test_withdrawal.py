@@ -12,9 +12,9 @@ MIG_3G = "mig-3g.gpu.partita.dev"
 SETTINGS = """
 nodes:
   - selector: {kubernetes.io/hostname: node-a}
-    offer: {whole: true, shared: true, groups: [2]}
+    offer: {whole: true, shared: true, groups: [2], monitor: true}
   - selector: {}
-    offer: {whole: true, mig: [1g, 2g, 4g], shared: true, groups: [2]}
+    offer: {whole: true, mig: [1g, 2g, 4g], shared: true, groups: [2], monitor: true}
 """
 
 

@@ -11,7 +11,8 @@ from hack.released.samples import samples
 
 from partita_driver.journal.records import ClaimRecord, JournalState, encode_journal
 from partita_driver.slices.contents import SliceContent
-from partita_driver.slices.pool import EVERYTHING, PoolInputs, Published, desired_pool
+from partita_driver.slices.described import EVERYTHING
+from partita_driver.slices.pool import PoolInputs, Published, desired_pool
 from partita_plugins.backends.catalog import machine
 from partita_plugins.backends.catalog.machines import MACHINES
 from partita_plugins.model.gpu import Gpu, NodeHardware

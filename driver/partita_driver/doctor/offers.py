@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from partita_driver.doctor.facts import GpuFacts, NodeFacts
 from partita_driver.doctor.findings import Finding, Weight
-from partita_driver.slices.pool import EVERYTHING
+from partita_driver.slices.described import EVERYTHING
 from partita_plugins.model.offer import DeviceKind, OfferedDevice, SlottedHardware, offered_devices, shape_of
 
 

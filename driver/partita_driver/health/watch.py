@@ -12,7 +12,8 @@ from partita_driver.health.faults import GPU_LOST, Fault
 from partita_driver.kubelet.health_service import DeviceHealth
 from partita_driver.loop import Loop
 from partita_driver.runtime import THREADS, Runtime
-from partita_driver.slices.pool import PoolInputs, answers, broken_devices
+from partita_driver.slices.described import answers
+from partita_driver.slices.pool import PoolInputs, broken_devices
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import HealthEvent, HealthState
 from partita_plugins.pauses import Pause

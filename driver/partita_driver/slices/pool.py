@@ -13,24 +13,16 @@ import msgspec
 
 from partita_driver.health.faults import Fault
 from partita_driver.slices.contents import ALL_FEATURES, Features, SliceContent, pack
-from partita_plugins.errors import InvalidInput
+from partita_driver.slices.described import all_devices, answers, described_device, slots_of
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware, offered_devices
 from partita_plugins.wire import FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY
-from partita_plugins.wire.device_names import MONITOR_NAME, format_name, parse_name
+from partita_plugins.wire.device_names import format_name
 from partita_plugins.wire.offer import encode_counter_sets, encode_device
 from partita_plugins.wire.resource import CounterSet, Device, Taint
 
 WITHDRAWN = Taint(key=WITHDRAWN_TAINT_KEY, effect="NoSchedule")
-
-EVERYTHING = Offer(
-    whole=True,
-    mig_shapes=frozenset({"1g", "1g-double", "2g", "3g", "4g", "7g"}),
-    shared=True,
-    group_sizes=frozenset({2, 4, 8}),
-    monitor=True,
-)
 
 _NEEDS: Mapping[DeviceKind, Callable[[Features], bool]] = {
     DeviceKind.SHARED: lambda kept: kept.shares,
@@ -129,17 +121,9 @@ def faults_of(name: str, inputs: PoolInputs, spans: Mapping[str, OfferedDevice])
     gpus = inputs.node.gpus
     if device := spans.get(name):
         return [fault for fault in inputs.faults if _is_hit(device, fault, gpus)]
-    members = {gpus[slot].uuid for slot in _slots_of(name, inputs.node) if slot in gpus}
+    members = {gpus[slot].uuid for slot in slots_of(name, inputs.node) if slot in gpus}
     there = set() if answers(name, inputs.node) else {gpu.uuid for gpu in gpus.values()}
     return [fault for fault in inputs.faults if fault.gpu_uuid in members or (there and fault.gpu_uuid not in there)]
-
-
-def answers(name: str, node: SlottedHardware) -> bool:
-    """Whether all GPUs of a published device were there when the node was last looked at. A monitor needs none."""
-    if name == MONITOR_NAME:
-        return True
-    slots = _slots_of(name, node)
-    return bool(slots) and set(slots) <= node.gpus.keys()
 
 
 def removable(offered: Iterable[str], published: Mapping[str, Device], features: Features) -> frozenset[str]:
@@ -180,11 +164,6 @@ def _offered(node: SlottedHardware, offer: Offer) -> tuple[OfferedDevice, ...]:
     return offered_devices(node, offer)
 
 
-@lru_cache(maxsize=2)
-def _all_devices(node: SlottedHardware) -> Mapping[str, OfferedDevice]:
-    return {format_name(device, node.gpus): device for device in offered_devices(node, EVERYTHING)}
-
-
 def _kept_devices(inputs: PoolInputs, published: Published, names: Sequence[str]) -> list[Device]:
     """As published; where the slices were wiped meanwhile, as the hardware says; neither: nothing can be said of it."""
     kept = []
@@ -194,21 +173,6 @@ def _kept_devices(inputs: PoolInputs, published: Published, names: Sequence[str]
         elif device := described_device(name, inputs.node):
             kept.append(encode_device(device, inputs.node))
     return kept
-
-
-def described_device(name: str, node: SlottedHardware) -> OfferedDevice | None:
-    """What a device's name stands for on the hardware as it is, offered or not; None where that is not there."""
-    if device := _all_devices(node).get(name):
-        return device
-    # A group that was paired when other GPUs were there.
-    slots = _slots_of(name, node)
-    return OfferedDevice(kind=DeviceKind.GROUP, slots=slots) if len(slots) > 1 and answers(name, node) else None
-
-
-def lost_members(names: Iterable[str], node: SlottedHardware) -> frozenset[tuple[int, None]]:
-    """What is left of groups that cannot be described, because some of their GPUs are not there."""
-    gone = [name for name in names if described_device(name, node) is None]
-    return frozenset((slot, None) for name in gone for slot in _slots_of(name, node) if slot in node.gpus)
 
 
 def _tainted(device: Device, taints: list[Taint]) -> Device:
@@ -234,19 +198,10 @@ def _covers(device: OfferedDevice, slot: int, placement: Placement | None) -> bo
     return placement is None or device.placement is None or device.placement.overlaps(placement)
 
 
-def _slots_of(name: str, node: SlottedHardware) -> tuple[int, ...]:
-    """The GPUs that a device's name tells of; none where its GPU is not there, or where the name is not ours."""
-    try:
-        parsed = parse_name(name)
-    except InvalidInput:
-        return ()
-    return parsed.slots or tuple(slot for slot, gpu in node.gpus.items() if gpu.pci_label == parsed.pci_label)
-
-
 def broken_devices(inputs: PoolInputs, names: Iterable[str]) -> dict[str, list[Fault]]:
     """Which of some published devices have faults, for the kubelet's health list."""
     if not inputs.faults:
         return {}
-    spans = {**_all_devices(inputs.node), **{format_name(d, inputs.node.gpus): d for d in devices_to_offer(inputs)}}
+    spans = {**all_devices(inputs.node), **{format_name(d, inputs.node.gpus): d for d in devices_to_offer(inputs)}}
     found = {name: faults_of(name, inputs, spans) for name in names}
     return {name: faults for name, faults in found.items() if faults}

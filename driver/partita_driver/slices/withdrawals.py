@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import structlog
 
 from partita_driver.runtime import Runtime
-from partita_driver.slices.pool import PoolInputs, Published, devices_to_offer, lost_members, removable
+from partita_driver.slices.described import lost_members
+from partita_driver.slices.pool import PoolInputs, Published, devices_to_offer, removable
 from partita_plugins.errors import PartitaError
 from partita_plugins.pauses import Backoff, Pause
 from partita_plugins.wire.device_names import format_name

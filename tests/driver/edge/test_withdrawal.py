@@ -16,7 +16,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from partita_driver.slices.pool import EVERYTHING, PoolInputs, devices_to_offer
+from partita_driver.slices.described import EVERYTHING
+from partita_driver.slices.pool import PoolInputs, devices_to_offer
 from partita_plugins.kube.api import Unavailable
 from partita_plugins.model.offer import Offer, OfferedDevice, SlottedHardware, offered_devices
 from partita_plugins.wire.device_names import format_name, parse_name

@@ -28,6 +28,7 @@ from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.neighbours import Neighbours
 from partita_driver.options import Options, common_edits, open_backend, open_strategies, open_validator
 from partita_driver.pages import Progress, pages
+from partita_driver.settings.parse import NodeSettings
 from partita_driver.settings.watch import SettingsWatch
 from partita_driver.simulated_machine import with_machine
 from partita_driver.slices.pool import PoolInputs, Published
@@ -78,7 +79,7 @@ class Driver:
             self._api,
             options.node_name,
             options.namespace,
-            on_change=lambda _: self._publisher.request(),
+            on_change=self._settings_changed,
             on_node=self._node_changed,
             report=self._status.settings_refused,
             remembered=options.settings_file,
@@ -210,6 +211,11 @@ class Driver:
     def _registered(self) -> None:
         self._handover.arrive()
         self._publisher.request()
+
+    def _settings_changed(self, _settings: NodeSettings) -> None:
+        self._publisher.request()
+        # What it found can be told on the Node only once that is known.
+        self._upkeep.request()
 
     def _inputs(self) -> PoolInputs | None:
         settings = self._settings.current

@@ -51,6 +51,10 @@ class Upkeep:
     def stop(self) -> None:
         self.loop.stop()
 
+    def request(self) -> None:
+        """Something changed: take a step soon."""
+        self.loop.wake()
+
     def step(self) -> float:
         """Bring all together. Returns seconds until the next time."""
         if not self._confirmed():

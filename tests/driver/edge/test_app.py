@@ -29,6 +29,7 @@ from partita_plugins.model.gpu import GpuProcess, HealthEvent
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.testing.apiserver import ApiServer
+from partita_plugins.testing.apiserver import Fault as HttpFault
 from partita_plugins.wire import FAULT_TAINT_KEY
 from partita_plugins.wire.resource import ResourceClaim
 from tests.driver.edge.test_claims import DEVICE
@@ -197,6 +198,12 @@ def test_ready_means_registered_and_published(short_path: Path, server: ApiServe
     assert not (world.options.plugin_dir / "dra.sock").exists()
     assert not (world.options.registry_dir / "gpu.partita.dev-reg.sock").exists()
     assert len(server.list("ResourceSlice").items) == 2, "a stopping driver leaves its slices"
+
+
+def test_damage_found_at_the_start_is_told_as_soon_as_the_node_is_known(short_path: Path, server: ApiServer) -> None:
+    server.faults.plant(HttpFault(path="nodes", delay_seconds=0.5))
+    with running(short_path, server):
+        assert eventually(lambda: [e["reason"] for e in server.list("Event").items] == ["PartitaStateDamaged"])
 
 
 def test_without_an_api_server_unprepare_is_served_and_the_driver_is_not_ready(

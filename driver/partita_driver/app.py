@@ -10,7 +10,7 @@ import structlog
 
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.claims import Claims, read_claim
-from partita_driver.claims_in_api import allocated_devices, claim_holds, other_drivers, recall
+from partita_driver.claims_in_api import ClaimsInApi, other_drivers, recall
 from partita_driver.doctor.facts import KubeFacts
 from partita_driver.doctor.others import Other
 from partita_driver.engine import ClaimEngine
@@ -87,6 +87,7 @@ class Driver:
         self._backend = open_backend(with_machine(options, self._api))
         validator = open_validator(options.validator, self._backend)
         self._validator = SwitchedValidator(validator, self._validates_in_prepare) if validator else None
+        self._claims_in_api = ClaimsInApi(self._api, options.node_name)
         self._engine: ClaimEngine
         self._coming = ComingEngine()
         self._publisher = Publisher(
@@ -94,7 +95,7 @@ class Driver:
             options.node_name,
             inputs=self._inputs,
             owner=lambda: self._settings.owner,
-            allocated=lambda: allocated_devices(self._api, pool_name(options.node_name)),
+            allocated=self._claims_in_api.allocated,
             counter=self.metrics,
             on_pool=self._pool_published,
             on_features=self._status.features_changed,
@@ -121,10 +122,9 @@ class Driver:
                     return
         keeper = Quarantine(self._engine, self._validator)
         self._health = HealthWatch(keeper, self._publisher.request, again=options.revalidate_pause)
-        pool = pool_name(options.node_name)
         self._upkeep = Upkeep(
             self._engine,
-            holds=lambda *claim: claim_holds(self._api, pool, *claim),
+            claims=self._claims_in_api,
             on_finding=self._tell_finding,
             on_done=self._publisher.request,
             gone_seconds=self.gone_seconds,
@@ -203,6 +203,7 @@ class Driver:
                 pool=pool_name(options.node_name),
                 outcomes=self._status,
                 counter=self.metrics,
+                on_refused=self._claims_in_api.doubt,
             ),
             on_registered=self._registered,
             health_address=options.health_address,
@@ -210,6 +211,8 @@ class Driver:
 
     def _registered(self) -> None:
         self._handover.arrive()
+        # A kubelet that restarted may have forgotten claims.
+        self._claims_in_api.doubt()
         self._publisher.request()
 
     def _settings_changed(self, _settings: NodeSettings) -> None:

@@ -15,7 +15,7 @@ import structlog
 from partita_driver.fault_points import reached
 from partita_driver.kubelet.dra_service import ClaimRef, GrantedDevice
 from partita_plugins.errors import InvalidInput, PartitaError, Permanent, Retryable, ValidationFailed
-from partita_plugins.kube.api import KubeApi, NotFound
+from partita_plugins.kube.api import KubeApi, NotFound, Unavailable
 from partita_plugins.kube.resources import RESOURCE_CLAIMS
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import ResourceClaim
@@ -78,13 +78,21 @@ class Claims:
         pool: str,
         outcomes: Outcomes,
         counter: ClaimCounter,
+        on_refused: Callable[[], None] = lambda: None,
     ) -> None:
+        """`on_refused` hears of a Prepare that failed for another reason than an API server that does not answer."""
         self._read, self._engine, self._pool = read, engine, pool
-        self._outcomes, self._counter = outcomes, counter
+        self._outcomes, self._counter, self._on_refused = outcomes, counter, on_refused
 
     def prepare(self, claim: ClaimRef) -> Sequence[Prepared]:
         """The claim's devices, ready for a container. Raises PartitaError with what to do."""
-        return self._counted("prepare", lambda: self._prepare(claim))
+        try:
+            return self._counted("prepare", lambda: self._prepare(claim))
+        except Unavailable:
+            raise
+        except PartitaError:
+            self._on_refused()
+            raise
 
     def unprepare(self, claim: ClaimRef) -> None:
         """Undo whatever was done for the claim; nothing done is a success."""

@@ -70,7 +70,7 @@ class WatchedDriver(Driver):
     def settle(self) -> JournalState:
         """Reconcile now, as the timer would; what the driver remembers afterwards."""
         with suppress(PartitaError):  # the API server may be away
-            self._upkeep.step()
+            self._upkeep.step_now()
         return self.remembered()
 
     def remembered(self) -> JournalState:

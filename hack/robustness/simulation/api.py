@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -33,6 +34,9 @@ class Server:
         self.slow_seconds = 0.0
         self.losing_chance = 0.0
         """That a request takes effect and its answer is lost."""
+
+        self.requests: Counter[str] = Counter()
+        """How often something was asked, in plain words."""
 
         self.version = 0
         self._watches: list[Watch] = []
@@ -170,6 +174,7 @@ class Client:
 
     def _travel(self, what: str) -> None:
         tasks, server = self._server.tasks, self._server
+        server.requests[what] += 1
         if server.slow_seconds:
             tasks.sleep(server.slow_seconds)
         else:

@@ -115,7 +115,7 @@ def _settled(world: SimulatedWorld) -> bool:
 def _bring_together(world: SimulatedWorld, driver: Driver) -> None:
     try:
         driver.engine.refresh()
-        driver.upkeep.step()
+        driver.upkeep.step_now()
     except PartitaError as error:
         world.say(f"upkeep failed: {error}")
     if not world.server.down:

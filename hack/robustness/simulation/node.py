@@ -14,7 +14,7 @@ from hack.robustness.simulation.tasks import Process, Tasks
 from partita_driver.app import PUBLISH_NOW_SECONDS
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.claims import Claims, Prepared, read_claim
-from partita_driver.claims_in_api import allocated_devices, claim_holds, recall
+from partita_driver.claims_in_api import ClaimsInApi, recall
 from partita_driver.engine import ClaimEngine
 from partita_driver.engine.revalidate import OWN_CLAIM
 from partita_driver.hardware.workers import Deadlines
@@ -84,6 +84,7 @@ class Driver:
         self._client = Client(server)
         runtime = SimulatedRuntime(tasks, process)
         api, backend, silent = cast("KubeApi", self._client), Backend(tasks, machine, DELAYS), Silent()
+        self.claims_in_api = ClaimsInApi(api, NODE, runtime)
         self.journal = Journal(folder / "journal", boot_id=boot_id, runtime=runtime)
         self.cdi = CdiFolder(folder / "cdi")
         self.engine = ClaimEngine(
@@ -104,13 +105,14 @@ class Driver:
             pool=pool_name(NODE),
             outcomes=silent,
             counter=silent,
+            on_refused=self.claims_in_api.doubt,
         )
         self.publisher = Publisher(
             api,
             NODE,
             inputs=self.inputs,
             owner=lambda: Owner(node_name=NODE, uid="node"),
-            allocated=lambda: allocated_devices(api, pool_name(NODE)),
+            allocated=self.claims_in_api.allocated,
             counter=silent,
             on_pool=lambda _inputs, _pool: None,
             on_features=lambda _owner, _before, _now: None,
@@ -127,7 +129,7 @@ class Driver:
         )
         self.upkeep = Upkeep(
             self.engine,
-            holds=lambda *claim: claim_holds(api, pool_name(NODE), *claim),
+            claims=self.claims_in_api,
             on_finding=lambda _: True,
             on_done=self.publisher.request,
             runtime=runtime,

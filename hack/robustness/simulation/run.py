@@ -89,7 +89,7 @@ def run(
     chosen = steps_of(seed) if steps is None else steps
     invariant = found = ""
     try:
-        with _replaced(world, coverage, say if trace else None):
+        with replaced(world, coverage, say if trace else None):
             world.begin(recording=any(step.operation == "lose-power" for step in chosen))
             try:
                 world.tasks.run(world.tasks.start(world.outside, "story", lambda: _story(world, chosen, coverage)))
@@ -151,7 +151,7 @@ def _speak(world: SimulatedWorld, say: Callable[[str], None]) -> None:
 
 
 @contextmanager
-def _replaced(world: SimulatedWorld, coverage: Counter[str], say: Callable[[str], None] | None) -> Iterator[None]:
+def replaced(world: SimulatedWorld, coverage: Counter[str], say: Callable[[str], None] | None) -> Iterator[None]:
     """The process-wide things that a run needs to itself: fault points, fsync, the lifecycle's steps, logs."""
 
     def counted(state: ClaimState, event: ClaimEvent) -> ClaimState:

@@ -35,12 +35,14 @@ NAMESPACE = "default"
 class SimulatedWorld:
     """Everything of one run. Its methods that take time are called by tasks."""
 
-    def __init__(self, seed: int, folder: Path, devices: Devices, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, seed: int, folder: Path, devices: Devices, say: Callable[[str], None], *, gpus: int = GPUS
+    ) -> None:
         self.random = random.Random(seed)
         self.say = say
         self.tasks = Tasks(self.random, on_step=self._on_step, switch_chance=self.random.choice((0.02, 0.1, 0.3, 0.7)))
         self.folder = folder
-        self.machine = Machine(self.tasks, MACHINE, GPUS, devices)
+        self.machine = Machine(self.tasks, MACHINE, gpus, devices)
         self.server = Server(self.tasks)
         self.scheduler = Scheduler(self.server)
         self.hands = Backend(self.tasks, self.machine, DELAYS)

@@ -204,6 +204,7 @@ class Driver:
                 outcomes=self._status,
                 counter=self.metrics,
                 on_refused=self._claims_in_api.doubt,
+                on_released=self._publisher.released,
             ),
             on_registered=self._registered,
             health_address=options.health_address,

@@ -79,10 +79,14 @@ class Claims:
         outcomes: Outcomes,
         counter: ClaimCounter,
         on_refused: Callable[[], None] = lambda: None,
+        on_released: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_refused` hears of a Prepare that failed for another reason than an API server that does not answer."""
+        """`on_refused` hears of a Prepare that failed for another reason than an API server that does not answer,
+        `on_released` of every Unprepare that succeeded.
+        """
         self._read, self._engine, self._pool = read, engine, pool
         self._outcomes, self._counter, self._on_refused = outcomes, counter, on_refused
+        self._on_released = on_released
 
     def prepare(self, claim: ClaimRef) -> Sequence[Prepared]:
         """The claim's devices, ready for a container. Raises PartitaError with what to do."""
@@ -98,6 +102,7 @@ class Claims:
         """Undo whatever was done for the claim; nothing done is a success."""
         self._counted("unprepare", lambda: self._engine.unprepare(claim.uid))
         reached("unprepared")
+        self._on_released()
 
     def _prepare(self, ref: ClaimRef) -> Sequence[Prepared]:
         found: list[ResourceClaim] = []

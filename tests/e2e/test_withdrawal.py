@@ -8,6 +8,9 @@ from tests.e2e.installation import Installation
 from tests.e2e.lab import Lab, request, until
 from tests.e2e.node import Node, nothing_left
 
+REMOVED_SECONDS = 120.0
+"""A device is removed 30 to 45 s after its taint, or after the last look at who holds it."""
+
 MIG_3G = "mig-3g.gpu.partita.dev"
 SETTINGS = """
 nodes:
@@ -38,13 +41,18 @@ def test_mig_turned_off_and_a_profile_withdrawn_wait_for_the_pods_that_hold_them
         until(
             "only what is held stays",
             lambda: all(set(lab.devices(node)) & leaving[node] == {held[node]} for node in nodes),
+            seconds=REMOVED_SECONDS,
         )
         for node in nodes:
             assert _shape(lab.devices(node)[held[node]]) == _shape(before[node][held[node]])
         assert {node: lab.identity(node) for node in nodes} == identities
         lab.delete_pod("late", *nodes)
         lab.delete_claim(*nodes)
-        until("what was held goes too", lambda: all(not set(lab.devices(node)) & leaving[node] for node in nodes))
+        until(
+            "what was held goes too",
+            lambda: all(not set(lab.devices(node)) & leaving[node] for node in nodes),
+            seconds=REMOVED_SECONDS,
+        )
     until("all devices are back", lambda: all(set(lab.devices(node)) == set(before[node]) for node in nodes))
     assert not any(_withdrawn(lab, node) for node in nodes)
 

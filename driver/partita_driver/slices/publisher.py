@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
@@ -34,6 +35,9 @@ RESYNC_SECONDS = 300.0
 
 INPUTS_PAUSE_SECONDS = 0.1
 """While settings or the API server have not been read yet."""
+
+LOOK_SECONDS_MIN = 0.1
+"""Between looks: a moment that was computed and one that was waited for may differ in the last bit."""
 
 GATHER_SECONDS = 0.1
 """Slices are deleted one by one: they are put back together."""
@@ -90,7 +94,7 @@ class Publisher:
         self._kept = KeptFields(api, on_features, probe_seconds, runtime)
         self._writer = SliceWriter(api, self._mirror, self._kept)
         self._last = Published()
-        self._leaving = self._frozen = False
+        self._frozen, self._look_seconds = False, math.inf
         self._backoff = Backoff(RETRY, runtime.random)
         self._in_step = runtime.lock()
 
@@ -116,6 +120,11 @@ class Publisher:
     def request(self) -> None:
         """Something changed: look soon."""
         self.loop.wake()
+
+    def released(self) -> None:
+        """A claim has given devices back: look soon if any is waited for."""
+        if math.isfinite(self._look_seconds):
+            self.loop.wake()
 
     def publish_now(self, deadline_seconds: float) -> bool:
         """Return when the API server has a pool decided after this call: True; or after the deadline: False."""
@@ -143,8 +152,8 @@ class Publisher:
             return self._next_look()
 
     def _next_look(self) -> float:
-        longest = self._withdrawals.wait_seconds / 6 if self._leaving else RESYNC_SECONDS
-        return min(longest, self._kept.due_seconds, self._withdrawals.due_seconds)
+        due = min(RESYNC_SECONDS, self._look_seconds, self._kept.due_seconds, self._withdrawals.due_seconds)
+        return max(LOOK_SECONDS_MIN, due)
 
     def _publish(self, inputs: PoolInputs, owner: Owner) -> float | None:
         """None when the API server has the pool, else seconds until the next try."""
@@ -153,7 +162,7 @@ class Publisher:
         before = self._last.updated(published(current))
         try:
             standing = self._withdrawals.settle(inputs, before)
-            self._leaving, self._frozen = standing.leaving, standing.frozen
+            self._look_seconds, self._frozen = standing.look_seconds, standing.frozen
             if standing.frozen and not self._last.devices:
                 # What was wiped may be held: without it the rest must not become a pool that is allocated from.
                 if not complete(current):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 import structlog
@@ -12,13 +13,19 @@ from partita_driver.runtime import Runtime
 from partita_driver.slices.described import lost_members
 from partita_driver.slices.pool import PoolInputs, Published, devices_to_offer, removable
 from partita_plugins.errors import PartitaError
-from partita_plugins.pauses import Backoff, Pause
+from partita_plugins.pauses import Backoff, Pause, spread
 from partita_plugins.wire.device_names import format_name
 
 log = structlog.get_logger(__name__)
 
 LIST_AGAIN = Pause(0.05, 30.0)
 """After a list of claims that failed."""
+
+HELD_SECONDS_MAX = 300.0
+"""Between lists while nothing changes and claims hold what is to be removed."""
+
+START_SECONDS = 3.0
+"""A process that finds slices lists claims within so long of its first round: all nodes' may have begun at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +38,8 @@ class Standing:
     held: frozenset[str]
     """Published or allocated devices that stay though the node no longer offers them."""
 
-    leaving: bool
-    """Whether any device waits to be removed."""
+    look_seconds: float
+    """Until devices that wait to be removed are to be looked at again; infinite: there are none."""
 
     frozen: bool
     """Nobody knows what claims hold: what is published stays, nothing is added, only taints change."""
@@ -43,7 +50,8 @@ class Withdrawals:
 
     def __init__(self, allocated: Callable[[], frozenset[str]], wait_seconds: float, runtime: Runtime) -> None:
         """`allocated` lists all claims; `wait_seconds` is what an allocation decided before may take to be seen."""
-        self.wait_seconds = wait_seconds
+        # Settings reach all nodes at once, and at the end of the wait each of them lists all claims.
+        self.wait_seconds = spread(wait_seconds, runtime.random)
         self._allocated, self._runtime = allocated, runtime
         self._closed_since: dict[str, float] = {}
         self._missing = frozenset[str]()
@@ -59,6 +67,14 @@ class Withdrawals:
         """No list before this: the last ones failed."""
 
         self._backoff = Backoff(LIST_AGAIN, runtime.random)
+        self._held = self._asked = frozenset[str]()
+        """Of the devices to be removed: what claims held at the last list, and what that was asked for."""
+
+        self._held_until = -math.inf
+        """They are taken to hold it until then."""
+
+        self._still_held = Backoff(Pause(wait_seconds, max(wait_seconds, HELD_SECONDS_MAX)), runtime.random)
+        self._begun = False
         self._late = True
         """May a claim come to light that holds what the coming pool lacks?"""
 
@@ -71,12 +87,15 @@ class Withdrawals:
     def settle(self, inputs: PoolInputs, before: Published) -> Standing:
         """What stays. Claims are listed only where it matters: before a removal, and where nobody remembers.
 
-        A process that begins remembers nothing: slices may have been wiped while no driver ran. It lists at once and
+        A process that begins remembers nothing: slices may have been wiped while no driver ran. It lists soon and
         again after the wait, for allocations that were decided on those slices. What is left of a lost group is kept
         free until a list no longer has the group. Without counters nothing but the list keeps apart what overlaps.
         While claims cannot be listed any published device may be held.
         """
         now = self._runtime.monotonic()
+        if not self._begun:
+            self._begun = True
+            self._retry = now + START_SECONDS * self._runtime.random() if before.devices else now
         listing = now >= self._due or not inputs.features.counters
         listed = self._list(now) if listing else None
         if listed is not None:
@@ -94,16 +113,44 @@ class Withdrawals:
         closed = removable(offered, before.devices, inputs.features)
         self._closed_since = {name: self._closed_since.get(name, now) for name in closed}
         old = {name for name in closed if now - self._closed_since[name] >= self.wait_seconds}
-        if listed is None and (asked := old - inputs.allocated):
-            found = self._list(now)
-            inputs = replace(inputs, allocated=inputs.allocated | (asked if found is None else found))
-            # What a claim still holds is asked for again after a wait, not in every round.
-            self._closed_since.update(dict.fromkeys(asked & (found or frozenset()), now))
+        inputs = replace(inputs, allocated=inputs.allocated | self._still_holding(old, inputs.allocated, listed, now))
         # A claim that tolerates all taints, or a pod that waits for permission, may still take it: one look later.
         self._late |= bool(old - inputs.allocated)
         held = frozenset((leaving - old) | (inputs.allocated - offered))
         frozen = listing and listed is None and not (self._known and inputs.features.counters)
-        return Standing(inputs=inputs, held=held, leaving=bool(leaving), frozen=frozen)
+        return Standing(inputs=inputs, held=held, look_seconds=self._look_seconds(leaving, old, now), frozen=frozen)
+
+    def _still_holding(
+        self, old: AbstractSet[str], allocated: AbstractSet[str], listed: frozenset[str] | None, now: float
+    ) -> frozenset[str]:
+        """What claims hold of the devices that may be removed; where nobody says, all of them.
+
+        Claims that hold some are listed less and less often, until a device is added to these or a claim lets go.
+        """
+        asked = frozenset(old - allocated)
+        trusted = now < self._held_until and asked <= self._held & self._asked
+        added, self._asked = asked - self._asked, asked
+        if listed is None and (trusted or not asked):
+            return asked
+        found = self._list(now) if listed is None else listed
+        if found is None:
+            return asked
+        held = found & old
+        if added or held != self._held:
+            self._still_held.reset()
+        self._held, self._held_until = held, now + self._still_held.next_seconds()
+        return found
+
+    def _look_seconds(self, leaving: AbstractSet[str], old: AbstractSet[str], now: float) -> float:
+        waits = [
+            self._closed_since[name] + self.wait_seconds - now for name in leaving & self._closed_since.keys() - old
+        ]
+        soon = self.wait_seconds / 6
+        if leaving & old:
+            waits.append(max(self._held_until - now, soon))
+        if leaving - self._closed_since.keys():
+            waits.append(soon)
+        return min(waits, default=math.inf)
 
     def published(self) -> None:
         """The API server has all that was settled."""

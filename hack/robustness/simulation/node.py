@@ -99,14 +99,6 @@ class Driver:
             recall=lambda: recall(api, NODE),
             runtime=runtime,
         )
-        self.claims = Claims(
-            read=lambda ref: read_claim(api, ref, tasks.sleep),
-            engine=self.engine,
-            pool=pool_name(NODE),
-            outcomes=silent,
-            counter=silent,
-            on_refused=self.claims_in_api.doubt,
-        )
         self.publisher = Publisher(
             api,
             NODE,
@@ -118,6 +110,15 @@ class Driver:
             on_features=lambda _owner, _before, _now: None,
             runtime=runtime,
             watch=lambda _api, _node, seen: server.watch(process, seen),
+        )
+        self.claims = Claims(
+            read=lambda ref: read_claim(api, ref, tasks.sleep),
+            engine=self.engine,
+            pool=pool_name(NODE),
+            outcomes=silent,
+            counter=silent,
+            on_refused=self.claims_in_api.doubt,
+            on_released=self.publisher.released,
         )
         self._health = HealthWatch(
             self.engine,

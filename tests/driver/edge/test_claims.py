@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,8 @@ class Spy:
 
     def unprepare(self, claim_uid: str) -> None:
         self.seen.append(f"unprepare {claim_uid}")
+        if self.error:
+            raise self.error
 
     def prepared(self, _claim: ResourceClaim, devices: Sequence[Prepared]) -> None:
         self.seen.append(f"prepared {len(devices)}")
@@ -131,6 +134,22 @@ def test_a_failed_validation_is_told_and_raised() -> None:
     with pytest.raises(ValidationFailed):
         claims(spy, claim(result())).prepare(REF)
     assert spy.seen == ["failed", "prepare=validation-failed"]
+
+
+@pytest.mark.parametrize("error", [None, Retryable("the GPU hangs")])
+def test_only_an_unprepare_that_succeeds_gives_devices_back(error: PartitaError | None) -> None:
+    spy, released = Spy(error=error), []
+    made = Claims(
+        read=lambda _: claim(result()),
+        engine=spy,
+        pool=POOL,
+        outcomes=spy,
+        counter=spy,
+        on_released=lambda: released.append(1),
+    )
+    with suppress(Retryable):
+        made.unprepare(REF)
+    assert bool(released) == (error is None)
 
 
 def test_unprepare_asks_nobody() -> None:

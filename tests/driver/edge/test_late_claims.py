@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from partita_driver.slices.contents import Features
-from partita_driver.slices.publisher import WITHDRAW_SECONDS
+from partita_driver.slices.publisher import LOOK_SECONDS_MIN, WITHDRAW_SECONDS
+from partita_driver.slices.withdrawals import HELD_SECONDS_MAX, START_SECONDS
 from partita_plugins.kube.api import Unavailable
+from partita_plugins.model.offer import Offer
 from partita_plugins.wire import FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY
 from tests.driver.edge.in_memory import H100, InMemory
-from tests.driver.edge.worlds import MIXED, fault_on, inputs_of, without_gpu
+from tests.driver.edge.worlds import MIXED, fault_on, inputs_of, slotted, without_gpu
 
+HOUR = 3600.0
+SMALL = slotted("gb200-tray")
 NARROW = inputs_of(H100, replace(MIXED, mig_shapes=frozenset()))
 
 
@@ -104,10 +112,81 @@ def test_a_claim_that_keeps_a_device_is_not_asked_for_in_every_round() -> None:
     world.inputs = NARROW
     world.pass_time(10 * WITHDRAW_SECONDS)
     assert held in world.devices()
-    assert world.lists <= 12
+    assert world.lists <= 8
     world.claims.clear()
-    world.pass_time(2 * WITHDRAW_SECONDS)
+    world.pass_time(HELD_SECONDS_MAX)
     assert held not in world.devices()
+
+
+def held_for_an_hour(world: InMemory) -> int:
+    """A partition is withdrawn that a claim holds, and no pod uses it. Returns how often claims were listed."""
+    world.pass_time(2 * WITHDRAW_SECONDS)
+    world.claims.add(a_partition(world))
+    world.inputs = NARROW if world.inputs.features.counters else replace(NARROW, features=Features(counters=False))
+    world.pass_time(HOUR)
+    before = world.lists
+    world.pass_time(HOUR)
+    return world.lists - before
+
+
+def test_a_claim_that_keeps_a_device_for_hours_is_asked_for_every_five_minutes() -> None:
+    world = InMemory(inputs_of(H100, MIXED))
+    assert held_for_an_hour(world) <= HOUR / HELD_SECONDS_MAX + 1
+    world.claims.clear()
+    world.pass_time(HELD_SECONDS_MAX + 1.0)
+    assert not [name for name in world.devices() if "-mig-" in name]
+
+
+def test_where_partitions_have_no_counters_claims_are_not_listed_all_the_time_for_one_that_leaves() -> None:
+    world = InMemory(
+        replace(inputs_of(H100, Offer(whole=False, mig_shapes=frozenset({"1g"}))), features=Features(counters=False))
+    )
+    world.publisher._kept.features = world.publisher._kept._told = Features(counters=False)
+    assert held_for_an_hour(world) <= 2 * (HOUR / HELD_SECONDS_MAX + 1)
+
+
+def test_a_device_that_is_given_back_is_asked_for_at_once_and_soon_again() -> None:
+    world = InMemory(inputs_of(H100, MIXED))
+    held_for_an_hour(world)
+    [held] = world.claims
+    world.inputs = replace(NARROW, allocated=frozenset({held}))
+    world.publish()
+    lists = world.lists
+    world.inputs = NARROW
+    world.publish()
+    assert world.lists == lists + 1
+    world.claims.clear()
+    world.pass_time(WITHDRAW_SECONDS)
+    assert held not in world.devices()
+
+
+def test_an_unprepare_wakes_the_publisher_only_while_a_device_waits_to_be_removed() -> None:
+    world = InMemory(inputs_of(H100, MIXED))
+    world.pass_time(2 * WITHDRAW_SECONDS)
+    world.publisher.loop._due = math.inf
+    world.publisher.released()
+    assert world.publisher.loop._due == math.inf
+    held_for_an_hour(world)
+    world.publisher.loop._due = math.inf
+    world.publisher.released()
+    assert world.publisher.loop._due == world.clock.now
+
+
+def test_drivers_that_find_their_slices_do_not_all_list_claims_at_once() -> None:
+    world = InMemory(inputs_of(H100, MIXED))
+    world.publish()
+    lists = world.lists
+    world.clock.random = lambda: 0.5
+    world.begin()
+    world.inputs = replace(world.inputs, faults=(fault_on(H100, 0),))
+    pause = world.publish()
+    assert (pause, world.lists) == (START_SECONDS / 2, lists)
+    assert faulty(world), "a fault does not wait for it"
+    assert not world.publisher.ready
+    world.clock.now += pause
+    world.publish()
+    assert world.lists == lists + 1
+    assert world.publisher.ready
 
 
 def test_without_taints_an_allocation_decided_just_before_the_removal_is_found() -> None:
@@ -188,3 +267,18 @@ def test_a_slice_that_is_deleted_before_the_answer_to_its_write_came_is_written_
     world.api.disturb = lambda: None
     world.publish()
     assert world.devices().keys() == before.keys()
+
+
+@given(start=st.floats(0, 1e6), wait=st.floats(1, 60))
+def test_a_moment_that_is_missed_by_the_last_bit_of_a_number_is_not_waited_for_in_circles(
+    start: float, wait: float
+) -> None:
+    world = InMemory(inputs_of(SMALL, MIXED), wait_seconds=wait)
+    world.clock.now = start
+    world.publish()
+    world.inputs = inputs_of(SMALL, Offer(shared=True))
+    pauses = []
+    for _ in range(6):
+        pauses.append(world.publish())
+        world.clock.now += pauses[-1]
+    assert min(pauses) >= LOOK_SECONDS_MIN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 
 import pytest
@@ -24,13 +24,13 @@ from tests.model.conftest import EVERYTHING, slotted
 AXES = [("hgx-h100", 5035), ("dgx-a100-40", 5035), ("a30-x4", 162), ("rtx-pro-6000-x8", 162)]
 
 
-def devices_of_one_gpu(name: str, *kinds: DeviceKind) -> tuple[list[OfferedDevice], dict[int, Gpu]]:
+def devices_of_one_gpu(name: str, *kinds: DeviceKind) -> tuple[list[OfferedDevice], Mapping[int, Gpu]]:
     node = slotted(name)
     offered = [one for one in offered_devices(node, EVERYTHING) if one.slots == (0,) and one.kind in kinds]
     return offered, node.gpus
 
 
-def counters_allow(devices: Iterable[OfferedDevice], gpus: dict[int, Gpu]) -> bool:
+def counters_allow(devices: Iterable[OfferedDevice], gpus: Mapping[int, Gpu]) -> bool:
     """What the allocator computes: no counter of any set is overdrawn."""
     used: Counter[tuple[str, str]] = Counter()
     for device in devices:

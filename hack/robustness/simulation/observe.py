@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -127,7 +128,7 @@ def _cdi_files(folder: Path) -> dict[str, SeenCdi]:
 _Gpus = tuple[tuple[int, Gpu], ...]
 
 
-def _held(name: str, gpus: dict[int, Gpu]) -> HeldDevice:
+def _held(name: str, gpus: Mapping[int, Gpu]) -> HeldDevice:
     return _held_once(name, tuple(gpus.items()))
 
 

@@ -6,7 +6,8 @@ length is derived from the placements and never assumed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from math import gcd
 
 COUNTER_VALUE_PER_PAIR = 2
@@ -56,10 +57,11 @@ class MigProfile:
 
     media_extensions: bool = False
     graphics: bool = False
+    placements: tuple[Placement, ...] = field(init=False, repr=False, compare=False)
+    """At each of the starts."""
 
-    @property
-    def placements(self) -> tuple[Placement, ...]:
-        return tuple(Placement(start, self.size) for start in self.starts)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "placements", tuple(Placement(start, self.size) for start in self.starts))
 
     @property
     def short_name(self) -> str:
@@ -80,6 +82,7 @@ class MigGeometry:
     pairs: int
 
     @classmethod
+    @lru_cache(maxsize=64)
     def of(cls, profiles: tuple[MigProfile, ...]) -> MigGeometry:
         """Derive the axis from legal placements. Without any, the GPU is one indivisible piece."""
         placements = [p for profile in profiles for p in profile.placements]

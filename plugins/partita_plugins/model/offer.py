@@ -8,8 +8,8 @@ loads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import networkx as nx
@@ -74,9 +74,12 @@ class SlottedHardware:
     slots: tuple[int, ...]
     """Slot of each entry of hardware.gpus."""
 
-    @property
-    def gpus(self) -> dict[int, Gpu]:
-        return dict(sorted(zip(self.slots, self.hardware.gpus, strict=True)))
+    gpus: Mapping[int, Gpu] = field(init=False, repr=False, compare=False)
+    """By slot, ascending."""
+
+    def __post_init__(self) -> None:
+        gpus = dict(sorted(zip(self.slots, self.hardware.gpus, strict=True)))
+        object.__setattr__(self, "gpus", gpus)
 
     @property
     def topology(self) -> Topology:
@@ -113,7 +116,7 @@ def offered_devices(node: SlottedHardware, offer: Offer) -> tuple[OfferedDevice,
     return tuple(devices)
 
 
-def _partitions(gpus: dict[int, Gpu], shapes: frozenset[str]) -> Iterable[OfferedDevice]:
+def _partitions(gpus: Mapping[int, Gpu], shapes: frozenset[str]) -> Iterable[OfferedDevice]:
     entries = [
         (slot, profile, placement)
         for slot, gpu in gpus.items()
@@ -174,7 +177,7 @@ def counters_of_gpu(slot: int, gpu: Gpu) -> dict[str, int]:
     return {f"g{slot}p{pair}": 2 for pair in range(pairs)} or {f"g{slot}p0": 1}
 
 
-def consumed_counters(device: OfferedDevice, gpus: dict[int, Gpu]) -> dict[str, dict[str, int]]:
+def consumed_counters(device: OfferedDevice, gpus: Mapping[int, Gpu]) -> dict[str, dict[str, int]]:
     """What a device consumes: counter set to counter to value. A monitor nothing, so that it fits beside anything."""
     consumed: dict[str, dict[str, int]] = {}
     for slot in device.slots:

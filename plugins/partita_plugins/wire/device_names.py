@@ -10,6 +10,7 @@ monitor                          all GPUs of the node, to look at
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from partita_plugins.errors import InvalidInput
@@ -43,7 +44,7 @@ class DeviceName:
     start: int | None = None
 
 
-def format_name(device: OfferedDevice, gpus: dict[int, Gpu]) -> str:
+def format_name(device: OfferedDevice, gpus: Mapping[int, Gpu]) -> str:
     """The name under which a device is published."""
     if device.kind is DeviceKind.MONITOR:
         return MONITOR_NAME

@@ -166,7 +166,7 @@ STANDING_TAINTS: Mapping[DeviceKind, tuple[Taint, ...]] = {
 """Taints that devices of a kind always have. Admin access does not exempt from taints, so its claims tolerate them."""
 
 
-def _capacity(device: OfferedDevice, gpus: dict[int, Gpu]) -> dict[str, Capacity]:
+def _capacity(device: OfferedDevice, gpus: Mapping[int, Gpu]) -> dict[str, Capacity]:
     if device.profile:
         return {"memory": Capacity(value=format_mib(device.profile.memory_mib))}
     if not device.slots:

@@ -18,6 +18,7 @@ from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.model.gpu import GpuProcess
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import SlottedHardware
+from partita_plugins.pauses import spread
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +60,8 @@ class Neighbours:
         self._on_change, self._runtime = on_change, runtime
         self._lock = threading.Lock()
         self._slices: tuple[float, tuple[str, ...]] | None = None
+        """When they are to be listed again, and what was found."""
+
         self._last_seen: Mapping[str, frozenset[int]] = {}
         self._found: tuple[Other, ...] | None = None
         self.loop = Loop("neighbours", self.step, runtime)
@@ -126,6 +129,7 @@ class Neighbours:
 
     def _drivers(self) -> tuple[str, ...]:
         now = self._runtime.monotonic()
-        if self._slices is None or now - self._slices[0] >= SLICES_SECONDS:
-            self._slices = (now, self._other_slices())
+        if self._slices is None or now >= self._slices[0]:
+            drivers = self._other_slices()
+            self._slices = (now + spread(SLICES_SECONDS, self._runtime.random), drivers)
         return self._slices[1]

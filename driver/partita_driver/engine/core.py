@@ -10,11 +10,12 @@ import structlog
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.engine import reconcile
 from partita_driver.engine.confirm import Confirmation, Recall
+from partita_driver.engine.gone import GoneClaims, Holds
 from partita_driver.engine.health import check_health
 from partita_driver.engine.idle import idle_processes
 from partita_driver.engine.locks import Flights
 from partita_driver.engine.prepare import prepare
-from partita_driver.engine.revalidate import OWN_CLAIM, own_claim_uid, revalidate
+from partita_driver.engine.revalidate import own_claim_uid, revalidate
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
 from partita_driver.engine.values import PreparedClaim, PreparedDevice, prepared_claim
@@ -77,7 +78,7 @@ class ClaimEngine:
         self._flights = Flights(runtime)
         self._confirmation = Confirmation(self._tools, recall)
         self._destroy_unknown = destroy_unknown_instances
-        self._gone_since: dict[str, float] = {}
+        self._gone = GoneClaims(self._tools)
         self._foreign: frozenset[tuple[int, Placement]] = frozenset()
 
     def start(self) -> None:
@@ -158,26 +159,12 @@ class ClaimEngine:
             log.warning("CDI folder not mended", error=str(error))
         self._foreign = reconcile.foreign_instances(self._tools, destroy=self._destroy_unknown and not self.unconfirmed)
 
-    def reconcile_claims(self, holds: Callable[[str, str, str], bool], *, gone_seconds: float = 0.0) -> tuple[str, ...]:
-        """Undo claims that hold nothing here any more: `holds(namespace, name, uid)` raises where it cannot tell.
+    def reconcile_claims(self, holds: Holds, *, gone_seconds: float = 0.0) -> tuple[str, ...]:
+        """Undo claims that hold nothing here any more, prepared ones after so long. Returns the UIDs of those undone.
 
-        A prepared one must have been seen gone for so long: the containers of a pod that was deleted by force may run
-        on, and the kubelet calls Unprepare after them. Claims found again by a CDI file alone have no name; they are
-        kept until the journal is confirmed. Returns the UIDs of those undone.
+        Raises what `holds` raises where it cannot tell.
         """
-        state = self._tools.journal.state
-        gone = tuple(
-            uid
-            for uid, claim in state.claims.items()
-            if (claim.name or not state.unconfirmed)
-            and not uid.startswith(OWN_CLAIM)
-            and not holds(claim.namespace, claim.name, uid)
-        )
-        if gone:
-            reached("claims-gone")
-        now, prepared = self._tools.runtime.monotonic(), self.prepared()
-        self._gone_since = {uid: self._gone_since.get(uid, now) for uid in gone}
-        due = tuple(uid for uid in gone if uid not in prepared or now - self._gone_since[uid] >= gone_seconds)
+        due = self._gone.due(holds, gone_seconds)
         reconcile.undo_each(due, self._undo)
         return tuple(uid for uid in due if uid not in self._tools.journal.state.claims)
 

@@ -118,7 +118,10 @@ class ClaimEngine:
 
     def refresh(self) -> bool:
         """Discover again; True if it changed. Raises Retryable where the node does not answer."""
-        return self._tools.refresh()
+        changed = self._tools.refresh()
+        if changed:
+            self._look_again()
+        return changed
 
     def prepare(self, claim: ResourceClaim) -> tuple[PreparedDevice, ...]:
         """Make, validate and hand out a claim's devices. Idempotent. Raises PartitaError with what to do."""
@@ -152,12 +155,21 @@ class ClaimEngine:
     def reconcile(self) -> None:
         """Try again what could not be undone, mend the CDI folder, look for instances of others. Logs what fails."""
         reconcile.undo_each(reconcile.undoing(self._tools.journal.state), self._undo)
+        self._look_again()
         try:
             for uid in reconcile.stray_cdi(self._tools):
                 self._flights.run(uid, "mend", partial(reconcile.mend_cdi, self._tools, uid), self._patience)
         except (PartitaError, OSError) as error:
             log.warning("CDI folder not mended", error=str(error))
         self._foreign = reconcile.foreign_instances(self._tools, destroy=self._destroy_unknown and not self.unconfirmed)
+
+    def _look_again(self) -> None:
+        """Look at claims of a lost journal that were found again while their GPU did not answer. Logs what fails."""
+        for uid in reconcile.unseen(self._tools.journal.state):
+            try:
+                self._flights.run(uid, "look", partial(reconcile.look_again, self._tools, uid), self._patience)
+            except (PartitaError, OSError) as error:
+                log.warning("claim not looked at again", claim=uid, error=str(error))
 
     def reconcile_claims(self, holds: Holds, *, gone_seconds: float = 0.0) -> tuple[str, ...]:
         """Undo claims that hold nothing here any more, prepared ones after so long. Returns the UIDs of those undone.

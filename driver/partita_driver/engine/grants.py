@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -25,18 +25,23 @@ ADMIN_ADVICE = (
     'resource.kubernetes.io/admin-access: "true", or ask for a GPU with another DeviceClass'
 )
 
+Describe = Callable[..., DeviceRecord]
+"""The record of a device by its name and, as keywords, what the grant says of it."""
 
-def granted_devices(
-    claim: ResourceClaim, node: SlottedHardware, strategies: Mapping[str, SharingStrategy], node_name: str
-) -> tuple[DeviceRecord, ...]:
-    """What this node owes a claim, with the steps that make it. Raises InvalidInput with what is wrong."""
+
+class GpuAbsent(InvalidInput):
+    """A device's GPU is not on the node now."""
+
+
+def granted_devices(claim: ResourceClaim, node_name: str, describe: Describe) -> tuple[DeviceRecord, ...]:
+    """What this node owes a claim. Raises InvalidInput with what is wrong, and what `describe` raises."""
     allocation = claim.status.allocation
     if allocation is None:
         raise InvalidInput(
             "the claim is not allocated", advice="wait for kube-scheduler, or look why its pod is pending"
         )
     results = _ours(allocation.devices.results, node_name)
-    granted = [_granted(result, allocation.devices.config, node, strategies) for result in results]
+    granted = [_granted(result, allocation.devices.config, describe) for result in results]
     return tuple(_once_each(granted))
 
 
@@ -104,40 +109,38 @@ def _ours(results: list[AllocationResult], node_name: str) -> list[AllocationRes
     return here
 
 
-def _granted(
-    result: AllocationResult,
-    configs: list[DeviceConfig],
-    node: SlottedHardware,
-    strategies: Mapping[str, SharingStrategy],
-) -> DeviceRecord:
-    gpus = node.gpus
-    offered = offered_by_name(result.device, gpus)
-    if offered.kind is DeviceKind.MONITOR and not result.admin_access:
+def _granted(result: AllocationResult, configs: list[DeviceConfig], describe: Describe) -> DeviceRecord:
+    kind = parse_name(result.device).kind
+    if kind is DeviceKind.MONITOR and not result.admin_access:
         raise InvalidInput(
             f"{result.device} shows the GPUs of everybody, and the claim has no admin access", advice=ADMIN_ADVICE
         )
     memory = result.consumed_capacity.get("memory")
-    return record_of(
-        offered,
+    return describe(
         result.device,
-        gpus,
-        strategies,
         request=result.request.partition("/")[0],
         share_id=result.share_id,
-        memory_mib=to_mib(memory) if memory and offered.kind is DeviceKind.SHARED else None,
+        memory_mib=to_mib(memory) if memory and kind is DeviceKind.SHARED else None,
         time_slice=config_for(result.request, configs, DRIVER_NAME).time_slice,
         admin=bool(result.admin_access),
     )
 
 
-def offered_by_name(name: str, gpus: Mapping[int, Gpu]) -> OfferedDevice:
-    """The device of that name on the hardware as it is now. Raises InvalidInput that says what there is."""
+def device_by_name(
+    node: SlottedHardware, strategies: Mapping[str, SharingStrategy], name: str, **fields: object
+) -> DeviceRecord:
+    """A device of the hardware as it is now, with its steps. Raises InvalidInput that says what there is."""
+    gpus = node.gpus
+    return record_of(_offered_by_name(name, gpus), name, gpus, strategies, **fields)
+
+
+def _offered_by_name(name: str, gpus: Mapping[int, Gpu]) -> OfferedDevice:
     parsed = parse_name(name)
     if parsed.kind is DeviceKind.MONITOR:
         return OfferedDevice(kind=parsed.kind, slots=())
     slots = parsed.slots or tuple(slot for slot, gpu in gpus.items() if gpu.pci_label == parsed.pci_label)
     if not slots or any(slot not in gpus for slot in slots):
-        raise InvalidInput(
+        raise GpuAbsent(
             f"there is no device {name} on this node",
             advice="its GPU is lost or was taken out: delete the pod, so that its next one is placed elsewhere",
         )

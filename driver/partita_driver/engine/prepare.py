@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import msgspec
 import structlog
 
 from partita_driver.engine.claim_file import write_cdi
-from partita_driver.engine.grants import granted_devices
+from partita_driver.engine.grants import device_by_name, granted_devices
 from partita_driver.engine.make import PartitionGone, find_instance, make_and_check
+from partita_driver.engine.presence import look
 from partita_driver.engine.rules import (
     owned_placements,
     refuse_faulty,
@@ -30,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 def prepare(tools: Tools, claim: ResourceClaim) -> ClaimRecord:
     """The claim's record, prepared. Raises PartitaError; whatever was made is undone or stays journalled as undoing."""
-    devices = granted_devices(claim, tools.node, tools.strategies, tools.node_name)
+    devices = granted_devices(claim, tools.node_name, partial(device_by_name, tools.node, tools.strategies))
     wanted = ClaimRecord(
         uid=claim.metadata.uid, namespace=claim.metadata.namespace, name=claim.metadata.name, devices=devices
     )
@@ -53,11 +56,24 @@ def _settled(tools: Tools, wanted: ClaimRecord) -> ClaimRecord | None:
     known = _with_requests(known, wanted)
     same = [device.identity for device in known.devices] == [device.identity for device in wanted.devices]
     if same and known.state in (ClaimState.INTENDED, ClaimState.PREPARED):
-        return known
+        return _seen(tools, known)
     undo(tools, wanted.uid)
     if wanted.uid in tools.journal.state.claims:
         raise Retryable("what the claim held before is not undone yet", delay_seconds=5.0)
     return None
+
+
+def _seen(tools: Tools, known: ClaimRecord) -> ClaimRecord:
+    """A claim of which it is known what is on the hardware. Raises Retryable: its pod may be running, or may not."""
+    looked_at = look(tools, known) if known.unseen else known
+    if looked_at.unseen:
+        names = ", ".join(device.device for device in known.devices)
+        raise Retryable(
+            f"the journal was lost, and what is there of {names} is not known: its GPU does not answer",
+            delay_seconds=10.0,
+            advice="it is looked at once the GPU answers; reset the GPU, or delete the pod",
+        )
+    return looked_at
 
 
 def _with_requests(known: ClaimRecord, wanted: ClaimRecord) -> ClaimRecord:

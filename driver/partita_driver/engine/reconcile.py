@@ -12,14 +12,15 @@ import msgspec
 import structlog
 
 from partita_driver.engine.claim_file import write_cdi
-from partita_driver.engine.rules import owned_placements
+from partita_driver.engine.presence import look
+from partita_driver.engine.rules import is_waited_for, owned_placements
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import HardwareError
 from partita_driver.journal.records import JournalState
 from partita_driver.lifecycle import ClaimEvent, ClaimState
 from partita_plugins.errors import PartitaError
-from partita_plugins.model.gpu import GpuInstance
+from partita_plugins.model.gpu import Gpu, GpuInstance
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind
 
@@ -69,11 +70,24 @@ def undo_each(claim_uids: tuple[str, ...], undo: Callable[[str], None]) -> None:
             log.warning("not undone yet", claim=uid, error=str(error))
 
 
+def unseen(state: JournalState) -> tuple[str, ...]:
+    """Claims that were found again while a GPU of theirs did not answer."""
+    return tuple(uid for uid, claim in state.claims.items() if claim.unseen)
+
+
+def look_again(tools: Tools, claim_uid: str) -> None:
+    """Look at what such a claim has. No other call of the claim may run meanwhile."""
+    claim = tools.journal.state.claims.get(claim_uid)
+    if claim is not None and claim.unseen:
+        look(tools, claim)
+
+
 def stray_cdi(tools: Tools) -> tuple[str, ...]:
     """Claims whose CDI file is there without them, that are prepared without their file, or whose file may be old."""
     written = tools.cdi.claims().keys()
     state = tools.journal.state  # read after the folder: a file is younger than its record
-    lost = {uid for uid, claim in state.claims.items() if claim.state is ClaimState.PREPARED and uid not in written}
+    prepared = {uid for uid, claim in state.claims.items() if claim.state is ClaimState.PREPARED and not claim.unseen}
+    lost = prepared - written
     # While it is not known who owns what, a file is the only word on its claim.
     orphaned = set[str]() if state.unconfirmed else written - state.claims.keys()
     return tuple(sorted(orphaned | lost | _monitoring(state)))
@@ -114,7 +128,7 @@ def foreign_instances(tools: Tools, *, destroy: bool) -> frozenset[tuple[int, Pl
         try:
             # Under the lock an instance that is being made has its record, and one being undone has it still.
             with tools.lock((gpu.uuid,)):
-                for instance in _unowned(tools, gpu.uuid):
+                for instance in _unowned(tools, gpu):
                     if not (destroy and _destroyed(tools, instance)):
                         found.add((slot, instance.placement))
         except (PartitaError, HardwareError) as error:
@@ -122,9 +136,11 @@ def foreign_instances(tools: Tools, *, destroy: bool) -> frozenset[tuple[int, Pl
     return frozenset(found)
 
 
-def _unowned(tools: Tools, gpu_uuid: str) -> list[GpuInstance]:
-    owned = owned_placements(tools.journal.state, gpu_uuid)
-    instances = tools.hardware.instances(gpu_uuid)
+def _unowned(tools: Tools, gpu: Gpu) -> list[GpuInstance]:
+    if is_waited_for(tools.journal.state, gpu.pci_bus_id):
+        return []
+    owned = owned_placements(tools.journal.state, gpu.uuid)
+    instances = tools.hardware.instances(gpu.uuid)
     return [one for one in instances if (one.profile_id, one.placement) not in owned]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
@@ -40,15 +40,26 @@ def overlap(one: DeviceRecord, other: DeviceRecord) -> bool:
 def refuse_overlap(state: JournalState, claim: ClaimRecord) -> None:
     """Raise Retryable if another claim has, or may still have, any of this claim's hardware."""
     wanted = [device for device in claim.devices if not device.admin]
+    addresses = {slot: address for address, slot in state.slots.items()}
     for holder, held in other_devices(state, claim.uid):
         for device in wanted:
-            if overlap(device, held):
+            if overlap(device, held) or _waits_for(held, {addresses.get(slot, "") for slot in device.slots}):
                 name = f"{holder.namespace}/{holder.name} ({holder.uid})" if holder.name else holder.uid
                 raise Retryable(
                     f"{device.device} overlaps {held.device}, which is {holder.state} for claim {name}",
                     delay_seconds=2.0,
                     advice="it is free once that claim's pod is gone",
                 )
+
+
+def is_waited_for(state: JournalState, address: str) -> bool:
+    """Whether a claim may have anything on the GPU at a PCI address that nobody has looked at yet."""
+    return any(_waits_for(device, {address}) for claim in state.claims.values() for device in claim.devices)
+
+
+def _waits_for(device: DeviceRecord, addresses: Collection[str]) -> bool:
+    """Whether a device is known by its name alone, and one of these is its GPU's PCI address."""
+    return not device.slots and not device.admin and any(one in addresses for one in device.gpu_uuids)
 
 
 def refuse_other_time_slice(state: JournalState, claim: ClaimRecord) -> None:

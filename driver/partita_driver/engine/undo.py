@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from partita_driver.engine.named import seen_again
 from partita_driver.engine.rules import mig_needed_by_others, time_slice_of
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
@@ -15,9 +16,14 @@ from partita_driver.journal.records import ClaimRecord, DeviceRecord
 from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent
 from partita_plugins.errors import Retryable
+from partita_plugins.model.offer import DeviceKind
 from partita_plugins.model.steps import EnableMig, SetTimeSlice, Step
 
 log = structlog.get_logger(__name__)
+
+
+LEAVES_TRACES = frozenset({DeviceKind.MIG, DeviceKind.SHARED})
+"""Kinds of devices for which something is done to the hardware."""
 
 
 class GpuGone(Retryable):
@@ -52,10 +58,11 @@ def undo(tools: Tools, claim_uid: str) -> None:
 
 def _undo_devices(tools: Tools, claim: ClaimRecord) -> list[Exception]:
     """Undo all that can be; forget the claim only if nothing is left."""
-    gpu_uuids = tuple(uuid for device in claim.devices for uuid in device.gpu_uuids)
+    devices = [seen_again(device, tools.node, tools.strategies) for device in claim.devices]
+    gpu_uuids = tuple(uuid for device in devices for uuid in device.gpu_uuids)
     try:
         with tools.lock(gpu_uuids):
-            errors = [error for device in reversed(claim.devices) if (error := _undo_device(tools, claim, device))]
+            errors = [error for device in reversed(devices) if (error := _undo_device(tools, claim, device))]
             if not errors:
                 reached("undo-done")
                 # Under the lock: whoever lists instances next finds neither the partition nor its owner.
@@ -67,6 +74,8 @@ def _undo_devices(tools: Tools, claim: ClaimRecord) -> list[Exception]:
 
 
 def _undo_device(tools: Tools, claim: ClaimRecord, device: DeviceRecord) -> Exception | None:
+    if not device.slots and device.kind in LEAVES_TRACES and not device.admin:
+        return _gpu_gone(", ".join(device.gpu_uuids))
     for step in reversed(device.steps):
         if _exchanged(tools, device, step.gpu_uuid):
             log.info("nothing to undo, the GPU was exchanged", claim=claim.uid, gpu=step.gpu_uuid)
@@ -86,10 +95,14 @@ def _exchanged(tools: Tools, device: DeviceRecord, gpu_uuid: str) -> bool:
     return slots[gpu_uuid] in tools.node.gpus
 
 
+def _gpu_gone(gpu_uuid: str) -> GpuGone:
+    return GpuGone(f"GPU {gpu_uuid} does not answer", delay_seconds=30.0)
+
+
 def _undo_step(tools: Tools, claim: ClaimRecord, step: Step) -> None:
     gpu = tools.gpu(step.gpu_uuid)
     if gpu is None:
-        raise GpuGone(f"GPU {step.gpu_uuid} does not answer", delay_seconds=30.0)
+        raise _gpu_gone(step.gpu_uuid)
     state = tools.journal.state
     if isinstance(step, SetTimeSlice):
         others = time_slice_of(state, step.gpu_uuid, without=claim.uid)

@@ -53,7 +53,11 @@ class DeviceRecord(Record, frozen=True, kw_only=True):
     device: str
     kind: DeviceKind
     slots: tuple[int, ...]
+    """Ascending. Empty: known by its name alone, for a GPU of its has not answered since the journal was lost."""
+
     gpu_uuids: tuple[str, ...]
+    """By slot. A GPU that has not answered since the journal was lost stands here by its PCI address."""
+
     profile_id: int | None = None
     start: int | None = None
     size: int | None = None
@@ -89,6 +93,9 @@ class ClaimRecord(Record, frozen=True, kw_only=True):
     devices: tuple[DeviceRecord, ...] = ()
     remake: bool = False
     """It was prepared when the node rebooted: the replayed Prepare makes it again, and nobody else gets its place."""
+
+    unseen: bool = False
+    """A GPU of its did not answer when the journal was rebuilt: it is taken as prepared until that can be looked at."""
 
     def after(self, event: ClaimEvent) -> ClaimRecord:
         """The claim after an event. Raises IllegalTransition."""

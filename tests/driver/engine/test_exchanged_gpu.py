@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -16,10 +17,10 @@ from tests.driver.engine.nodes import Node, claim
 NEW_UUID = "GPU-ffffffff-0000-4000-8000-000000000000"
 
 
-def exchange(node: Node, slot: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Power off, put another GPU of the same kind in, power on: the driver's journal is still there."""
-    old, catalog = node.gpu_uuid(slot), node.backend.machine.hardware
-    gpus = tuple(replace(gpu, uuid=NEW_UUID if gpu.uuid == old else gpu.uuid) for gpu in catalog.gpus)
+def exchange(node: Node, gpu_uuid: str, monkeypatch: pytest.MonkeyPatch, **unlike: Any) -> None:
+    """Power off, put in another GPU, the same but for what is `unlike`, power on: the journal is still there."""
+    catalog = node.backend.machine.hardware
+    gpus = tuple(replace(gpu, uuid=NEW_UUID, **unlike) if gpu.uuid == gpu_uuid else gpu for gpu in catalog.gpus)
 
     class Exchanged(SimulatedMachine):
         def __init__(self, *args: object) -> None:
@@ -42,7 +43,7 @@ def test_the_fault_of_a_gpu_that_was_exchanged_goes_with_it(node: Node, monkeypa
     node.backend.faults.plant(GpuLost(gpu_uuid=lost))
     node.start()
     assert len(node.engine.faults()) == 2, "merely lost: it may come back as it was"
-    exchange(node, 4, monkeypatch)
+    exchange(node, node.gpu_uuid(4), monkeypatch)
     assert [fault.gpu_uuid for fault in node.engine.faults()] == [lost]
     assert node.told[-1].reason == "xid-79", "whoever publishes taints hears of it"
     assert node.engine.prepare(claim(node.whole(4)))[0].uuid == NEW_UUID
@@ -81,7 +82,7 @@ def test_what_a_claim_had_on_an_exchanged_gpu_can_be_given_back(
 ) -> None:
     held = claim({"mig": node.mig(0, "3g", 4), "whole": node.whole(0), "shared": node.shared(0)}[kind])
     node.engine.prepare(held)
-    exchange(node, 0, monkeypatch)
+    exchange(node, node.gpu_uuid(0), monkeypatch)
     node.engine.unprepare(held.metadata.uid)
     assert node.journal.state.claims == {}
     node.engine.prepare(claim(node.whole(0)))

@@ -178,7 +178,7 @@ class ClaimEngine:
         """
         due = self._gone.due(holds, gone_seconds)
         reconcile.undo_each(due, self._undo)
-        return tuple(uid for uid in due if uid not in self._tools.journal.state.claims)
+        return tuple(claim.uid for claim in due if claim.uid not in self._tools.journal.state.claims)
 
     def faults(self) -> tuple[Fault, ...]:
         """Quarantined hardware, kept over restarts."""
@@ -262,5 +262,7 @@ class ClaimEngine:
     def _patience(self) -> float:
         return self._tools.deadlines.lock_seconds
 
-    def _undo(self, claim_uid: str) -> None:
-        self._flights.run(claim_uid, "unprepare", lambda: undo(self._tools, claim_uid), self._patience)
+    def _undo(self, claim: ClaimRecord) -> None:
+        # No "unprepare": the kubelet's call must not join one that may do nothing.
+        act = partial(reconcile.undo_unchanged, self._tools, claim)
+        self._flights.run(claim.uid, "undo", act, self._patience)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from partita_driver.engine.revalidate import OWN_CLAIM
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
+from partita_driver.journal.records import ClaimRecord
 from partita_driver.lifecycle import ClaimState
 
 Holds = Callable[[str, str, str], bool]
@@ -20,15 +21,15 @@ class GoneClaims:
         self._tools = tools
         self._since: dict[str, float] = {}
 
-    def due(self, holds: Holds, gone_seconds: float) -> tuple[str, ...]:
-        """UIDs of claims to be undone now: those not prepared, and the prepared ones that are gone for so long.
+    def due(self, holds: Holds, gone_seconds: float) -> tuple[ClaimRecord, ...]:
+        """Claims to be undone now: those not prepared, and the prepared ones that are gone for so long.
 
         The containers of a pod that was deleted by force may run on, and the kubelet calls Unprepare after them. Claims
         found again by a CDI file alone have no name; they are kept until the journal is confirmed.
         """
         state = self._tools.journal.state
         gone = tuple(
-            uid
+            claim
             for uid, claim in state.claims.items()
             if (claim.name or not state.unconfirmed)
             and not uid.startswith(OWN_CLAIM)
@@ -36,7 +37,10 @@ class GoneClaims:
         )
         if gone:
             reached("claims-gone")
-        now, claims = self._tools.runtime.monotonic(), self._tools.journal.state.claims
-        self._since = {uid: self._since.get(uid, now) for uid in gone}
-        prepared = {uid for uid, claim in claims.items() if claim.state is ClaimState.PREPARED}
-        return tuple(uid for uid in gone if uid not in prepared or now - self._since[uid] >= gone_seconds)
+        now = self._tools.runtime.monotonic()
+        self._since = {claim.uid: self._since.get(claim.uid, now) for claim in gone}
+        return tuple(
+            claim
+            for claim in gone
+            if claim.state is not ClaimState.PREPARED or now - self._since[claim.uid] >= gone_seconds
+        )

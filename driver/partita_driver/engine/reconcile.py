@@ -6,7 +6,7 @@ node's settings say otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import msgspec
 import structlog
@@ -15,9 +15,10 @@ from partita_driver.engine.claim_file import write_cdi
 from partita_driver.engine.presence import look
 from partita_driver.engine.rules import is_waited_for, owned_placements
 from partita_driver.engine.tools import Tools
+from partita_driver.engine.undo import undo
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import HardwareError
-from partita_driver.journal.records import JournalState
+from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.lifecycle import ClaimEvent, ClaimState
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import Gpu, GpuInstance
@@ -42,32 +43,38 @@ def after_boot(state: JournalState, boot_id: str) -> JournalState:
     return msgspec.structs.replace(state, boot_id=boot_id, claims=claims, clean=())
 
 
-def half_made(state: JournalState) -> tuple[str, ...]:
+def half_made(state: JournalState) -> tuple[ClaimRecord, ...]:
     """Claims whose Prepare or Unprepare was cut short, to be undone."""
     return tuple(
-        uid
-        for uid, claim in state.claims.items()
+        claim
+        for claim in state.claims.values()
         if claim.state in HALF_MADE and not (claim.remake and claim.state is ClaimState.INTENDED)
     )
 
 
-def undoing(state: JournalState, gpu_uuid: str = "") -> tuple[str, ...]:
+def undoing(state: JournalState, gpu_uuid: str = "") -> tuple[ClaimRecord, ...]:
     """Claims of which something may still be on the hardware; of one GPU, or of all."""
     return tuple(
-        uid
-        for uid, claim in state.claims.items()
+        claim
+        for claim in state.claims.values()
         if claim.state is ClaimState.UNDOING
         and (not gpu_uuid or any(gpu_uuid in device.gpu_uuids for device in claim.devices))
     )
 
 
-def undo_each(claim_uids: tuple[str, ...], undo: Callable[[str], None]) -> None:
+def undo_each(claims: Iterable[ClaimRecord], undo: Callable[[ClaimRecord], None]) -> None:
     """Undo claims one by one; what fails stays journalled."""
-    for uid in claim_uids:
+    for claim in claims:
         try:
-            undo(uid)
+            undo(claim)
         except PartitaError as error:
-            log.warning("not undone yet", claim=uid, error=str(error))
+            log.warning("not undone yet", claim=claim.uid, error=str(error))
+
+
+def undo_unchanged(tools: Tools, claim: ClaimRecord) -> None:
+    """Undo a claim that is still as it was when that was decided: it may have been prepared anew since."""
+    if tools.journal.state.claims.get(claim.uid) == claim:
+        undo(tools, claim.uid)
 
 
 def unseen(state: JournalState) -> tuple[str, ...]:

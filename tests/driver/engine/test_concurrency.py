@@ -19,6 +19,7 @@ from partita_driver.engine.recall import Recalled
 from partita_driver.fault_points import hooked
 from partita_driver.hardware.workers import Hung, Workers
 from partita_driver.health.faults import HUNG
+from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import Delays, GpuLost, HungCall
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
 from partita_plugins.errors import BackendError, NvmlCode, PartitaError, Permanent, Retryable
@@ -353,3 +354,40 @@ def test_a_gpu_hangs_until_the_last_of_its_calls_is_back() -> None:
     while workers.hung():
         time.sleep(0.005)
     assert workers.call("gpu", "call-3", lambda: True, 0.3)
+
+
+def test_reconciling_leaves_alone_what_is_prepared_anew_while_it_undoes_the_rest(node: Node) -> None:
+    first, second = claim(node.mig(0, "3g", 4)), claim(node.mig(1, "3g", 4))
+    for slot, one in enumerate((first, second)):
+        node.engine.prepare(one)
+        lost = node.backend.faults.plant(GpuLost(gpu_uuid=node.gpu_uuid(slot)))
+        node.engine.unprepare(one.metadata.uid)
+        node.backend.faults.lift(lost)
+    for fault in node.engine.faults():
+        node.engine.lift_fault(fault)
+    assert {one.state for one in node.engine.claims().values()} == {ClaimState.UNDOING}
+
+    again = [second]
+
+    def prepare_again(point: str) -> None:
+        if point == "forgotten" and again:
+            node.engine.prepare(again.pop())
+
+    with hooked(prepare_again):
+        node.engine.reconcile()
+    assert list(node.engine.prepared()) == [second.metadata.uid]
+    assert node.placements() == [(1, Placement(4, 4))]
+
+
+def test_a_claim_that_is_allocated_anew_while_the_api_says_it_is_gone_stays(node: Node) -> None:
+    before = claim(node.mig(0, "3g", 4))
+    after = claim(node.mig(1, "3g", 4), uid=before.metadata.uid)
+    node.engine.prepare(before)
+
+    def holds(*_claim: str) -> bool:
+        node.engine.unprepare(before.metadata.uid)
+        node.engine.prepare(after)
+        return False
+
+    assert node.engine.reconcile_claims(holds) == ()
+    assert node.placements() == [(1, Placement(4, 4))]

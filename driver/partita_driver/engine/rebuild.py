@@ -14,6 +14,7 @@ import msgspec
 from partita_driver.engine.found import by_api, by_cdi, completed
 from partita_driver.engine.presence import set_time_slices
 from partita_driver.engine.recall import Recalled, published_faults, published_slots
+from partita_driver.engine.rules import conflicts
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
 from partita_driver.journal.records import ClaimRecord, JournalState
@@ -58,8 +59,8 @@ def confirm(tools: Tools, recalled: Recalled | None) -> Found:
     """Complete a journal that began anew by what the API server knows; None: by what the node itself knows."""
     if recalled is None:
         tools.journal.change(lambda state: msgspec.structs.replace(state, unconfirmed=False), Durability.BEST_EFFORT)
-        claims = tools.journal.state.claims.values()
-        return Found(by_cdi=len(tools.cdi.claims()), unseen=sum(claim.unseen for claim in claims))
+        unseen = sum(claim.unseen for claim in tools.journal.state.claims.values())
+        return Found(by_cdi=len(tools.cdi.claims()), unseen=unseen)
     _take_slots(tools, published_slots(recalled.devices))
     cdi = by_cdi(tools)
     claims_by_uid = {claim.metadata.uid: claim for claim in recalled.claims}
@@ -71,20 +72,24 @@ def confirm(tools: Tools, recalled: Recalled | None) -> Found:
 
     def complete(state: JournalState) -> JournalState:
         known = {fault.key for fault in state.faults}
-        undone = {uid for uid in from_cdi if _is_undone(tools, state, uid)}
-        return msgspec.structs.replace(
+        held = {uid: one for uid, one in from_cdi.items() if not _is_undone(tools, state, uid)}
+        told = msgspec.structs.replace(
             state,
-            claims={**from_api, **state.claims, **{uid: one for uid, one in from_cdi.items() if uid not in undone}},
+            claims={**state.claims, **held},
             faults=(*state.faults, *(fault for fault in faults if fault.key not in known)),
             unconfirmed=False,
         )
+        # A claim that has just been allocated what a deleted pod still has is not the one whose partition is there.
+        free = {uid: one for uid, one in from_api.items() if not any(conflicts(told, one))}
+        return msgspec.structs.replace(told, claims={**free, **told.claims})
 
-    tools.journal.change(complete, Durability.BEST_EFFORT)
-    set_time_slices(tools, from_api.values())
+    claims = tools.journal.change(complete, Durability.BEST_EFFORT).claims
+    found = [claims[uid] for uid in from_api if uid in claims]
+    set_time_slices(tools, found)
     return Found(
         by_cdi=len(cdi),
-        by_api=len(from_api),
-        unseen=sum(record.unseen for record in (*from_cdi.values(), *from_api.values())),
+        by_api=len(found),
+        unseen=sum(claim.unseen for claim in claims.values()),
         quarantines=len(faults),
         slices=bool(recalled.devices),
     )

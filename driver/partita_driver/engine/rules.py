@@ -37,19 +37,25 @@ def overlap(one: DeviceRecord, other: DeviceRecord) -> bool:
     return one.placement is None or other.placement is None or one.placement.overlaps(other.placement)
 
 
-def refuse_overlap(state: JournalState, claim: ClaimRecord) -> None:
-    """Raise Retryable if another claim has, or may still have, any of this claim's hardware."""
-    wanted = [device for device in claim.devices if not device.admin]
+def conflicts(state: JournalState, claim: ClaimRecord) -> Iterator[tuple[DeviceRecord, ClaimRecord, DeviceRecord]]:
+    """Each of a claim's devices that another claim has, or may still have, any hardware of: with that claim's own."""
     addresses = {slot: address for address, slot in state.slots.items()}
+    wanted = [device for device in claim.devices if not device.admin]
     for holder, held in other_devices(state, claim.uid):
         for device in wanted:
             if overlap(device, held) or _waits_for(held, {addresses.get(slot, "") for slot in device.slots}):
-                name = f"{holder.namespace}/{holder.name} ({holder.uid})" if holder.name else holder.uid
-                raise Retryable(
-                    f"{device.device} overlaps {held.device}, which is {holder.state} for claim {name}",
-                    delay_seconds=2.0,
-                    advice="it is free once that claim's pod is gone",
-                )
+                yield device, holder, held
+
+
+def refuse_overlap(state: JournalState, claim: ClaimRecord) -> None:
+    """Raise Retryable if another claim has, or may still have, any of this claim's hardware."""
+    for device, holder, held in conflicts(state, claim):
+        name = f"{holder.namespace}/{holder.name} ({holder.uid})" if holder.name else holder.uid
+        raise Retryable(
+            f"{device.device} overlaps {held.device}, which is {holder.state} for claim {name}",
+            delay_seconds=2.0,
+            advice="it is free once that claim's pod is gone",
+        )
 
 
 def is_waited_for(state: JournalState, address: str) -> bool:

@@ -185,6 +185,17 @@ def test_without_its_file_it_is_found_by_the_api_and_never_validated_under_its_p
 
 
 @partition
+def test_a_claim_that_waits_for_the_device_of_a_deleted_pod_is_not_taken_for_its_owner(world: World) -> None:
+    successor = claim(world.held.status.allocation.devices.results[0].device)  # type: ignore[union-attr]
+    world.told = successor
+    world.restart_without_journal(GpuLost(gpu_uuid=world.gpu))
+    assert list(world.node.journal.state.claims) == [world.uid]
+    world.heal()
+    with pytest.raises(Retryable, match="overlaps"):
+        world.node.engine.prepare(successor)
+
+
+@partition
 def test_a_gpu_that_lists_no_partitions_is_not_asked_for_a_validation(world: World) -> None:
     world.lose_files()
     world.restart_without_journal(HungCall(gpu_uuid=world.gpu, call="gpu_instances"))

@@ -291,6 +291,17 @@ def test_a_claim_gone_while_the_journal_was_lost_is_kept_while_its_container_may
     assert (world.node.placements(), world.node.cdi_files()) == ([], [])
 
 
+def test_a_claim_that_waits_for_the_device_of_a_deleted_pod_is_not_taken_for_its_owner(world: World) -> None:
+    claim_replaced(world)
+    world.node.lose_journal()
+    world.node.start()
+    world.node.engine.confirm()
+    assert list(world.node.journal.state.claims) == [world.uid]
+    [successor] = world.claims.values()
+    with pytest.raises(Retryable, match="overlaps"):
+        world.node.engine.prepare(successor)
+
+
 def test_a_quarantine_outlives_the_journal(world: World) -> None:
     fault = Fault(gpu_uuid=world.node.gpu_uuid(0), reason="validation", message="", start=4, size=4)
     world.node.engine.add_faults(fault)

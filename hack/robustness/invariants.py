@@ -103,7 +103,7 @@ def record_has_claim(seen: Observation) -> Iterator[str]:
 
 def record_has_hardware(seen: Observation) -> Iterator[str]:
     for uid, record in seen.records.items():
-        waits = record.state is ClaimState.INTENDED and record.remake
+        waits = record.unseen or (record.state is ClaimState.INTENDED and record.remake)
         if record.state is ClaimState.UNDOING or waits:
             continue
         if record.state is not ClaimState.PREPARED:

@@ -78,6 +78,9 @@ class SeenRecord:
     remake: bool = False
     """It was prepared when the node rebooted, and waits with its place kept."""
 
+    unseen: bool = False
+    """Found again after the journal was lost, and not looked at yet: its GPU did not answer."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenCdi:
@@ -178,7 +181,10 @@ def held_in(record: DeviceRecord) -> HeldDevice:
 def seen_record(claim: ClaimRecord) -> SeenRecord:
     """A journalled claim as a tester's value."""
     return SeenRecord(
-        state=claim.state, devices=tuple(held_in(device) for device in claim.devices), remake=claim.remake
+        state=claim.state,
+        devices=tuple(held_in(device) for device in claim.devices),
+        remake=claim.remake,
+        unseen=claim.unseen,
     )
 
 

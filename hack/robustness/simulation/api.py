@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import msgspec
+from hack.robustness.simulation.runtime import EPOCH
 from hack.robustness.simulation.tasks import Process, Task, Tasks
 
 from partita_plugins.kube.api import Conflict, NotFound, Unavailable
 from partita_plugins.kube.resources import RESOURCE_CLAIMS, Resource
-from partita_plugins.wire.resource import ObjectMeta, ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource import Device, ObjectMeta, ResourceClaim, ResourceSlice
 
 T = TypeVar("T")
 Listener = Callable[[ResourceSlice | None, ResourceSlice | None], None]
@@ -55,7 +57,10 @@ class Server:
         self.version += 1
         uid = old.metadata.uid if old else f"slice-{self.version}"
         metadata = msgspec.structs.replace(entry.metadata, uid=uid, resource_version=str(self.version))
-        stored = self.slices[name] = msgspec.structs.replace(entry, metadata=metadata)
+        now = datetime.fromtimestamp(EPOCH + self.tasks.now, UTC).isoformat()
+        devices = [_stamped(device, now) for device in entry.spec.devices]
+        spec = msgspec.structs.replace(entry.spec, devices=devices)
+        stored = self.slices[name] = msgspec.structs.replace(entry, metadata=metadata, spec=spec)
         self._tell(old, stored)
         return stored
 
@@ -76,6 +81,12 @@ class Server:
     def _tell(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
         for watch in self._watches:
             watch.tell(old, new)
+
+
+def _stamped(device: Device, now: str) -> Device:
+    """A device whose taints all say since when they are there."""
+    taints = [one if one.time_added else msgspec.structs.replace(one, time_added=now) for one in device.taints]
+    return msgspec.structs.replace(device, taints=taints)
 
 
 class Watch:

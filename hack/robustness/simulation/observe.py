@@ -26,13 +26,17 @@ from hack.robustness.observation import (
 from hack.robustness.simulation.runtime import EPOCH
 
 from partita_driver.engine.revalidate import OWN_CLAIM
-from partita_driver.journal.records import JournalState
+from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import GpuLost, HungCall
 from partita_plugins.model.gpu import Gpu, GpuInstance
 
 if TYPE_CHECKING:
     from hack.robustness.simulation.world import SimulatedWorld
+
+
+BY_NAME = ("gpu_uuids", "profile_id", "placement")
+"""What a device's name says of its hardware."""
 
 
 def observe(world: SimulatedWorld) -> Observation:
@@ -85,12 +89,23 @@ def _records(world: SimulatedWorld, state: JournalState) -> dict[str, SeenRecord
     A kill on a full disk takes back what was undone there, until the kubelet asks again or the API has said for long
     enough that the claim is gone.
     """
-    records = {uid: seen_record(claim) for uid, claim in state.claims.items()}
+    gpus = dict(enumerate(world.machine.hardware.gpus))
+    records = {uid: _record(claim, gpus) for uid, claim in state.claims.items()}
     stale = {uid for uid, known in world.disk.checkpoint.items() if known.void} & records.keys()
     if world.server.down or world.was_full:
         known = {claim.metadata.uid for claim in world.server.claims.values()} | world.disk.pods.keys()
         stale |= {uid for uid in records if uid not in known and not uid.startswith(OWN_CLAIM)}
     return records | {uid: replace(records[uid], state=ClaimState.UNDOING) for uid in stale}
+
+
+def _record(claim: ClaimRecord, gpus: dict[int, Gpu]) -> SeenRecord:
+    """A claim in the journal. Where that says no more than a device's name, its hardware is worked out from this."""
+    record = seen_record(claim)
+    devices = (
+        told if device.slots else replace(told, **{one: getattr(_held(device.device, gpus), one) for one in BY_NAME})
+        for told, device in zip(record.devices, claim.devices, strict=True)
+    )
+    return replace(record, devices=tuple(devices))
 
 
 def _gpu(world: SimulatedWorld, gpu: Gpu) -> SeenGpu:

@@ -16,6 +16,7 @@ from hack.robustness.simulation.troubles import (
     damage_journal,
     fill_disk,
     lose_cdi,
+    lose_journal,
     make_by_hand,
     open_gpu,
     trouble_api,
@@ -165,6 +166,7 @@ OPERATIONS: Mapping[str, tuple[int, Act]] = {
     "settings": (2, change_offer),
     "lose-cdi": (2, lose_cdi),
     "damage-journal": (1, damage_journal),
+    "lose-journal": (2, lose_journal),
     "wait": (3, _wait),
     "check": (8, _check),
 }

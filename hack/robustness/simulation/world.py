@@ -101,6 +101,12 @@ class SimulatedWorld:
         """Is the API server or the disk in trouble?"""
         return self.full_disk or self.server.down or self.server.slow_seconds > 0 or self.server.losing_chance > 0
 
+    @property
+    def confirmed(self) -> bool:
+        """Does a driver serve whose journal knows all that there is to know?"""
+        driver = self.driver
+        return driver is not None and driver.process.alive and driver.serving and not driver.engine.unconfirmed
+
     def end_outage(self) -> None:
         """The API server answers, and the disk has room."""
         self.full_disk = self.server.down = False

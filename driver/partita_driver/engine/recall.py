@@ -54,22 +54,22 @@ def published_faults(devices: Iterable[Device], node: SlottedHardware) -> tuple[
     """
     parsed = list(_parsed(devices))
     gpus = {gpu.pci_label: gpu for gpu in node.hardware.gpus}
-    labels = {slot: gpu.pci_label for slot, gpu in node.gpus.items()}
-    alone = [(device, name) for device, name in parsed if name.pci_label]
-    known = {name.pci_label for _, name in alone}
+    address_of = {slot: address for address, slot in published_slots(device for device, _ in parsed).items()}
+    address_of |= {slot: gpu.pci_bus_id for slot, gpu in node.gpus.items()}
+    uuid_at = {gpu.pci_bus_id: gpu.uuid for gpu in node.hardware.gpus}
+    known = {name.pci_label for _, name in parsed if name.pci_label}
     faults: dict[tuple[object, ...], Fault] = {}
     for label in sorted(known):
-        of_gpu = [(device, name) for device, name in alone if name.pci_label == label]
+        of_gpu = [(device, name) for device, name in parsed if name.pci_label == label]
         for fault in _faults_of_gpu(label, of_gpu, gpus.get(label)):
             faults.setdefault(fault.key, fault)
     for device, name in parsed:
         # Where no device of a single GPU has the fault of a group, any member may be the faulty one.
-        members = {labels[slot] for slot in name.slots if slot in labels}
-        uuids = {gpus[label].uuid for label in members}
+        members = {address_of[slot] for slot in name.slots if slot in address_of}
         for taint in _fault_taints(device):
-            told = {fault.gpu_uuid for fault in faults.values() if fault.reason == taint.value}
-            for label in members - known if told & uuids else members:
-                fault = _fault(taint, label, gpus[label].uuid, None)
+            told = {fault.pci_bus_id for fault in faults.values() if fault.reason == taint.value}
+            for address in members - {pci_address(label) for label in known} if told & members else members:
+                fault = _fault(taint, address, uuid_at.get(address, address), None)
                 faults.setdefault(fault.key, fault)
     return tuple(faults.values())
 
@@ -96,7 +96,7 @@ def _faults_of_gpu(label: str, devices: list[tuple[Device, DeviceName]], gpu: Gp
         parts = _runs(sorted(mine - healthy))
         whole = not healthy or not parts or not all(_is_place(part, gpu) for part in parts)
         for part in (None,) if whole else parts:
-            yield _fault(taint, label, uuid, part)
+            yield _fault(taint, pci_address(label), uuid, part)
 
 
 def _span(name: DeviceName, gpu: Gpu | None) -> tuple[int, int] | None:
@@ -125,7 +125,7 @@ def _fault_taints(device: Device) -> list[Taint]:
     return [taint for taint in device.taints if taint.key == FAULT_TAINT_KEY]
 
 
-def _fault(taint: Taint, label: str, gpu_uuid: str, part: Placement | None) -> Fault:
+def _fault(taint: Taint, address: str, gpu_uuid: str, part: Placement | None) -> Fault:
     return Fault(
         gpu_uuid=gpu_uuid,
         reason=taint.value,
@@ -133,7 +133,7 @@ def _fault(taint: Taint, label: str, gpu_uuid: str, part: Placement | None) -> F
         start=part.start if part else None,
         size=part.size if part else None,
         since=datetime.fromisoformat(taint.time_added).timestamp() if isinstance(taint.time_added, str) else 0.0,
-        pci_bus_id=pci_address(label),
+        pci_bus_id=address,
         effect="NoExecute" if taint.effect == "NoExecute" else "NoSchedule",
         cure=cure_of(taint.value),
     )

@@ -93,6 +93,15 @@ def test_the_fault_of_a_gpu_that_does_not_answer_finds_it_when_it_comes_back() -
     assert found.gpu_uuid == gpu.uuid
 
 
+def test_the_fault_of_a_gpu_that_does_not_answer_is_not_suspected_of_its_neighbours_in_a_group() -> None:
+    gpu = TRAY.gpus[2]
+    everything = Offer(group_sizes=frozenset({2, 4}))
+    published = publish(everything, Fault(gpu_uuid=gpu.uuid, reason="gpu-lost", message=""))
+    without = replace(TRAY, gpus=tuple(one for one in TRAY.gpus if one is not gpu), links=())
+    [fault] = published_faults(published.values(), SlottedHardware(hardware=without, slots=(0, 1, 3)))
+    assert fault.pci_bus_id == gpu.pci_bus_id
+
+
 def test_the_time_of_a_quarantine_is_that_of_its_taint() -> None:
     published = publish(Offer(), Fault(gpu_uuid=TRAY.gpus[0].uuid, reason="xid-79", message=""))
     [name] = tainted(published)

@@ -9,14 +9,12 @@ from collections.abc import Callable, Mapping
 
 from hack.robustness.simulation.judge import check
 from hack.robustness.simulation.kubelet import CallFailed, Pod
+from hack.robustness.simulation.losses import damage_journal, lose_cdi, lose_journal
 from hack.robustness.simulation.steps import Step, chosen
 from hack.robustness.simulation.troubles import (
     break_gpu,
     change_offer,
-    damage_journal,
     fill_disk,
-    lose_cdi,
-    lose_journal,
     make_by_hand,
     open_gpu,
     trouble_api,

@@ -33,6 +33,7 @@ def install(state: Path, machine: str, seed: str, shuffle_minors: bool) -> None:
     node = installed(state.absolute(), machine, seed=seed, shuffle_minors=shuffle_minors)
     for name, value in node.environment.items():
         click.echo(f"export {name}={shlex.quote(value)}")
+    click.echo(f"# now try: {shlex.quote(str(node.root / 'usr/bin/nvidia-smi'))} -L")
 
 
 if __name__ == "__main__":

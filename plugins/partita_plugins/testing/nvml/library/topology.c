@@ -6,17 +6,17 @@
 enum { LEVEL_INTERNAL = 0, P2P_OK = 0, P2P_NOT_SUPPORTED = 5, P2P_OF_NVLINK = 2, P2P_KINDS = 5 };
 enum { REMOTE_SWITCH = 2, BITS = 8 * sizeof(unsigned long) };
 
-/* A call about two GPUs: either one may hang or be lost. */
+/* A call about two GPUs: either one may hang or be lost. The first keeps the session, and with it the other, alive. */
 static struct call enter_pair(const struct handle *a, const struct handle *b, const void *answer, struct gpu **other)
 {
+    struct call call = enter_on(a, A_GPU, "discover", AT_ONCE);
     struct call second = enter_on(b, A_GPU, "discover", AT_ONCE);
     *other = second.gpu;
+    if (call.code == OK && second.session != call.session)
+        call.code = UNINITIALIZED;
     int code = leave(&second);
-    struct call call = enter_on(a, A_GPU, "discover", AT_ONCE);
     if (call.code == OK)
-        call.code = code;
-    if (call.code == OK && !answer)
-        call.code = INVALID_ARGUMENT;
+        call.code = code != OK ? code : answer ? OK : INVALID_ARGUMENT;
     return call;
 }
 

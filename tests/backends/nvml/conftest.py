@@ -31,12 +31,28 @@ def node(tmp_path: Path, machine: str) -> Node:
 
 
 @pytest.fixture
-def backend(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NvmlBackend]:
+def restarted(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], NvmlBackend]]:
+    """The backend of a driver that starts, and lets go of the GPUs that the one before it had."""
     for name, value in node.environment.items():
         monkeypatch.setenv(name, value)
-    found = open_backend(tmp_path / "driver")
-    yield found
-    found.close()
+    opened: list[NvmlBackend] = []
+
+    def close() -> None:
+        while opened:
+            opened.pop().close()
+
+    def restart() -> NvmlBackend:
+        close()
+        opened.append(open_backend(tmp_path / "driver"))
+        return opened[-1]
+
+    yield restart
+    close()
+
+
+@pytest.fixture
+def backend(restarted: Callable[[], NvmlBackend]) -> NvmlBackend:
+    return restarted()
 
 
 @pytest.fixture

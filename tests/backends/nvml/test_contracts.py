@@ -12,7 +12,7 @@ from partita_plugins.backends import catalog
 from partita_plugins.backends.nvml import NvmlBackend, links
 from partita_plugins.backends.simulated import SimulatedBackend
 from partita_plugins.contracts import DeviceBackend
-from partita_plugins.testing.contracts.backend import NoMigContract
+from partita_plugins.testing.contracts.backend import NoMigContract, SharingContract
 from partita_plugins.testing.contracts.clients import ClientsContract
 from partita_plugins.testing.contracts.getters import GettersContract
 from partita_plugins.testing.contracts.mig import MigContract
@@ -27,6 +27,11 @@ class TestAnyMachine(GettersContract):
     @pytest.fixture
     def node(self, untouched: Callable[[str], Node], machine: str) -> Node:
         return untouched(machine)
+
+
+@pytest.mark.parametrize("machine", catalog.names())
+class TestSharing(SharingContract):
+    """Time slices and compute modes, by nvidia-smi."""
 
 
 @pytest.mark.parametrize("machine", WITHOUT_MIG)

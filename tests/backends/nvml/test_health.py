@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from partita_plugins.backends.nvml import NvmlBackend
+from partita_plugins.backends.nvml import NvmlBackend, health
 from partita_plugins.backends.simulated import GpuLost, HungCall, SelfReport, SimulatedBackend, Xid
 from partita_plugins.backends.simulated.faults import REPORTS
 from partita_plugins.errors import BackendError, NvmlCode
@@ -32,6 +33,55 @@ def test_an_xid_is_an_event_of_its_gpu(backend: NvmlBackend, simulated: Simulate
     (event,) = backend.wait_events(20)
     assert (event.gpu_uuid, event.kind, event.xid, event.placements) == (gpu, "xid", 48, ())
     assert backend.wait_events(0.01) == ()
+
+
+def test_an_xid_that_names_an_instance_concerns_its_place(backend: NvmlBackend, simulated: SimulatedBackend) -> None:
+    gpu = backend.discover().gpus[0]
+    assert gpu.mig is not None
+    backend.set_mig_mode(gpu.uuid, enabled=True)
+    three = next(profile for profile in gpu.mig.profiles if profile.short_name == "3g")
+    made = backend.create_gpu_instance(gpu.uuid, three.profile_id, three.placements[1])
+    backend.create_compute_instance(gpu.uuid, made.gpu_instance_id)
+    assert backend.wait_events(0.01) == ()
+    simulated.faults.plant(Xid(gpu_uuid=gpu.uuid, xid=94, start=made.placement.start, size=made.placement.size))
+    (event,) = backend.wait_events(20)
+    assert (event.xid, event.placements) == (94, (made.placement,))
+
+
+def test_an_xid_of_a_driver_without_recovery_action_is_told_until_a_reset_or_a_reboot(
+    restarted: Callable[[], NvmlBackend], simulated: SimulatedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu, other = simulated.gpu_uuids()[:2]
+    energy_mj = 500
+    monkeypatch.setattr(health, "recovery_action", lambda _: None)
+    monkeypatch.setattr(health, "counters", lambda _: {"energy_mj": energy_mj})
+    backend = restarted()
+    assert backend.wait_events(0.01) == ()
+    for one in (gpu, other):
+        simulated.faults.plant(Xid(gpu_uuid=one, xid=62))
+    while len(backend.health(gpu) + backend.health(other)) < 2:
+        backend.wait_events(1)
+    backend = restarted()
+    assert [event.xid for event in backend.health(gpu)] == [62]
+    energy_mj = 20
+    assert backend.health(gpu) == ()
+    energy_mj = 900
+    assert [event.xid for event in backend.health(other)] == [62]
+    simulated.reboot()
+    assert restarted().health(other) == ()
+
+
+def test_the_word_of_a_driver_with_a_recovery_action_is_taken(
+    backend: NvmlBackend, simulated: SimulatedBackend
+) -> None:
+    gpu = simulated.gpu_uuids()[0]
+    assert backend.wait_events(0.01) == ()
+    simulated.faults.plant(Xid(gpu_uuid=gpu, xid=62))
+    assert [event.xid for event in backend.wait_events(20)] == [62]
+    assert [event.kind for event in backend.health(gpu)] == ["recovery-reset"]
+    simulated.faults.plant(Xid(gpu_uuid=gpu, xid=48))
+    assert [event.xid for event in backend.wait_events(20)] == [48]
+    assert [event.kind for event in backend.health(gpu)] == ["recovery-reset"]
 
 
 def test_a_lost_gpu_is_left_out_and_says_so(backend: NvmlBackend, simulated: SimulatedBackend) -> None:

@@ -16,7 +16,7 @@ from partita_driver.hardware.workers import Deadlines
 from partita_driver.health.faults import Fault
 from partita_driver.journal.store import COPIES, Journal
 from partita_plugins.backends.simulated import Delays, SimulatedBackend, open_backend
-from partita_plugins.contracts import SharingStrategy, Validator
+from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.model.gpu import GpuInstance
 from partita_plugins.model.mig import Placement
 from partita_plugins.sharing.exclusive import Exclusive
@@ -76,7 +76,7 @@ class Node:
         validator: Validator | None = ReferenceValidator(self.backend) if self.validate else None
         self.journal = Journal(self.root / "journal", boot_id=self.boot_id)
         self.engine = ClaimEngine(
-            backend=self.backend,
+            backend=self.seen_by_driver(),
             validator=validator,
             strategies=STRATEGIES,
             journal=self.journal,
@@ -89,6 +89,10 @@ class Node:
         )
         self.engine.start()
         return self.engine
+
+    def seen_by_driver(self) -> DeviceBackend:
+        """The hardware as the driver reaches it; tests always reach it through `backend`."""
+        return self.backend
 
     def reboot(self) -> None:
         """Lose what a reboot loses, and start again."""

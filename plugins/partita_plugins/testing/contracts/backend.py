@@ -10,7 +10,7 @@ from partita_plugins.testing.contracts.answers import refused
 from partita_plugins.testing.contracts.getters import NOBODY, GettersContract
 
 
-class DeviceBackendContract(GettersContract):
+class SharingContract:
     """Supply `backend`: a backend over a healthy machine with MIG off, that nobody else uses."""
 
     def test_time_slices_have_four_names(self, backend: DeviceBackend) -> None:
@@ -40,6 +40,10 @@ class DeviceBackendContract(GettersContract):
             backend.destroy_gpu_instance(gpu.uuid, 0)
         with refused(NvmlCode.NOT_SUPPORTED):
             backend.create_compute_instance(gpu.uuid, 0)
+
+
+class DeviceBackendContract(GettersContract, SharingContract):
+    """Both, for the same `backend`."""
 
 
 class NoMigContract:

@@ -2,6 +2,7 @@
 
     python -m hack.e2e                        both Kubernetes versions, all scenarios
     python -m hack.e2e --version 1.37 -k shared --keep
+    python -m hack.e2e --backend nvml --version 1.37      the driver on pynvml and the real nvidia-ctk, without a GPU
     python -m hack.e2e --install-only --version 1.37      then try things with hack/cluster kubectl
 
 Needs Linux and root; hack/cluster prerequisites --image says what else, with the command that gets it.
@@ -20,11 +21,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from hack.realcluster import binaries, modules
+from tests.e2e.node import all_nodes
+from tests.e2e.nvml_node import lay_out
+
 T = TypeVar("T")
+
+BACKENDS = {"simulated": "e2e", "nvml": "e2e-nvml"}
+"""Where the driver gets its GPUs from, and the overlay for that."""
 
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER = ROOT / "hack" / "cluster"
-OVERLAY = ROOT / "manifests" / "overlays" / "e2e"
+OVERLAYS = {name: ROOT / "manifests" / "overlays" / folder for name, folder in BACKENDS.items()}
 STANZA = ROOT / "manifests" / "scheduler-stanza" / "kube-scheduler-config.yaml"
 IMAGE = "partita.dev/partita:dev"
 SYSTEM = "partita-system"
@@ -48,6 +56,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="append", choices=VERSIONS, help="Kubernetes version (default: all)")
+    parser.add_argument(
+        "--backend", choices=sorted(BACKENDS), default="simulated", help="where GPUs come from (default: simulated)"
+    )
     parser.add_argument("-k", metavar="EXPRESSION", help="only scenarios whose name matches, as pytest's -k")
     parser.add_argument("--keep", action="store_true", help="leave the cluster running")
     parser.add_argument("--install-only", action="store_true", help="install and stop there (implies --keep)")
@@ -58,26 +69,30 @@ def _one_version(version: str, archive: Path, scratch: Path, options: argparse.N
     try:
         _step(f"cluster {version} up", lambda: _run(CLUSTER, "up", "--version", version))
         _step("image into both nodes", lambda: _run(CLUSTER, "load-image", "all", archive))
-        folder = _step("install", lambda: _install(scratch / version))
+        if options.backend == "nvml":
+            _step("nvidia-ctk", lambda: binaries.build(modules.toolkit()))
+        folder = _step("install", lambda: _install(scratch / version, options.backend))
         if options.install_only:
             print(f"installed; PARTITA_E2E_DIR={folder}; hack/cluster down takes it away")
             return 0
-        return _scenarios(folder, options.k)
+        return _scenarios(folder, options)
     finally:
         if not (options.keep or options.install_only):
             _run(CLUSTER, "down")
 
 
-def _install(folder: Path) -> Path:
+def _install(folder: Path, backend: str) -> Path:
     """What docs/install.md tells a user, in the same order. Returns the folder that the scenarios need."""
     shutil.rmtree(folder, ignore_errors=True)
     certificates = folder / "certificates"
     folder.mkdir(parents=True)
     hosts = ("--host", "127.0.0.1", "--host", EXTENDER_HOST)
     _run(_script("partita-scheduler"), "certificates", "--out", certificates, *hosts)
-    for node, machine in MACHINES.items():
-        _kubectl("label", "node", node, f"gpu.partita.dev/simulated-machine={machine}", "--overwrite")
-    _write_overlay(folder / "overlay")
+    for name, machine in MACHINES.items():
+        if backend == "nvml":
+            lay_out(all_nodes()[name], machine)
+        _kubectl("label", "node", name, f"gpu.partita.dev/simulated-machine={machine}", "--overwrite")
+    _write_overlay(folder / "overlay", OVERLAYS[backend])
     apply(folder)
     stanza = folder / "kube-scheduler-config.yaml"
     stanza.write_text(STANZA.read_text().replace("/etc/kubernetes/partita", str(certificates)))
@@ -97,7 +112,7 @@ def apply(folder: Path) -> None:
     _kubectl("-n", SYSTEM, "rollout", "status", "deployment/partita-scheduler", "--timeout=120s")
 
 
-def _write_overlay(target: Path) -> None:
+def _write_overlay(target: Path, overlay: Path) -> None:
     """The e2e overlay with this cluster's API port, as a kustomization of its own."""
     status = json.loads(subprocess.run([CLUSTER, "status", "--json"], check=True, capture_output=True).stdout)
     target.mkdir()
@@ -106,7 +121,7 @@ def _write_overlay(target: Path) -> None:
             {
                 "apiVersion": "kustomize.config.k8s.io/v1beta1",
                 "kind": "Kustomization",
-                "resources": [os.path.relpath(OVERLAY, target)],
+                "resources": [os.path.relpath(overlay, target)],
                 "patches": [
                     {
                         "target": {"kind": "ConfigMap", "name": "partita-api-address"},
@@ -125,10 +140,10 @@ def _port(status: dict[str, object]) -> object:
     return environment["KUBERNETES_SERVICE_PORT"] if isinstance(environment, dict) else ""
 
 
-def _scenarios(folder: Path, expression: str | None) -> int:
-    chosen = ["-k", expression] if expression else []
+def _scenarios(folder: Path, options: argparse.Namespace) -> int:
+    chosen = ["-k", options.k] if options.k else []
     command = [sys.executable, "-m", "pytest", "tests/e2e", "-m", "cluster", "-v", "--durations=10", *chosen]
-    environment = {**os.environ, "PARTITA_E2E_DIR": str(folder)}
+    environment = {**os.environ, "PARTITA_E2E_DIR": str(folder), "PARTITA_E2E_BACKEND": options.backend}
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     figures = folder / "figures.jsonl"
     print(figures.read_text() if figures.exists() else "", end="")

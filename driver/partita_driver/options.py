@@ -87,11 +87,10 @@ class Options:
 def open_backend(options: Options) -> DeviceBackend:
     """The named backend. Raises InvalidInput for a name or a machine that there is not."""
     opened: Callable[..., DeviceBackend] = registry.load("partita.backends", options.backend)
-    return opened(
-        state_dir=options.simulated_folder if options.backend == SIMULATED else options.state_dir / options.backend,
-        machine=options.machine,
-        seed=options.node_name,
-    )
+    if options.backend == SIMULATED:
+        return opened(state_dir=options.simulated_folder, machine=options.machine, seed=options.node_name)
+    places = {"host_root": options.host_root, "driver_root": options.driver_root}
+    return opened(state_dir=options.state_dir / options.backend, **places)
 
 
 def open_toolkit(options: Options) -> Toolkit | None:

@@ -32,8 +32,8 @@ def api() -> KubeApi:
 
 @pytest.fixture(scope="session")
 def installation() -> Installation:
-    """What `python -m hack.e2e` installed; it says where in PARTITA_E2E_DIR."""
-    return Installation(Path(os.environ["PARTITA_E2E_DIR"]))
+    """What `python -m hack.e2e` installed; it says where in PARTITA_E2E_DIR, and with which backend."""
+    return Installation(Path(os.environ["PARTITA_E2E_DIR"]), os.environ.get("PARTITA_E2E_BACKEND", "simulated"))
 
 
 @pytest.fixture(scope="session")

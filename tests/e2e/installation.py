@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e.lab import CLUSTER, run, until
-from tests.e2e.node import Node
+from tests.e2e.node import Node, all_nodes
+from tests.e2e.nvml_node import lay_out
 
 SYSTEM = "partita-system"
 MACHINE_LABEL = "gpu.partita.dev/simulated-machine"
@@ -29,6 +30,8 @@ class Installation:
     """The DaemonSet, the Deployment, and the kube-scheduler stanza between them."""
 
     folder: Path
+    backend: str = "simulated"
+    """Where the drivers get their GPUs from: "nvml" is our C library over the same simulated hardware."""
 
     @property
     def certificates(self) -> Path:
@@ -118,6 +121,8 @@ class Installation:
             # What the kubelet does when no driver has been registered for 30 s.
             self.kubectl("delete", "resourceslices", "--field-selector", f"spec.nodeName={node}")
             run(CLUSTER, "node-exec", node, "--", "find", "/var/lib/partita", "-mindepth", "1", "-delete")
+            if self.backend == "nvml":
+                lay_out(all_nodes()[node], machine)
             self.kubectl("label", "node", node, f"{MACHINE_LABEL}={machine}", "--overwrite")
         for node in machines:
             self.driver_pod(node)

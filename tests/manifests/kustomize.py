@@ -55,13 +55,16 @@ def containers(obj: Json) -> list[Json]:
 
 
 def merged(old: Any, new: Any) -> Any:
-    """Strategic merge: null removes, lists of named things merge by name, other lists are replaced."""
+    """Strategic merge: null removes, lists of named things merge by name ($patch: delete removes), other lists are replaced."""
     if isinstance(old, dict) and isinstance(new, dict):
         both = {key: merged(old.get(key), value) for key, value in new.items()}
         return {key: value for key, value in {**old, **both}.items() if value is not None}
     if _named(old) and _named(new):
         by_name = {entry["name"]: entry for entry in old}
         for entry in new:
+            if entry.get("$patch") == "delete":
+                del by_name[entry["name"]]
+                continue
             by_name[entry["name"]] = merged(by_name.get(entry["name"]), entry)
         return list(by_name.values())
     return {k: merged(None, v) for k, v in new.items() if v is not None} if isinstance(new, dict) else new
@@ -71,7 +74,8 @@ def _named(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(e, dict) and "name" in e for e in value)
 
 
-INSTALLATIONS = [MANIFESTS / "base", MANIFESTS / "overlays" / "simulated", MANIFESTS / "overlays" / "e2e"]
+OVERLAYS = MANIFESTS / "overlays"
+INSTALLATIONS = [MANIFESTS / "base", OVERLAYS / "simulated", OVERLAYS / "e2e", OVERLAYS / "e2e-nvml"]
 EXAMPLES = sorted(path for path in (MANIFESTS / "examples").iterdir() if path.is_dir())
 
 

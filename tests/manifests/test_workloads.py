@@ -47,8 +47,14 @@ def test_a_folder_of_the_node_has_the_same_path_inside(folder: Path) -> None:
     outside = {volume["name"]: volume["hostPath"]["path"] for volume in volumes if "hostPath" in volume}
     [container] = containers(daemonset)
     inside = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    root = outside.pop("host", None)
     assert outside == {name: path for name, path in inside.items() if name in outside}
     assert len(outside) == 4
+    # Only who has the rights of the node anyway sees all of it, and only to read.
+    options = options_of(container, driver_cli)
+    real = options["backend"] == "nvml" and "driver-root" not in options
+    assert (root == "/") is real
+    assert [mount for mount in container["volumeMounts"] if mount["name"] == "host" and not mount["readOnly"]] == []
 
 
 @installations
@@ -71,7 +77,8 @@ def test_the_probe_of_the_scenarios_looks_at_the_socket_that_the_driver_makes() 
 @installations
 def test_only_real_gpus_need_a_privileged_driver(folder: Path) -> None:
     [container] = containers(one(render(folder), "DaemonSet", "partita-driver"))
-    real = options_of(container, driver_cli)["backend"] == "nvml"
+    options = options_of(container, driver_cli)
+    real = options["backend"] == "nvml" and "driver-root" not in options
     assert container["securityContext"]["privileged"] is real
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     if not real:
@@ -124,6 +131,6 @@ def test_the_settings_are_taken_and_every_node_has_an_entry(folder: Path) -> Non
 
 
 def test_both_programs_come_from_one_image() -> None:
-    for folder, tag in zip(INSTALLATIONS, ("0.1.0", "0.1.0", "dev"), strict=True):
+    for folder, tag in zip(INSTALLATIONS, ("0.1.0", "0.1.0", "dev", "dev"), strict=True):
         images = {container["image"] for obj in render(folder) for container in containers(obj)}
         assert images == {f"partita.dev/partita:{tag}"}

@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 PLACES = ("/usr/bin/nvidia-ctk", "/usr/local/bin/nvidia-ctk", "/usr/local/nvidia/toolkit/nvidia-ctk")
 """Where packages and the GPU operator put it."""
 
+HOOK = "nvidia-cdi-hook"
+
 GENERATE = ("cdi", "generate", "--format=json", "--mode=nvml")
 
 # Only the common part is wanted. Toolkits before 1.20 do not know this and list every GPU as well, which takes longer.
@@ -91,6 +93,10 @@ class Toolkit:
 
     def _generate(self, program: str) -> ContainerEdits:
         command = [program, *GENERATE, f"--driver-root={self._driver_root}"]
+        # Beside it, as every installation has it; else where nvidia-ctk itself looks.
+        hook = f"{os.path.dirname(program)}/{HOOK}"  # noqa: PTH120 - a path of the node, not of this process
+        if os.access(self.seen(hook), os.X_OK):
+            command.append(f"--nvidia-cdi-hook-path={hook}")
         if self._host_root != Path("/"):
             command = ["chroot", str(self._host_root), *command]
         done = self._run([*command, NO_DEVICES])

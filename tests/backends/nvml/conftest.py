@@ -43,7 +43,7 @@ def restarted(node: Node, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
 
     def restart() -> NvmlBackend:
         close()
-        opened.append(open_backend(tmp_path / "driver"))
+        opened.append(open_backend(tmp_path / "driver", driver_root=node.root))
         return opened[-1]
 
     yield restart

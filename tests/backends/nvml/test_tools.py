@@ -19,7 +19,7 @@ def program(root: Path, script: str) -> NvidiaSmi:
     path.parent.mkdir(parents=True)
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
-    return NvidiaSmi(root, deadline_seconds=20)
+    return NvidiaSmi([root], deadline_seconds=20)
 
 
 def test_it_is_called_as_nvidias_own_driver_does(tmp_path: Path) -> None:
@@ -42,14 +42,14 @@ def test_its_exit_code_and_last_words_are_the_error(tmp_path: Path) -> None:
 def test_a_program_that_does_not_end_is_ended(tmp_path: Path) -> None:
     program(tmp_path, "exec sleep 60")
     with refused(NvmlCode.TIMEOUT):
-        NvidiaSmi(tmp_path, deadline_seconds=0.1).set_time_slice(GPU, "Short")
+        NvidiaSmi([tmp_path], deadline_seconds=0.1).set_time_slice(GPU, "Short")
 
 
 def test_a_node_without_it_is_told_what_to_install(tmp_path: Path) -> None:
     with pytest.raises(BackendError, match="install NVIDIA's driver"):
-        NvidiaSmi(tmp_path).set_time_slice(GPU, "Short")
+        NvidiaSmi([tmp_path]).set_time_slice(GPU, "Short")
 
 
 def test_an_unknown_time_slice_is_refused_before_anything_runs(tmp_path: Path) -> None:
     with refused(NvmlCode.INVALID_ARGUMENT):
-        NvidiaSmi(tmp_path).set_time_slice(GPU, "Forever")
+        NvidiaSmi([tmp_path]).set_time_slice(GPU, "Forever")

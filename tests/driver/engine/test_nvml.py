@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from partita_plugins.backends.nvml import DEVICE_ROOT_VARIABLE, NvmlBackend, open_backend
+from partita_plugins.backends.nvml import NvmlBackend, open_backend
 from partita_plugins.backends.simulated import Xid
 from partita_plugins.contracts import DeviceBackend
 from partita_plugins.model.gpu import ComputeMode
@@ -25,7 +25,7 @@ class NvmlNode(Node):
 
     def seen_by_driver(self) -> DeviceBackend:
         self.close()
-        self.nvml = open_backend(self.root / "nvml")
+        self.nvml = open_backend(self.root / "nvml", driver_root=self.root / "hardware" / "root")
         return self.nvml
 
     def close(self) -> None:
@@ -36,7 +36,7 @@ class NvmlNode(Node):
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NvmlNode]:
     laid_out = nvml.installed(tmp_path / "hardware", "hgx-h100", seed=NODE)
-    for name, value in {**laid_out.environment, DEVICE_ROOT_VARIABLE: str(laid_out.root)}.items():
+    for name, value in laid_out.environment.items():
         monkeypatch.setenv(name, value)
     found = NvmlNode(tmp_path)
     yield found

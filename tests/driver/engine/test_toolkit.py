@@ -85,6 +85,18 @@ def test_a_node_seen_through_a_mount_is_asked_within_it(root: Path) -> None:
     assert "--driver-root=/run/nvidia/driver" in command
 
 
+def test_the_hook_beside_the_program_is_the_one_that_is_named(root: Path) -> None:
+    answers = Answers((0, SPEC, ""))
+    Toolkit(host_root=root, run=answers).common_edits("580")
+    assert f"--nvidia-cdi-hook-path={HOOK}" in answers.commands[0]
+    elsewhere = root / "opt" / "nvidia-ctk"
+    elsewhere.parent.mkdir()
+    elsewhere.write_text("#!/bin/sh\n")
+    elsewhere.chmod(0o755)
+    Toolkit(host_root=root, program="/opt/nvidia-ctk", run=answers).common_edits("580")
+    assert not [word for word in answers.commands[1] if word.startswith("--nvidia-cdi-hook-path")]
+
+
 def test_an_older_toolkit_that_lists_all_devices_will_do(root: Path) -> None:
     answers = Answers((1, b"", "flag provided but not defined: -device-id"), (0, SPEC, ""))
     assert Toolkit(host_root=root, run=answers).common_edits("580").mounts

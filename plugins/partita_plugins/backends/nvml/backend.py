@@ -63,13 +63,16 @@ class _Found:
 class NvmlBackend:
     """DeviceBackend over NVML. Thread-safe: a GPU that hangs holds up nobody but its own callers."""
 
-    def __init__(self, state_dir: Path, *, root: Path, device_root: Path) -> None:
+    def __init__(self, state_dir: Path, *, root: Path, device_root: Path, driver_root: Path | None = None) -> None:
+        """`root` has the node's /proc, /sys and /dev, `driver_root` NVIDIA's libraries and programs, both as this
+        process sees them; `device_root` is where the node has its device nodes."""
+        roots = (driver_root or root, root)
         self._host = Host(root)
         self._memory = Memory(state_dir / "memory.json", self._host.boot_id)
-        self._session = Session(Names(self._host, self._memory), lambda: load_library(root))
+        self._session = Session(Names(self._host, self._memory), lambda: load_library(roots))
         self._events = EventFeed(self._session, self._memory)
         self._nodes = DeviceNodes(self._host, device_root)
-        self._smi = NvidiaSmi(root)
+        self._smi = NvidiaSmi(roots)
         self._links: dict[str, links.Links] = {}
         """As last read with MIG off; of a GPU that had it on ever since the start, as read then."""
 

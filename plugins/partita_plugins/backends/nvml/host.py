@@ -12,6 +12,11 @@ _GPU_NODE = re.compile(r"nvidia(\d+)")
 _GPU_UUID = re.compile(r"^GPU UUID:\s*(GPU-[0-9a-f-]{36})\s*$", re.MULTILINE)
 
 
+def is_whole_node(root: Path) -> bool:
+    """Whether a folder is a node's root with NVIDIA's kernel module: its /proc, not only the driver's libraries."""
+    return (root / "proc/driver/nvidia").is_dir()
+
+
 class Host:
     """One node's file system. What is not there is answered with None or nothing, never with an error."""
 

@@ -1,9 +1,9 @@
-"""Where NVIDIA's driver keeps libnvidia-ml.so.1 under the node's root."""
+"""Where NVIDIA's driver keeps its libraries and programs under a root."""
 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 from partita_plugins.errors import BackendError, NvmlCode
@@ -21,24 +21,27 @@ FOLDERS = (
 )
 """Of the distributions that NVIDIA packages its driver for, the likeliest first."""
 
-DRIVER_ROOTS = ("", "run/nvidia/driver")
-"""The second is where the GPU operator's driver container mounts its own root."""
+DRIVER_CONTAINER = "run/nvidia/driver"
+"""Where the GPU operator's driver container mounts its own root."""
+
+Roots = Sequence[Path]
+"""Where to look, the likeliest first."""
 
 
-def find_library(root: Path) -> Path | None:
-    """NVML under a root; None where the dynamic loader has to find it."""
-    return next((path for path in _candidates(root) if path.exists()), None)
+def find_library(roots: Roots) -> Path | None:
+    """NVML under the first root that has it; None where the dynamic loader has to find it."""
+    return find(roots, [f"{folder}/{SONAME}" for folder in FOLDERS])
 
 
-def _candidates(root: Path) -> Iterator[Path]:
-    for driver_root in DRIVER_ROOTS:
-        for folder in FOLDERS:
-            yield root / driver_root / folder / SONAME
+def find(roots: Roots, paths: Sequence[str]) -> Path | None:
+    """The first file of some that is there, under a root or the driver container's in it."""
+    candidates = (base / path for root in roots for base in (root, root / DRIVER_CONTAINER) for path in paths)
+    return next((path for path in candidates if path.exists()), None)
 
 
-def load_library(root: Path) -> None:
+def load_library(roots: Roots) -> None:
     """Load NVML from under a root. pynvml asks for it by name, and gets the one that is loaded already."""
-    found = find_library(root)
+    found = find_library(roots)
     if found is not None:
         try:
             ctypes.CDLL(str(found), mode=ctypes.RTLD_GLOBAL)

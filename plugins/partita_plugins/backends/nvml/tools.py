@@ -7,11 +7,11 @@ import subprocess
 from pathlib import Path
 
 from partita_plugins.backends.nvml.answers import code_of
-from partita_plugins.backends.nvml.library import find_library
+from partita_plugins.backends.nvml.library import Roots, find, find_library
 from partita_plugins.errors import BackendError, NvmlCode
 from partita_plugins.model.gpu import ComputeMode
 
-PLACES = ("usr/bin/nvidia-smi", "usr/local/bin/nvidia-smi", "bin/nvidia-smi", "run/nvidia/driver/usr/bin/nvidia-smi")
+PLACES = ("usr/bin/nvidia-smi", "usr/local/bin/nvidia-smi", "bin/nvidia-smi")
 
 DEADLINE_SECONDS = 10.0
 """Below what the driver waits for a call."""
@@ -31,8 +31,8 @@ SAID_MAX = 200
 class NvidiaSmi:
     """The node's nvidia-smi, with argument lists and a deadline. Its exit codes are NVML's."""
 
-    def __init__(self, root: Path, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
-        self._root, self._deadline_seconds = root, deadline_seconds
+    def __init__(self, roots: Roots, *, deadline_seconds: float = DEADLINE_SECONDS) -> None:
+        self._roots, self._deadline_seconds = roots, deadline_seconds
 
     def set_time_slice(self, gpu_uuid: str, interval: str) -> None:
         """Scheduling quantum of a whole GPU. INVALID_ARGUMENT for an unknown name."""
@@ -77,18 +77,18 @@ class NvidiaSmi:
             raise BackendError(code_of(done.returncode), f"nvidia-smi {' '.join(arguments)}: {said[0][:SAID_MAX]}")
 
     def _program(self) -> Path:
-        found = next((path for place in PLACES if (path := self._root / place).exists()), None)
+        found = find(self._roots, PLACES)
         if found is None:
             raise BackendError(
                 NvmlCode.LIBRARY_NOT_FOUND,
-                f"there is no nvidia-smi under {self._root}",
-                advice="install NVIDIA's driver with its utilities; PARTITA_HOST_ROOT says where the node is mounted",
+                f"there is no nvidia-smi under {self._roots[0]}",
+                advice="install NVIDIA's driver with its utilities; --driver-root says where that is",
             )
         return found
 
     def _environment(self) -> dict[str, str]:
         """Ours, with the node's NVML: nvidia-smi asks for it by name, and may run in a container that has none."""
-        library = find_library(self._root)
+        library = find_library(self._roots)
         preload = [os.environ.get("LD_PRELOAD", ""), str(library) if library else ""]
         joined = ":".join(filter(None, preload))
         return {**os.environ, **({"LD_PRELOAD": joined} if joined else {})}

@@ -47,7 +47,7 @@ class Node:
         """What a process needs so that NVML and the host's files are this node's."""
         return {
             "PARTITA_SIMULATED_DIR": str(self.state),
-            "PARTITA_HOST_ROOT": str(self.root),
+            "PARTITA_DRIVER_ROOT": str(self.root),
             "LD_LIBRARY_PATH": str(self.library.parent),
         }
 

@@ -55,7 +55,7 @@ def containers(obj: Json) -> list[Json]:
 
 
 def merged(old: Any, new: Any) -> Any:
-    """Strategic merge: null removes, lists of named things merge by name ($patch: delete removes), other lists are replaced."""
+    """Strategic merge: null and $patch: delete remove, lists of named things merge by name, others are replaced."""
     if isinstance(old, dict) and isinstance(new, dict):
         both = {key: merged(old.get(key), value) for key, value in new.items()}
         return {key: value for key, value in {**old, **both}.items() if value is not None}

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from partita_driver.cdi.lint import CdiMount, ContainerEdits
+from partita_driver.cdi.lint import CdiHook, CdiMount, ContainerEdits
 from partita_plugins.errors import Retryable
 
 log = structlog.get_logger(__name__)
@@ -40,10 +40,17 @@ INSTALL = "install the NVIDIA Container Toolkit on the node, or say where nvidia
 Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[bytes]"]
 
 
-class _Generated(msgspec.Struct, rename="camel"):
-    """The part of a generated CDI file that is common to all its devices."""
+class _Common(msgspec.Struct, rename="camel"):
+    """What is taken of a generated file's common edits. Its device nodes have no type: runtimes look for it."""
 
-    container_edits: ContainerEdits = ContainerEdits()
+    env: list[str] = []
+    mounts: list[CdiMount] = []
+    hooks: list[CdiHook] = []
+    additional_gids: list[int] = []
+
+
+class _Generated(msgspec.Struct, rename="camel"):
+    container_edits: _Common = msgspec.field(default_factory=_Common)
 
 
 class Toolkit:
@@ -108,19 +115,22 @@ class Toolkit:
         if len(done.stdout) > OUTPUT_BYTES_MAX:
             raise _failed(f"{program} cdi generate printed {len(done.stdout)} bytes")
         try:
-            return msgspec.json.decode(done.stdout, type=_Generated).container_edits
+            common = msgspec.json.decode(done.stdout, type=_Generated).container_edits
         except msgspec.DecodeError as error:
             raise _failed(f"{program} cdi generate printed no CDI specification: {error}") from error
+        return ContainerEdits(
+            env=common.env, mounts=common.mounts, hooks=common.hooks, additional_gids=common.additional_gids
+        )
 
     def _checked(self, edits: ContainerEdits) -> ContainerEdits:
-        """The edits without device nodes. Raises Retryable where a container with them could not start."""
+        """The same edits. Raises Retryable where a container with them could not start."""
         missing = [hook.path for hook in edits.hooks if not os.access(self.seen(hook.path), os.X_OK)]
         missing += [mount.host_path for mount in edits.mounts if not os.path.lexists(self.seen(mount.host_path))]
         if missing:
             raise _failed(f"the node's CDI edits name {', '.join(sorted(set(missing))[:4])}, which it does not have")
         if not any(_is_libcuda(mount) for mount in edits.mounts):
             raise _failed("the node's CDI edits have no libcuda.so: NVIDIA's driver is not whole")
-        return msgspec.structs.replace(edits, device_nodes=[])
+        return edits
 
 
 def run_within(deadline_seconds: float) -> Run:

@@ -24,7 +24,7 @@ SPEC: dict[str, Any] = {
     "devices": [{"name": "none", "containerEdits": {"env": ["NVCT_EMPTY_DEVICE="]}}],
     "containerEdits": {
         "env": ["NVIDIA_VISIBLE_DEVICES=void"],
-        "deviceNodes": [{"path": "/dev/nvidiactl", "type": "c", "major": 195, "minor": 255, "permissions": "rwm"}],
+        "deviceNodes": [{"path": "/dev/nvidiactl", "major": 195, "minor": 255, "permissions": "rwm"}],
         "mounts": [{"hostPath": LIBCUDA, "containerPath": LIBCUDA, "options": ["ro", "nosuid", "nodev"]}],
         "hooks": [{"hookName": "createContainer", "path": HOOK, "args": ["nvidia-cdi-hook", "update-ldcache"]}],
     },

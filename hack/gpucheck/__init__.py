@@ -1,0 +1,1 @@
+"""hack/gpu-check: the NVML backend against a real GPU, without changing anything on it."""

@@ -1,0 +1,73 @@
+"""The NVML backend on this machine's GPUs: against nvidia-smi, against the contract's getters, and against the clock.
+
+\b
+    hack/gpu-check                                        print the report
+    hack/gpu-check --output docs/measurements             and keep it there, named after the GPU and the day
+    hack/gpu-check --driver-root DIR                      where the NVIDIA driver is not under /
+
+Nothing is changed on the cards: no setting is made, no instance, no process but nvidia-smi and one of pynvml. Without a
+GPU, a machine of the catalog answers:  eval "$(.venv/bin/python -m partita_plugins.testing.nvml install --state DIR
+--machine hgx-h100)".
+
+Exit status 1 where something differs or fails.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+from hack.gpucheck import contract, smi, timings, validation
+from hack.gpucheck.report import Section, as_markdown, file_name
+
+from partita_plugins.backends.nvml import open_backend
+from partita_plugins.errors import PartitaError
+
+ROOTS = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command(help=__doc__ or "")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to keep the report in.")
+@click.option("--rounds", default=20, show_default=True, type=click.IntRange(1), help="Calls of each kind to time.")
+@click.option("--host-root", default="/", show_default=True, type=ROOTS, help="Where this process sees the node.")
+@click.option(
+    "--driver-root",
+    default="/",
+    envvar="PARTITA_DRIVER_ROOT",
+    show_default=True,
+    type=ROOTS,
+    help="Where the node has NVIDIA's driver.",
+)
+def main(output: Path | None, rounds: int, host_root: Path, driver_root: Path) -> None:
+    """Look, compare, time, report."""
+    with tempfile.TemporaryDirectory(prefix="partita-") as scratch:
+        backend = open_backend(Path(scratch), host_root=host_root, driver_root=driver_root)
+        try:
+            hardware = backend.discover()
+        except PartitaError as error:
+            raise click.ClickException(f"{error}. Is there a GPU? `nvidia-smi` must work here.") from error
+        sections: list[Section] = []
+        for name, look in (
+            ("nvidia-smi", lambda: smi.compared(hardware, backend, host_root, driver_root)),
+            ("contract", lambda: contract.kept(backend)),
+            ("validator", lambda: validation.tried(backend, hardware)),
+            ("timings", lambda: timings.measured(backend, hardware, rounds)),
+        ):
+            click.echo(f"{name} ...", err=True)
+            sections.append(look())
+        backend.close()
+    report = as_markdown(hardware, sections, datetime.now(UTC))
+    click.echo(report)
+    if output:
+        output.mkdir(parents=True, exist_ok=True)
+        path = output / file_name(hardware, datetime.now(UTC))
+        path.write_text(report + "\n", encoding="utf-8")
+        click.echo(f"kept in {path}", err=True)
+    sys.exit(not all(section.passed for section in sections))
+
+
+if __name__ == "__main__":
+    main.main(prog_name="hack/gpu-check")

@@ -1,0 +1,85 @@
+"""hack/gpu-check over the C library: it agrees with nvidia-smi, tells a difference, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hack.gpucheck import contract, smi
+from hack.gpucheck.__main__ import main
+from hack.gpucheck.report import Section, as_markdown, file_name
+
+from partita_plugins.backends.nvml import NvmlBackend, open_backend
+from partita_plugins.backends.simulated import SelfReport, open_existing
+from partita_plugins.model.gpu import NodeHardware
+from partita_plugins.testing.nvml import Node, installed
+
+ROOT = Path("/")
+NEW_YEAR = datetime(2026, 1, 1, tzinfo=UTC)
+NOTHING = NodeHardware(driver_version="580", cuda_version="13.0", gpus=(), links=())
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
+    made = installed(tmp_path / "node", "hgx-h100", seed="check")
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    return made
+
+
+@pytest.fixture
+def backend(node: Node, tmp_path: Path) -> Iterator[NvmlBackend]:
+    opened = open_backend(tmp_path / "driver", driver_root=node.root)
+    yield opened
+    opened.close()
+
+
+def test_a_sound_machine_passes_and_is_left_as_it_was(node: Node, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in node.state.rglob("*.json")}
+    result = CliRunner().invoke(main, ["--rounds=1", f"--output={tmp_path / 'reports'}"])
+    assert result.exit_code == 0, result.output
+    assert "8 GPUs, 9 fields each; 0 differ." in result.output
+    assert "FAILED" not in result.output
+    [kept] = (tmp_path / "reports").iterdir()
+    assert kept.name.startswith("nvidia-h100-80gb-hbm3-")
+    assert kept.read_text() in result.output
+    assert {path: path.read_bytes() for path in node.state.rglob("*.json")} == before
+
+
+def test_what_nvidia_smi_says_otherwise_is_told(node: Node, backend: NvmlBackend) -> None:
+    hardware = backend.discover()
+    first, *rest = hardware.gpus
+    other = replace(hardware, gpus=(replace(first, memory_mib=1), *rest[:-1]))
+    section = smi.compared(other, backend, ROOT, node.root)
+    assert not section.passed
+    assert (first.pci_bus_id, "memory.total", str(first.memory_mib), "1") in section.rows
+    assert any(row[3] == "not discovered" for row in section.rows), "the last GPU"
+
+
+def test_a_broken_promise_fails_and_a_sick_gpu_is_only_told(node: Node, backend: NvmlBackend) -> None:
+    uuid = backend.gpu_uuids()[0]
+    open_existing(node.state, words=2**12).faults.plant(SelfReport(gpu_uuid=uuid, report="recovery-reset"))
+    sick = contract.kept(backend)
+    assert sick.passed
+    assert any("recovery-reset" in outcome for _, outcome in sick.rows)
+    backend.device_nodes = lambda *_: ()  # type: ignore[method-assign]
+    assert not contract.kept(backend).passed
+
+
+def test_without_a_gpu_it_says_what_must_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PARTITA_SIMULATED_DIR", str(tmp_path / "none"))
+    result = CliRunner().invoke(main, [f"--host-root={tmp_path}", f"--driver-root={ROOT}"])
+    assert result.exit_code == 1
+    assert "`nvidia-smi` must work here" in result.output
+
+
+def test_a_failed_section_is_marked() -> None:
+    failed = Section(title="contract", passed=False, columns=("a", "b"), rows=[("x", "y")])
+    page = as_markdown(NOTHING, [failed], NEW_YEAR)
+    assert "## contract: FAILED" in page
+    assert "| x | y |" in page
+    assert file_name(NOTHING, NEW_YEAR) == "no-gpu-2026-01-01.md"

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -49,13 +50,14 @@ def main(output: Path | None, rounds: int, host_root: Path, driver_root: Path) -
             hardware = backend.discover()
         except PartitaError as error:
             raise click.ClickException(f"{error}. Is there a GPU? `nvidia-smi` must work here.") from error
+        looks: dict[str, Callable[[], Section]] = {
+            "nvidia-smi": lambda: smi.compared(hardware, backend, host_root, driver_root),
+            "contract": lambda: contract.kept(backend),
+            "validator": lambda: validation.tried(backend, hardware),
+            "timings": lambda: timings.measured(backend, hardware, rounds),
+        }
         sections: list[Section] = []
-        for name, look in (
-            ("nvidia-smi", lambda: smi.compared(hardware, backend, host_root, driver_root)),
-            ("contract", lambda: contract.kept(backend)),
-            ("validator", lambda: validation.tried(backend, hardware)),
-            ("timings", lambda: timings.measured(backend, hardware, rounds)),
-        ):
+        for name, look in looks.items():
             click.echo(f"{name} ...", err=True)
             sections.append(look())
         backend.close()
@@ -70,4 +72,4 @@ def main(output: Path | None, rounds: int, host_root: Path, driver_root: Path) -
 
 
 if __name__ == "__main__":
-    main.main(prog_name="hack/gpu-check")
+    main(prog_name="hack/gpu-check")

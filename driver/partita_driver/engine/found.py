@@ -88,7 +88,7 @@ def by_api(tools: Tools, claim: ResourceClaim) -> ClaimRecord | None:
 
 
 def _has_names_alone(devices: tuple[DeviceRecord, ...]) -> bool:
-    return not all(device.slots for device in devices)
+    return any(device.named_alone for device in devices)
 
 
 def _is_ours(claim: ResourceClaim, tools: Tools) -> bool:

@@ -40,7 +40,7 @@ def device_or_name(
 
 def seen_again(device: DeviceRecord, node: SlottedHardware, strategies: Mapping[str, SharingStrategy]) -> DeviceRecord:
     """A device in full, if it was known by its name alone and its GPU is there now; else as it is."""
-    if device.slots:
+    if not device.named_alone:
         return device
     fields = {name: getattr(device, name) for name in GRANTED}
     try:

@@ -41,7 +41,7 @@ def look(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
     Partitions that are there are in use. Where one is not, no pod is running: the next Prepare makes the claim again.
     """
     claim = claim_seen_again(claim, tools.node, tools.strategies)
-    if not all(device.slots for device in claim.devices):
+    if any(device.named_alone for device in claim.devices):
         return claim
     there = presences(tools, claim.devices) if claim.state is ClaimState.PREPARED else []
     if Presence.UNKNOWN in there:
@@ -70,7 +70,7 @@ def set_time_slices(tools: Tools, found: Iterable[ClaimRecord]) -> None:
 
 
 def _presence(tools: Tools, device: DeviceRecord) -> Presence:
-    if not device.slots:
+    if device.named_alone:
         return Presence.UNKNOWN
     if device.placement is None or device.profile_id is None:
         return Presence.NONE

@@ -65,7 +65,7 @@ def is_waited_for(state: JournalState, address: str) -> bool:
 
 def _waits_for(device: DeviceRecord, addresses: Collection[str]) -> bool:
     """Whether a device is known by its name alone, and one of these is its GPU's PCI address."""
-    return not device.slots and not device.admin and any(one in addresses for one in device.gpu_uuids)
+    return device.named_alone and not device.admin and any(one in addresses for one in device.gpu_uuids)
 
 
 def refuse_other_time_slice(state: JournalState, claim: ClaimRecord) -> None:

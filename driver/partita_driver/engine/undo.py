@@ -74,7 +74,7 @@ def _undo_devices(tools: Tools, claim: ClaimRecord) -> list[Exception]:
 
 
 def _undo_device(tools: Tools, claim: ClaimRecord, device: DeviceRecord) -> Exception | None:
-    if not device.slots and device.kind in LEAVES_TRACES and not device.admin:
+    if device.named_alone and device.kind in LEAVES_TRACES and not device.admin:
         return _gpu_gone(", ".join(device.gpu_uuids))
     for step in reversed(device.steps):
         if _exchanged(tools, device, step.gpu_uuid):

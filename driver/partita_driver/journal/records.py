@@ -78,6 +78,11 @@ class DeviceRecord(Record, frozen=True, kw_only=True):
         return None if self.start is None or self.size is None else Placement(self.start, self.size)
 
     @property
+    def named_alone(self) -> bool:
+        """Whether its name is all that is known of it: its GPU has not answered since the journal was lost."""
+        return not self.slots and self.kind is not DeviceKind.MONITOR
+
+    @property
     def identity(self) -> tuple[str, str, str | None, bool]:
         """What the allocation says of it; a claim allocated anew differs here."""
         return self.request, self.device, self.share_id, self.admin

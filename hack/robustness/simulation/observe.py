@@ -102,7 +102,9 @@ def _record(claim: ClaimRecord, gpus: dict[int, Gpu]) -> SeenRecord:
     """A claim in the journal. Where that says no more than a device's name, its hardware is worked out from this."""
     record = seen_record(claim)
     devices = (
-        told if device.slots else replace(told, **{one: getattr(_held(device.device, gpus), one) for one in BY_NAME})
+        replace(told, **{one: getattr(_held(device.device, gpus), one) for one in BY_NAME})
+        if device.named_alone
+        else told
         for told, device in zip(record.devices, claim.devices, strict=True)
     )
     return replace(record, devices=tuple(devices))

@@ -64,16 +64,16 @@ def nvml(monkeypatch: pytest.MonkeyPatch) -> FakeNvml:
     return FakeNvml(monkeypatch)
 
 
-Opener = Callable[[], Session]
+Opener = Callable[..., Session]
 
 
 @pytest.fixture
 def opened(tmp_path: Path) -> Opener:
     """A session of a process that starts in the same boot, again and again."""
 
-    def open_it() -> Session:
+    def open_it(*, identify_seconds: float = 30.0) -> Session:
         memory = Memory(tmp_path / "memory.json", "boot")
-        return Session(Names(Host(tmp_path), memory), lambda: None, identify_seconds=0.1)
+        return Session(Names(Host(tmp_path), memory), lambda: None, identify_seconds=identify_seconds)
 
     return open_it
 
@@ -111,7 +111,7 @@ def test_a_gpu_that_comes_or_goes_is_noticed(nvml: FakeNvml, opened: Opener) -> 
 def test_a_gpu_that_hangs_from_the_start_holds_up_only_its_own_callers(nvml: FakeNvml, opened: Opener) -> None:
     opened().uuids()
     released = nvml.hang("GPU-b")
-    session = opened()
+    session = opened(identify_seconds=0.1)
     assert session.uuids() == UUIDS
     assert session.on("GPU-c", "looking", same) == "GPU-c"
     with ThreadPoolExecutor(1) as pool:
@@ -124,7 +124,7 @@ def test_a_gpu_that_hangs_from_the_start_holds_up_only_its_own_callers(nvml: Fak
 
 def test_a_hanging_gpu_that_nobody_can_name_is_left_out_until_it_answers(nvml: FakeNvml, opened: Opener) -> None:
     released = nvml.hang("GPU-b")
-    session = opened()
+    session = opened(identify_seconds=1.0)
     assert session.uuids() == ("GPU-a", "GPU-c")
     assert session.on("GPU-c", "looking", same) == "GPU-c"
     released.set()

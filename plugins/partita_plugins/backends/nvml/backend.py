@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pynvml
 
-from partita_plugins.backends.nvml import discovery, health, instances, links, mig, mode, processes
+from partita_plugins.backends.nvml import health, instances, mig, mode, processes
 from partita_plugins.backends.nvml.answers import optional
 from partita_plugins.backends.nvml.events import EventFeed
 from partita_plugins.backends.nvml.host import Host
 from partita_plugins.backends.nvml.library import load_library
 from partita_plugins.backends.nvml.memory import GpuMemory, Memory, after_look
 from partita_plugins.backends.nvml.names import Names
+from partita_plugins.backends.nvml.node import NodeLook
 from partita_plugins.backends.nvml.nodes import DeviceNodes
 from partita_plugins.backends.nvml.session import Session
 from partita_plugins.backends.nvml.tools import NvidiaSmi
@@ -24,7 +24,6 @@ from partita_plugins.model.gpu import (
     ComputeInstance,
     ComputeMode,
     DeviceNode,
-    Gpu,
     GpuInstance,
     GpuProcess,
     HealthEvent,
@@ -32,32 +31,11 @@ from partita_plugins.model.gpu import (
 )
 from partita_plugins.model.mig import Placement
 
-NOT_ANSWERING = frozenset(
-    {
-        NvmlCode.GPU_IS_LOST,
-        NvmlCode.RESET_REQUIRED,
-        NvmlCode.INSUFFICIENT_POWER,
-        NvmlCode.IRQ_ISSUE,
-        NvmlCode.CORRUPTED_INFOROM,
-        NvmlCode.UNKNOWN,
-    }
-)
-"""Errors of one GPU: it is left out of a discovery. All others are about the node or about us."""
-
 COMPUTE_MODES = {
     pynvml.NVML_COMPUTEMODE_DEFAULT: ComputeMode.DEFAULT,
     pynvml.NVML_COMPUTEMODE_PROHIBITED: ComputeMode.PROHIBITED,
     pynvml.NVML_COMPUTEMODE_EXCLUSIVE_PROCESS: ComputeMode.EXCLUSIVE_PROCESS,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """One GPU of a discovery, and what its links are read with."""
-
-    gpu: Gpu
-    handle: Any
-    links: links.Links
 
 
 class NvmlBackend:
@@ -73,8 +51,7 @@ class NvmlBackend:
         self._events = EventFeed(self._session, self._memory)
         self._nodes = DeviceNodes(self._host, device_root)
         self._smi = NvidiaSmi(roots)
-        self._links: dict[str, links.Links] = {}
-        """As last read with MIG off; of a GPU that had it on ever since the start, as read then."""
+        self._node = NodeLook(self._session, self._host)
 
     def close(self) -> None:
         """Let go of the GPUs. The next call opens NVML again."""
@@ -84,23 +61,7 @@ class NvmlBackend:
         return self._session.uuids()
 
     def discover(self, *, without: Collection[str] = ()) -> NodeHardware:
-        asked = [self._found(gpu_uuid) for gpu_uuid in self.gpu_uuids() if gpu_uuid not in without]
-        found = [one for one in asked if one is not None]
-        driver_version, cuda_version = self._session.at_large("reading versions", discovery.versions)
-        gpus = tuple(one.gpu for one in found)
-        pairs = self._session.at_large(
-            "reading the topology",
-            lambda: links.links(
-                [one.handle for one in found], [gpu.pci_bus_id for gpu in gpus], [one.links for one in found]
-            ),
-        )
-        return NodeHardware(
-            driver_version=driver_version,
-            cuda_version=cuda_version,
-            gpus=gpus,
-            links=pairs,
-            nvlink_gbps=max((one.links.gbps for one in found), default=0),
-        )
+        return self._node.discover(without)
 
     def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
         self._session.on(gpu_uuid, "switching MIG mode", lambda handle: mode.switch(handle, gpu_uuid, enabled=enabled))
@@ -186,24 +147,6 @@ class NvmlBackend:
             *(health.report(gpu_uuid, kind) for kind in kinds),
             *(one.event(gpu_uuid) for one in kept.xids),
         )
-
-    def _found(self, gpu_uuid: str) -> _Found | None:
-        """One GPU; None where it does not answer."""
-
-        def read(handle: Any) -> _Found:
-            gpu, found = discovery.gpu(handle, self._host), links.read(handle)
-            if gpu.mig is not None and gpu.mig.enabled:
-                # In MIG mode links are down. What can be reached over them once it is off does not change by that.
-                found = self._links.get(gpu_uuid, found)
-            self._links[gpu_uuid] = found
-            return _Found(gpu, handle, found)
-
-        try:
-            return self._session.on(gpu_uuid, "discovery", read)
-        except BackendError as error:
-            if error.code in NOT_ANSWERING:
-                return None
-            raise
 
 
 def _compute_mode(handle: Any) -> ComputeMode:

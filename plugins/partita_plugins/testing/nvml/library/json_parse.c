@@ -75,22 +75,29 @@ static bool parse_escape(const char **at, char **out)
     return code != 0;
 }
 
+/* The next character of a string, plain or escaped; both pointers move on. */
+static bool parse_character(const char **at, char **out)
+{
+    if (**at == '\\') {
+        (*at)++;
+        return parse_escape(at, out);
+    }
+    *(*out)++ = *(*at)++;
+    return true;
+}
+
 /* A string after its opening quote. What it decodes to is never longer than what was written. */
 static char *parse_text(const char **at)
 {
     char *text = malloc(strlen(*at) + 1), *out = text;
-    while (**at && **at != '"') {
-        if (**at != '\\') {
-            *out++ = *(*at)++;
-            continue;
-        }
-        (*at)++;
-        if (!parse_escape(at, &out))
-            break;
-    }
+    bool sound = true;
+    while (sound && **at && **at != '"')
+        sound = parse_character(at, &out);
     *out = '\0';
-    if (*(*at)++ == '"')
+    if (sound && **at == '"') {
+        (*at)++;
         return text;
+    }
     free(text);
     return NULL;
 }

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from hack.released.samples import samples
 
-from partita_driver.journal.records import ClaimRecord, JournalState, encode_journal
+from partita_driver.journal.records import NEW_IN_3, ClaimRecord, DeviceRecord, JournalState, encode_journal
 from partita_driver.slices.contents import SliceContent
 from partita_driver.slices.described import EVERYTHING
 from partita_driver.slices.pool import PoolInputs, Published, desired_pool
@@ -49,15 +49,17 @@ WISHES = {
 
 
 def journals() -> dict[str, bytes]:
-    """Copies of the journal by name: with nothing in it, with every field in use, and with monitors too.
+    """Copies of the journal by name: with nothing in it, with every field in use, with monitors, and with MPS too.
 
-    Those take a newer version of the journal.
+    Those take newer versions of the journal.
     """
-    (full,) = samples(JournalState)
+    (everything,) = samples(JournalState)
+    full = _without_mps(everything)
     return {
         "minimal": encode_journal(1, JournalState()),
         "full": encode_journal(2, _without_monitors(full)),
         "monitors": encode_journal(3, full),
+        "mps": encode_journal(4, everything),
     }
 
 
@@ -112,6 +114,17 @@ def configs() -> list[dict[str, Any]]:
 def readers() -> dict[str, dict[str, Any]]:
     """What this release can read, as JSON schemas by name."""
     return {name: msgspec.json.schema(kind) for name, kind in (("journal", JournalState), ("slices", ResourceSlice))}
+
+
+def _without_mps(state: JournalState) -> JournalState:
+    def kept(device: DeviceRecord) -> DeviceRecord:
+        steps = tuple(step for step in device.steps if not isinstance(step, NEW_IN_3))
+        return msgspec.structs.replace(device, steps=steps)
+
+    def without(claim: ClaimRecord) -> ClaimRecord:
+        return msgspec.structs.replace(claim, devices=tuple(kept(device) for device in claim.devices))
+
+    return msgspec.structs.replace(state, claims={uid: without(claim) for uid, claim in state.claims.items()})
 
 
 def _without_monitors(state: JournalState) -> JournalState:

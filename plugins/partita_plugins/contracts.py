@@ -179,6 +179,11 @@ class ShareRequest:
     """Of a shared GPU."""
 
     time_slice: str = "Default"
+    mps: bool = False
+    """Its programs compute under an MPS daemon of the claim's own."""
+
+    active_thread_percentage: int | None = None
+    """Under MPS."""
 
 
 class SharingStrategy(Protocol):
@@ -201,6 +206,17 @@ STRATEGY_OF_KIND = {
     DeviceKind.MONITOR: "monitor",
 }
 """Entry point in partita.sharing that handles a kind of device."""
+
+MPS = "mps"
+"""The one that handles devices under MPS instead."""
+
+MPS_KINDS = frozenset({DeviceKind.GPU, DeviceKind.SHARED})
+"""Devices that a claim may put under MPS: one GPU, which one daemon serves."""
+
+
+def strategy_name(kind: DeviceKind, *, mps: bool) -> str:
+    """Entry point in partita.sharing that handles a device."""
+    return MPS if mps else STRATEGY_OF_KIND[kind]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

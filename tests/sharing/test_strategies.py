@@ -8,17 +8,25 @@ import pytest
 
 from partita_plugins import registry
 from partita_plugins.backends import catalog
-from partita_plugins.contracts import STRATEGY_OF_KIND, ShareRequest, SharingStrategy
+from partita_plugins.contracts import MPS_KINDS, STRATEGY_OF_KIND, ShareRequest, SharingStrategy, strategy_name
 from partita_plugins.model.gpu import Gpu, NodeHardware
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind, OfferedDevice
-from partita_plugins.model.steps import CreateComputeInstance, CreateGpuInstance, EnableMig, SetTimeSlice
+from partita_plugins.model.steps import (
+    CreateComputeInstance,
+    CreateGpuInstance,
+    EnableMig,
+    MakeMpsFolders,
+    RunMpsDaemon,
+    SetExclusiveProcess,
+    SetTimeSlice,
+)
 
 HOPPER, AMPERE = catalog.machine("hgx-h100"), catalog.machine("dgx-a100-40")
 
 
-def strategy(kind: DeviceKind) -> SharingStrategy:
-    loaded: SharingStrategy = registry.load("partita.sharing", STRATEGY_OF_KIND[kind])()
+def strategy(kind: DeviceKind, *, mps: bool = False) -> SharingStrategy:
+    loaded: SharingStrategy = registry.load("partita.sharing", strategy_name(kind, mps=mps))()
     return loaded
 
 
@@ -79,3 +87,29 @@ def test_a_shared_gpu_gets_its_time_slice_and_says_what_was_granted() -> None:
     assert timeslice.environment(device, slots(HOPPER), share) == {"TIME_SLICE": "Short", "MEMORY_MIB": "10240"}
     unnamed = timeslice.environment(device, slots(HOPPER), ShareRequest())
     assert unnamed == {"TIME_SLICE": "Default", "MEMORY_MIB": "81559"}
+
+
+def test_every_kind_of_device_that_may_be_under_mps_has_the_strategy_for_it() -> None:
+    assert {strategy(kind, mps=True).name for kind in MPS_KINDS} == {"mps"}
+
+
+def test_a_share_under_mps_keeps_turns_and_limits_memory_to_what_was_granted() -> None:
+    device = OfferedDevice(kind=DeviceKind.SHARED, slots=(2,), max_clients=16)
+    share = ShareRequest(memory_mib=10240, time_slice="Short", mps=True, active_thread_percentage=25)
+    mps, uuid = strategy(DeviceKind.SHARED, mps=True), HOPPER.gpus[2].uuid
+    assert mps.steps(device, slots(HOPPER), share) == (
+        SetTimeSlice(uuid, "Short"),
+        MakeMpsFolders(uuid),
+        RunMpsDaemon(uuid, memory_mib=10240, active_thread_percentage=25),
+    )
+    told = mps.environment(device, slots(HOPPER), share)
+    assert told == {"SHARING": "MPS", "MEMORY_MIB": "10240", "ACTIVE_THREAD_PERCENTAGE": "25"}
+
+
+def test_a_whole_gpu_under_mps_is_the_daemons_alone() -> None:
+    device = OfferedDevice(kind=DeviceKind.GPU, slots=(2,))
+    mps, uuid = strategy(DeviceKind.GPU, mps=True), HOPPER.gpus[2].uuid
+    steps = mps.steps(device, slots(HOPPER), ShareRequest(mps=True))
+    assert steps == (SetExclusiveProcess(uuid), MakeMpsFolders(uuid), RunMpsDaemon(uuid))
+    told = mps.environment(device, slots(HOPPER), ShareRequest(mps=True))
+    assert told == {"SHARING": "MPS", "MEMORY_MIB": "81559", "ACTIVE_THREAD_PERCENTAGE": "100"}

@@ -10,6 +10,7 @@ import structlog
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.engine import reconcile
 from partita_driver.engine.confirm import Confirmation, Recall
+from partita_driver.engine.daemons import mend_daemon, stray_daemons
 from partita_driver.engine.gone import GoneClaims, Holds
 from partita_driver.engine.health import check_health
 from partita_driver.engine.idle import idle_processes
@@ -26,6 +27,7 @@ from partita_driver.health.faults import Fault
 from partita_driver.journal.records import ClaimRecord
 from partita_driver.journal.store import Durability, Journal
 from partita_driver.lifecycle import ClaimState
+from partita_driver.mps.keeper import Mps
 from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.errors import PartitaError
@@ -53,6 +55,7 @@ class ClaimEngine:
         on_faults: Callable[[Sequence[Fault]], None],
         observe: Callable[[str, float], None] = lambda _phase, _seconds: None,
         recall: Recall | None = None,
+        mps: Mps | None = None,
         destroy_unknown_instances: bool = False,
         runtime: Runtime = THREADS,
     ) -> None:
@@ -60,6 +63,7 @@ class ClaimEngine:
 
         `recall` says what the API server knows, for a journal that begins anew, or raises PartitaError; None: nobody
         can be asked, and CDI files and hardware are all there is to go by.
+        `mps` runs MPS daemons; None: claims that ask for one are refused.
         `observe` is told the seconds of each phase: lock, steps, validate, cdi, journal, undo.
         """
         self._workers = Workers(runtime=runtime)
@@ -69,6 +73,7 @@ class ClaimEngine:
             strategies=strategies,
             journal=journal,
             cdi=cdi,
+            mps=mps,
             node_name=node_name,
             deadlines=deadlines,
             on_faults=on_faults,
@@ -153,7 +158,10 @@ class ClaimEngine:
         self._flights.run(claim_uid, "unprepare", act, self._patience)
 
     def reconcile(self) -> None:
-        """Try again what could not be undone, mend the CDI folder, look for instances of others. Logs what fails."""
+        """Try again what could not be undone, mend CDI folder and MPS daemons, look for instances of others.
+
+        Logs what fails.
+        """
         reconcile.undo_each(reconcile.undoing(self._tools.journal.state), self._undo)
         self._look_again()
         try:
@@ -161,6 +169,11 @@ class ClaimEngine:
                 self._flights.run(uid, "mend", partial(reconcile.mend_cdi, self._tools, uid), self._patience)
         except (PartitaError, OSError) as error:
             log.warning("CDI folder not mended", error=str(error))
+        try:
+            for uid in stray_daemons(self._tools):
+                self._flights.run(uid, "mend", partial(mend_daemon, self._tools, uid), self._patience)
+        except PartitaError as error:
+            log.warning("MPS daemons not mended", error=str(error))
         self._foreign = reconcile.foreign_instances(self._tools, destroy=self._destroy_unknown and not self.unconfirmed)
 
     def _look_again(self) -> None:

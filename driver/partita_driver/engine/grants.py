@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from partita_driver.journal.records import DeviceRecord
-from partita_plugins.contracts import STRATEGY_OF_KIND, ShareRequest, SharingStrategy
+from partita_plugins.contracts import MPS_KINDS, ShareRequest, SharingStrategy, strategy_name
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.offer import DeviceKind, OfferedDevice, SlottedHardware, shape_of
@@ -42,6 +42,7 @@ def granted_devices(claim: ResourceClaim, node_name: str, describe: Describe) ->
         )
     results = _ours(allocation.devices.results, node_name)
     granted = [_granted(result, allocation.devices.config, describe) for result in results]
+    _refuse_second_under_mps(granted)
     return tuple(_once_each(granted))
 
 
@@ -63,7 +64,12 @@ def offered_device(record: DeviceRecord, gpus: Mapping[int, Gpu]) -> OfferedDevi
 
 def share_of(record: DeviceRecord) -> ShareRequest:
     """How a granted device is shared."""
-    return ShareRequest(memory_mib=record.memory_mib, time_slice=record.time_slice)
+    return ShareRequest(
+        memory_mib=record.memory_mib,
+        time_slice=record.time_slice,
+        mps=record.mps,
+        active_thread_percentage=record.active_thread_percentage,
+    )
 
 
 def record_of(
@@ -88,7 +94,7 @@ def record_of(
     record = msgspec.structs.replace(record, **fields)
     if record.admin:
         return record
-    steps = strategies[STRATEGY_OF_KIND[offered.kind]].steps(offered, gpus, share_of(record))
+    steps = strategies[strategy_name(offered.kind, mps=record.mps)].steps(offered, gpus, share_of(record))
     return msgspec.structs.replace(record, steps=steps)
 
 
@@ -115,13 +121,21 @@ def _granted(result: AllocationResult, configs: list[DeviceConfig], describe: De
         raise InvalidInput(
             f"{result.device} shows the GPUs of everybody, and the claim has no admin access", advice=ADMIN_ADVICE
         )
+    config = config_for(result.request, configs, DRIVER_NAME)
+    mps = config.sharing == "MPS" and not result.admin_access
+    if mps and kind not in MPS_KINDS:
+        raise InvalidInput(
+            f"{result.device} cannot be used under MPS", advice="ask for MPS on one whole GPU or a share of one"
+        )
     memory = result.consumed_capacity.get("memory")
     return describe(
         result.device,
         request=result.request.partition("/")[0],
         share_id=result.share_id,
         memory_mib=to_mib(memory) if memory and kind is DeviceKind.SHARED else None,
-        time_slice=config_for(result.request, configs, DRIVER_NAME).time_slice,
+        time_slice=config.time_slice,
+        mps=mps,
+        active_thread_percentage=config.active_thread_percentage if mps else None,
         admin=bool(result.admin_access),
     )
 
@@ -156,6 +170,16 @@ def _offered_by_name(name: str, gpus: Mapping[int, Gpu]) -> OfferedDevice:
         f"{gpus[slots[0]].product} has no partition {name}",
         advice=f"it has {have}; choose a DeviceClass for one of these",
     )
+
+
+def _refuse_second_under_mps(devices: list[DeviceRecord]) -> None:
+    """A program speaks to one MPS daemon, and sees no GPU but that daemon's."""
+    own = [device for device in devices if not device.admin]
+    if len(own) > 1 and any(device.mps for device in own):
+        raise InvalidInput(
+            f"the claim asks for MPS and has {len(own)} devices",
+            advice="make a claim for each, and give each to containers of its own",
+        )
 
 
 def _once_each(devices: list[DeviceRecord]) -> list[DeviceRecord]:

@@ -17,7 +17,8 @@ from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget, Validator
 from partita_plugins.errors import Permanent, Retryable, ValidationFailed
-from partita_plugins.model.gpu import Gpu, GpuInstance
+from partita_plugins.model.gpu import ComputeMode, Gpu, GpuInstance
+from partita_plugins.model.offer import DeviceKind
 from partita_plugins.model.steps import EnableMig, SetTimeSlice, Step
 
 
@@ -58,12 +59,17 @@ def _make(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
         if device.placement is None:
             for gpu_uuid in device.gpu_uuids:
                 _leave_mig(tools, gpu_uuid)
+        if device.mps and device.kind is DeviceKind.SHARED:
+            _refuse_one_process(tools, device.gpu_uuids[0])
         for step in device.steps:
             _do(tools, claim, step)
     return tools.put(claim, ClaimEvent.MAKE, Durability.LATER)
 
 
 def _do(tools: Tools, claim: ClaimRecord, step: Step) -> None:
+    if isinstance(step, steps.BESIDE_THE_GPU):
+        steps.do_beside(tools.mps, step, claim.uid)
+        return
     gpu = _gpu(tools, step.gpu_uuid)
     if isinstance(step, SetTimeSlice):
         others = time_slice_of(tools.journal.state, step.gpu_uuid, without=claim.uid)
@@ -90,6 +96,16 @@ def _leave_mig(tools: Tools, gpu_uuid: str) -> None:
     tools.hardware.set_mig_mode(gpu_uuid, enabled=False)
     reached("mig-left")
     tools.refresh()
+
+
+def _refuse_one_process(tools: Tools, gpu_uuid: str) -> None:
+    """Several servers and programs compute on a shared GPU, which only compute mode DEFAULT lets them."""
+    mode = tools.hardware.compute_mode(gpu_uuid)
+    if mode is not ComputeMode.DEFAULT:
+        raise Permanent(
+            f"GPU {gpu_uuid} is in compute mode {mode.name}, in which it cannot be shared",
+            advice=f"`nvidia-smi -i {gpu_uuid} -c DEFAULT` on the node",
+        )
 
 
 def _check(tools: Tools, claim: ClaimRecord, *, thorough: bool) -> ClaimRecord:

@@ -17,7 +17,16 @@ from partita_plugins.errors import InvalidInput
 from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.wire.device_names import parse_name
 
-GRANTED = ("request", "share_id", "memory_mib", "time_slice", "admin", "cdi_ids")
+GRANTED = (
+    "request",
+    "share_id",
+    "memory_mib",
+    "time_slice",
+    "mps",
+    "active_thread_percentage",
+    "admin",
+    "cdi_ids",
+)
 """What a record says of the grant, and not of the hardware."""
 
 

@@ -25,6 +25,7 @@ from partita_driver.hardware.calls import HardwareError
 from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent, ClaimState
+from partita_driver.mps.keeper import DaemonStarting
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.wire.resource import ResourceClaim
 
@@ -149,6 +150,11 @@ def _anew(tools: Tools, wanted: ClaimRecord) -> ClaimRecord:
         claim = msgspec.structs.replace(write_cdi(tools, claim), remake=False)
         reached("cdi-handed")
         claim = tools.put(claim, ClaimEvent.HAND_OUT, Durability.REQUIRED, hand_out)
+    except DaemonStarting:
+        # Undone, it would start anew with each Prepare and never be there.
+        waiting = msgspec.structs.replace(claim, remake=True)
+        tools.journal.change(lambda state: state.with_claim(waiting), Durability.BEST_EFFORT)
+        raise
     except Exception as error:
         failure = tools.blamed(error)
         _take_back(tools, claim.uid)

@@ -20,6 +20,7 @@ from partita_driver.health.faults import HUNG, REACTIONS, Fault, settled
 from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.journal.store import Durability, Journal
 from partita_driver.lifecycle import ClaimEvent
+from partita_driver.mps.keeper import Mps
 from partita_driver.runtime import Runtime
 from partita_plugins.contracts import SharingStrategy, Validator
 from partita_plugins.errors import Retryable
@@ -42,6 +43,7 @@ class Tools:
         strategies: Mapping[str, SharingStrategy],
         journal: Journal,
         cdi: CdiFolder,
+        mps: Mps | None,
         node_name: str,
         deadlines: Deadlines,
         on_faults: Callable[[Sequence[Fault]], None],
@@ -50,6 +52,7 @@ class Tools:
     ) -> None:
         self.hardware, self.validator, self.strategies = hardware, validator, strategies
         self.journal, self.cdi, self.node_name, self.deadlines = journal, cdi, node_name, deadlines
+        self.mps = mps
         self.runtime = runtime
         self.locks = GpuLocks(runtime)
         self.reports: Counter[tuple[str, str, int | None, int | None]] = Counter()

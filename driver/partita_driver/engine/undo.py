@@ -1,4 +1,4 @@
-"""Taking back what a claim holds. Needs the journal and the hardware, never the API."""
+"""Taking back what a claim holds. Needs the journal and the hardware; the API only where an MPS daemon has to end."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def _undo_devices(tools: Tools, claim: ClaimRecord) -> list[Exception]:
 
 
 def _undo_device(tools: Tools, claim: ClaimRecord, device: DeviceRecord) -> Exception | None:
-    if device.named_alone and device.kind in LEAVES_TRACES and not device.admin:
+    if device.named_alone and (device.kind in LEAVES_TRACES or device.mps) and not device.admin:
         return _gpu_gone(", ".join(device.gpu_uuids))
     for step in reversed(device.steps):
-        if _exchanged(tools, device, step.gpu_uuid):
+        if not isinstance(step, steps.BESIDE_THE_GPU) and _exchanged(tools, device, step.gpu_uuid):
             log.info("nothing to undo, the GPU was exchanged", claim=claim.uid, gpu=step.gpu_uuid)
             continue
         try:
@@ -100,6 +100,9 @@ def _gpu_gone(gpu_uuid: str) -> GpuGone:
 
 
 def _undo_step(tools: Tools, claim: ClaimRecord, step: Step) -> None:
+    if isinstance(step, steps.BESIDE_THE_GPU):
+        steps.undo_beside(tools.mps, step, claim.uid)
+        return
     gpu = tools.gpu(step.gpu_uuid)
     if gpu is None:
         raise _gpu_gone(step.gpu_uuid)

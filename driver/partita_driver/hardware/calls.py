@@ -222,6 +222,18 @@ class Hardware:
                 raise
         reached("undone-set-time-slice")
 
+    def set_compute_mode(self, gpu_uuid: str, mode: ComputeMode) -> None:
+        """Choose which processes may compute on a GPU."""
+        self._call(gpu_uuid, "set_compute_mode", lambda: self._backend.set_compute_mode(gpu_uuid, mode))
+
+    def reset_compute_mode(self, gpu_uuid: str) -> None:
+        """Let any number of processes compute again; a GPU in MIG mode lets them anyway."""
+        try:
+            self.set_compute_mode(gpu_uuid, ComputeMode.DEFAULT)
+        except HardwareError as error:
+            if error.code is not NvmlCode.NOT_SUPPORTED:
+                raise
+
     def _gone(self, gpu_uuid: str, name: str, act: Callable[[], None]) -> None:
         try:
             self._call(gpu_uuid, name, act)

@@ -11,19 +11,52 @@ from typing import Any
 
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import Hardware
+from partita_driver.mps.keeper import Mps
 from partita_plugins.errors import Permanent
-from partita_plugins.model.gpu import Gpu, MigSupport
-from partita_plugins.model.steps import CreateComputeInstance, CreateGpuInstance, EnableMig, SetTimeSlice, Step
+from partita_plugins.model.gpu import ComputeMode, Gpu, MigSupport
+from partita_plugins.model.steps import (
+    CreateComputeInstance,
+    CreateGpuInstance,
+    EnableMig,
+    MakeMpsFolders,
+    RunMpsDaemon,
+    SetExclusiveProcess,
+    SetTimeSlice,
+    Step,
+)
+
+BESIDE_THE_GPU = (MakeMpsFolders, RunMpsDaemon)
+"""Steps that are undone without the GPU: it may be lost."""
 
 
 def do(hardware: Hardware, step: Step, gpu: Gpu) -> None:
-    """Carry out a step; found done, it is done."""
+    """Carry out a step on the GPU; found done, it is done."""
     STEPS[type(step)].do(hardware, step, gpu)
 
 
 def undo(hardware: Hardware, step: Step, gpu: Gpu) -> None:
-    """Take a step back; found gone, it is undone."""
+    """Take a step on the GPU back; found gone, it is undone."""
     STEPS[type(step)].undo(hardware, step, gpu)
+
+
+def do_beside(mps: Mps | None, step: MakeMpsFolders | RunMpsDaemon, claim_uid: str) -> None:
+    """Carry out one of BESIDE_THE_GPU; found done, it is done. Raises DaemonStarting: what was done stays."""
+    if mps is None:
+        raise Permanent("this driver runs no MPS daemons", advice='leave "sharing: MPS" out of the claim')
+    if isinstance(step, MakeMpsFolders):
+        mps.make_folders(claim_uid)
+    else:
+        mps.run(claim_uid, step)
+
+
+def undo_beside(mps: Mps | None, step: MakeMpsFolders | RunMpsDaemon, claim_uid: str) -> None:
+    """Take one of BESIDE_THE_GPU back; found gone, it is undone."""
+    if mps is None:
+        return
+    if isinstance(step, MakeMpsFolders):
+        mps.remove_folders(claim_uid)
+    else:
+        mps.stop(claim_uid)
 
 
 def _mig(gpu: Gpu) -> MigSupport:
@@ -81,5 +114,9 @@ STEPS: Mapping[type[Step], Hands] = {
         _set_time_slice,
         lambda hardware, step, _gpu: hardware.reset_time_slice(step.gpu_uuid),
     ),
+    SetExclusiveProcess: Hands(
+        lambda hardware, step, _gpu: hardware.set_compute_mode(step.gpu_uuid, ComputeMode.EXCLUSIVE_PROCESS),
+        lambda hardware, step, _gpu: hardware.reset_compute_mode(step.gpu_uuid),
+    ),
 }
-"""Every kind of step."""
+"""Every kind of step on a GPU."""

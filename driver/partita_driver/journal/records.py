@@ -16,11 +16,14 @@ from partita_driver.lifecycle import ClaimEvent, ClaimState, advance
 from partita_plugins.errors import Permanent
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind
-from partita_plugins.model.steps import Step
+from partita_plugins.model.steps import MakeMpsFolders, RunMpsDaemon, SetExclusiveProcess, Step
 
 MAGIC = "partita-journal"
-VERSION = 2
-"""The newest that there is. 2 came with monitors: a kind of device that readers of 1 do not know."""
+VERSION = 3
+"""The newest that there is. 2 came with monitors, 3 with MPS: kinds of devices and of steps that older readers do not
+know."""
+
+NEW_IN_3 = (SetExclusiveProcess, MakeMpsFolders, RunMpsDaemon)
 
 JOURNAL_BYTES_MAX = 16 * 2**20
 
@@ -66,6 +69,10 @@ class DeviceRecord(Record, frozen=True, kw_only=True):
     """Granted of a shared GPU."""
 
     time_slice: str = "Default"
+    mps: bool = False
+    active_thread_percentage: int | None = None
+    """Of each program under MPS."""
+
     admin: bool = False
     steps: tuple[Step, ...] = ()
     cdi_ids: tuple[str, ...] = ()
@@ -97,7 +104,8 @@ class ClaimRecord(Record, frozen=True, kw_only=True):
     state: ClaimState = ClaimState.ABSENT
     devices: tuple[DeviceRecord, ...] = ()
     remake: bool = False
-    """It was prepared when the node rebooted: the replayed Prepare makes it again, and nobody else gets its place."""
+    """The next Prepare takes it up with what is there of it, and nobody else gets its place: it was prepared when the
+    node rebooted, or its MPS daemon was still starting."""
 
     unseen: bool = False
     """A GPU of its did not answer when the journal was rebuilt: it is taken as prepared until that can be looked at."""
@@ -144,7 +152,7 @@ class Newer(Damaged):
         self.version, self.sequence = version, sequence
 
 
-_DECODERS = dict.fromkeys((1, 2), msgspec.json.Decoder(JournalState))
+_DECODERS = dict.fromkeys((1, 2, 3), msgspec.json.Decoder(JournalState))
 """One for each version ever released."""
 
 
@@ -155,8 +163,10 @@ def encode_journal(sequence: int, state: JournalState) -> bytes:
 
 def version_for(state: JournalState) -> int:
     """The lowest version whose readers know all that is in a state."""
-    kinds = {device.kind for claim in state.claims.values() for device in claim.devices}
-    return 2 if DeviceKind.MONITOR in kinds else 1
+    devices = [device for claim in state.claims.values() for device in claim.devices]
+    if any(isinstance(step, NEW_IN_3) for device in devices for step in device.steps):
+        return 3
+    return 2 if any(device.kind is DeviceKind.MONITOR for device in devices) else 1
 
 
 def sealed(version: int, sequence: int, body: bytes) -> bytes:

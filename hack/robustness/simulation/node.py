@@ -46,7 +46,7 @@ STRATEGIES: dict[str, SharingStrategy] = {
     "timeslice": Timeslice(),
     "monitor": Monitor(),
 }
-assert set(STRATEGIES) == set(STRATEGY_OF_KIND.values())
+assert set(STRATEGIES) == set(STRATEGY_OF_KIND.values())  # No MPS: its daemons are pods, and nobody runs pods here.
 
 LOOK_SECONDS = 60.0
 AGAIN = Pause(30.0, 120.0)

@@ -50,4 +50,35 @@ class SetTimeSlice(msgspec.Struct, frozen=True, tag="set-time-slice"):
     interval: str
 
 
-Step = EnableMig | CreateGpuInstance | CreateComputeInstance | SetTimeSlice
+class SetExclusiveProcess(msgspec.Struct, frozen=True, tag="set-exclusive-process"):
+    """Let one process compute on a GPU, which is the MPS server. Undo: compute mode DEFAULT."""
+
+    gpu_uuid: str
+
+
+class MakeMpsFolders(msgspec.Struct, frozen=True, tag="make-mps-folders"):
+    """Make the folders that a claim's MPS daemon shares with its clients. Undo: remove them with their content."""
+
+    gpu_uuid: str
+
+
+class RunMpsDaemon(msgspec.Struct, frozen=True, tag="run-mps-daemon"):
+    """Let the claim's MPS control daemon run on a GPU, under these limits. Undo: no daemon of the claim."""
+
+    gpu_uuid: str
+    memory_mib: int | None = None
+    """What each client may allocate; None: all that there is."""
+
+    active_thread_percentage: int | None = None
+    """What each client may use of the multiprocessors; None: all of them."""
+
+
+Step = (
+    EnableMig
+    | CreateGpuInstance
+    | CreateComputeInstance
+    | SetTimeSlice
+    | SetExclusiveProcess
+    | MakeMpsFolders
+    | RunMpsDaemon
+)

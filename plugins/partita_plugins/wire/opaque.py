@@ -3,11 +3,16 @@
 apiVersion: gpu.partita.dev/v1alpha1
 kind: GpuConfig
 timeSlice: Short
+
+or, for an MPS daemon of the claim's own:
+
+sharing: MPS
+activeThreadPercentage: 25
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -25,6 +30,12 @@ class GpuConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbi
     time_slice: Literal["Default", "Short", "Medium", "Long"] = "Default"
     """Quantum of a shared GPU."""
 
+    sharing: Literal["TimeSlicing", "MPS"] = "TimeSlicing"
+    """How the programs of one claim share its GPU."""
+
+    active_thread_percentage: Annotated[int, msgspec.Meta(ge=1, le=100)] | None = None
+    """What each program under MPS may use of the multiprocessors; None: all of them."""
+
 
 DEFAULT_CONFIG = GpuConfig(api_version="gpu.partita.dev/v1alpha1", kind="GpuConfig")
 
@@ -32,12 +43,17 @@ DEFAULT_CONFIG = GpuConfig(api_version="gpu.partita.dev/v1alpha1", kind="GpuConf
 def decode_config(parameters: msgspec.Raw | bytes) -> GpuConfig:
     """Opaque parameters as a GpuConfig. Raises InvalidInput that names the field."""
     try:
-        return msgspec.json.decode(parameters, type=GpuConfig)
+        config = msgspec.json.decode(parameters, type=GpuConfig)
     except msgspec.DecodeError as error:
         raise InvalidInput(
             f"opaque parameters of {API_VERSION}: {error}",
             advice='write {"apiVersion": "gpu.partita.dev/v1alpha1", "kind": "GpuConfig", "timeSlice": "Short"}',
         ) from error
+    if config.active_thread_percentage is not None and config.sharing != "MPS":
+        raise InvalidInput(
+            f"opaque parameters of {API_VERSION}: activeThreadPercentage without MPS", advice='add "sharing": "MPS"'
+        )
+    return config
 
 
 def config_for(request: str, configs: list[DeviceConfig], driver: str) -> GpuConfig:

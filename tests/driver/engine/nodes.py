@@ -15,6 +15,7 @@ from partita_driver.engine.confirm import Recall
 from partita_driver.hardware.workers import Deadlines
 from partita_driver.health.faults import Fault
 from partita_driver.journal.store import COPIES, Journal
+from partita_driver.mps.keeper import Mps
 from partita_plugins.backends.simulated import Delays, SimulatedBackend, open_backend
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.model.gpu import GpuInstance
@@ -22,10 +23,12 @@ from partita_plugins.model.mig import Placement
 from partita_plugins.sharing.exclusive import Exclusive
 from partita_plugins.sharing.mig import Mig
 from partita_plugins.sharing.monitor import Monitor
+from partita_plugins.sharing.mps import Mps as MpsStrategy
 from partita_plugins.sharing.timeslice import Timeslice
 from partita_plugins.validators.reference import ReferenceValidator
 from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.resource import ResourceClaim
+from tests.driver.engine.mps_daemons import FakeDaemons
 
 NODE = "node-a"
 STRATEGIES: dict[str, SharingStrategy] = {
@@ -33,6 +36,7 @@ STRATEGIES: dict[str, SharingStrategy] = {
     "mig": Mig(),
     "timeslice": Timeslice(),
     "monitor": Monitor(),
+    "mps": MpsStrategy(),
 }
 WORDS = 2**17
 DEADLINES = Deadlines(call_seconds=5.0, discover_seconds=5.0, validate_seconds=5.0, lock_seconds=20.0)
@@ -59,6 +63,7 @@ class Node:
     boot_id: str = "boot-1"
     recall: Recall | None = None
     told: list[Fault] = field(default_factory=list)
+    daemons: FakeDaemons = field(default_factory=FakeDaemons)
 
     def __post_init__(self) -> None:
         self.start()
@@ -85,6 +90,7 @@ class Node:
             deadlines=self.deadlines,
             on_faults=self.told.extend,
             recall=self.recall,
+            mps=Mps(self.daemons, self.root / "mps"),
             destroy_unknown_instances=self.destroy_unknown,
         )
         self.engine.start()
@@ -168,5 +174,10 @@ def claim(
 
 
 def time_slice_config(interval: str) -> list[dict[str, Any]]:
-    parameters = {"apiVersion": f"{DRIVER_NAME}/v1alpha1", "kind": "GpuConfig", "timeSlice": interval}
+    return gpu_config(timeSlice=interval)
+
+
+def gpu_config(**words: Any) -> list[dict[str, Any]]:
+    """Opaque parameters that a claim says of all its requests."""
+    parameters = {"apiVersion": f"{DRIVER_NAME}/v1alpha1", "kind": "GpuConfig", **words}
     return [{"source": "FromClaim", "opaque": {"driver": DRIVER_NAME, "parameters": parameters}}]

@@ -30,6 +30,9 @@ T = TypeVar("T")
 BACKENDS = {"simulated": "e2e", "nvml": "e2e-nvml"}
 """Where the driver gets its GPUs from, and the overlay for that."""
 
+CHOSEN = {"simulated": "cluster and not nvml", "nvml": "cluster and not computes"}
+"""Scenarios that a backend can play."""
+
 ROOT = Path(__file__).resolve().parent.parent
 CLUSTER = ROOT / "hack" / "cluster"
 OVERLAYS = {name: ROOT / "manifests" / "overlays" / folder for name, folder in BACKENDS.items()}
@@ -142,7 +145,17 @@ def _port(status: dict[str, object]) -> object:
 
 def _scenarios(folder: Path, options: argparse.Namespace) -> int:
     chosen = ["-k", options.k] if options.k else []
-    command = [sys.executable, "-m", "pytest", "tests/e2e", "-m", "cluster", "-v", "--durations=10", *chosen]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "tests/e2e",
+        "-m",
+        CHOSEN[options.backend],
+        "-v",
+        "--durations=10",
+        *chosen,
+    ]
     environment = {**os.environ, "PARTITA_E2E_DIR": str(folder), "PARTITA_E2E_BACKEND": options.backend}
     status = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     figures = folder / "figures.jsonl"

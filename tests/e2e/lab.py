@@ -237,6 +237,10 @@ class Lab:
 
         return until(f"event {reason} with {contains!r} on {name}", find, seconds)
 
+    def run_in(self, pod: str, *command: str) -> str:
+        """Standard output of a program in a pod's main container."""
+        return self.kubectl("exec", "-n", self.namespace, pod, "-c", "main", "--", *command)
+
     def inside(self, pod: str, container: str = "main") -> Inside:
         """What the container really has, asked from within."""
         script = (

@@ -10,6 +10,8 @@ from partita_plugins.testing.nvml import installed
 from tests.e2e.node import STATE, Node
 
 PROGRAMS = ("nvidia-ctk", "nvidia-cdi-hook")
+DRIVER_ROOT = f"{STATE}/simulated/root"
+"""Where the node has its driver, as manifests/overlays/e2e-nvml says."""
 
 
 def lay_out(node: Node, machine: str) -> None:

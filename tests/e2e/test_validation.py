@@ -2,11 +2,15 @@
 
 import json
 
+import pytest
+
 from partita_plugins.wire import FAULT_TAINT_KEY
 from partita_plugins.wire.device_names import parse_name
 from partita_plugins.wire.resource import Device
 from tests.e2e.installation import Installation
 from tests.e2e.lab import BUSYBOX, SLEEP, Lab, request, until
+
+pytestmark = pytest.mark.computes
 
 
 def test_a_stuck_bit_sends_the_deployments_pod_to_another_device(lab: Lab, installation: Installation) -> None:

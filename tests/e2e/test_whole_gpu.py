@@ -1,5 +1,7 @@
 """A claim for a whole GPU, seen from inside the container."""
 
+import pytest
+
 from tests.e2e.lab import BUSYBOX, SLEEP, Lab, request, until
 
 
@@ -47,6 +49,7 @@ def test_plain_nvidia_com_gpu_becomes_a_claim_of_the_extended_resource_class(lab
     assert claim.metadata.annotations["resource.kubernetes.io/extended-resource-claim"] == "true"
 
 
+@pytest.mark.computes
 def test_status_devices_names_the_uuid_and_the_validation(lab: Lab) -> None:
     lab.claim("one", request())
     lab.pod("p", claim="one")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +113,7 @@ class DeviceMemory(Protocol):
         """What the device gives back, faults included."""
 
 
+@runtime_checkable
 class MemoryBackend(Protocol):
     """A backend that can open device memory in this process."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from partita_plugins import registry
+from partita_plugins.backends.nvml import NvmlBackend
 from partita_plugins.backends.simulated import (
     GpuLost,
     MissingMultiprocessor,
@@ -17,7 +19,7 @@ from partita_plugins.backends.simulated import (
     WrongMemorySize,
 )
 from partita_plugins.contracts import Depth, ValidationTarget
-from partita_plugins.errors import BackendError
+from partita_plugins.errors import BackendError, InvalidInput
 from partita_plugins.testing.contracts.validator import ValidatorContract
 from partita_plugins.validators.reference import FINDINGS_MAX, ReferenceValidator
 
@@ -137,3 +139,8 @@ def test_a_device_that_cannot_be_opened_is_an_error_not_a_finding(
     node.faults.plant(GpuLost(gpu_uuid=whole.gpu.uuid))
     with pytest.raises(BackendError, match="GPU_IS_LOST"):
         validator.validate(whole, Depth.QUICK, 10.0)
+
+
+def test_it_says_that_real_gpus_are_not_for_it(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="simulated GPUs alone; give --validator none"):
+        ReferenceValidator(NvmlBackend(tmp_path, root=tmp_path, device_root=tmp_path))  # type: ignore[arg-type]

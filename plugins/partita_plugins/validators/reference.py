@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 
 from partita_plugins.contracts import Depth, DeviceMemory, MemoryBackend, ValidationResult, ValidationTarget
+from partita_plugins.errors import InvalidInput
 from partita_plugins.validators.checks import WORDS_OF_CHECK, check_compute, check_figures
 from partita_plugins.validators.memory_pass import MemoryReport, all_runs, check_memory, sample_runs
 
@@ -29,6 +30,11 @@ class ReferenceValidator:
     def __init__(
         self, backend: MemoryBackend, *, clock: Callable[[], float] = time.monotonic, seed: int = 0x5EED
     ) -> None:
+        """Raises InvalidInput for a backend of real GPUs: their memory is not for this process to open."""
+        if not isinstance(backend, MemoryBackend):
+            raise InvalidInput(
+                "the reference validator computes on simulated GPUs alone", advice="give --validator none"
+            )
         self._backend = backend
         self._clock = clock
         self._seed = seed

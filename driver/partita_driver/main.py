@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import faulthandler
-import logging
 import os
 import signal
 import sys
@@ -13,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-import structlog
 
 from partita_driver.doctor.command import doctor
 from partita_driver.flags import DEFAULTS, backend_options, node_options, option
+from partita_driver.logs import configure_logs
 from partita_driver.options import Options, open_backend
 from partita_driver.settings.parse import SHAPES
 from partita_driver.show import as_json, as_table, contents_of
@@ -186,23 +185,6 @@ def _limit_heaps() -> None:
     """Let threads share heaps, before there are any. Other C libraries than glibc have one heap anyway."""
     if mallopt := getattr(ctypes.CDLL(None), "mallopt", None):
         mallopt(M_ARENA_MAX, HEAPS_MAX)
-
-
-def configure_logs(level: str, *, as_json: bool) -> None:
-    """Let every part write lines of that level and above to stderr."""
-    shown: Any = structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(colors=False)
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso"),
-            *([structlog.processors.format_exc_info] if as_json else []),
-            shown,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
-    )
 
 
 cli.add_command(doctor)

@@ -16,6 +16,7 @@ from partita_driver.doctor.findings import Weight, findings
 from partita_driver.doctor.show import as_json, as_text
 from partita_driver.flags import option, place_options
 from partita_driver.journal.store import last_state
+from partita_driver.logs import configure_logs
 from partita_driver.options import SIMULATED, Options, open_backend, open_toolkit
 
 
@@ -33,6 +34,7 @@ def doctor(*, json_: bool, **options: Any) -> None:
       partita-driver doctor --backend simulated --machine dgx-a100-80
       kubectl exec -n partita-system ds/partita-driver -- partita-driver doctor --json
     """
+    configure_logs("error", as_json=False)
     facts = examine(Options(**options))
     found = findings(facts)
     click.echo(as_json(facts, found) if json_ else as_text(facts, found))

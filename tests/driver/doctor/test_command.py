@@ -18,6 +18,9 @@ DOCS = Path(__file__).parents[3] / "docs" / "doctor.md"
 EXAMPLES = re.findall(r"\$ partita-driver (doctor [^\n]+)\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
 
 
+CDI = '{"containerEdits": {"mounts": [{"hostPath": "%s", "containerPath": "/usr/lib/libcuda.so.1"}]}}'
+
+
 def doctor(*arguments: str) -> Result:
     return CliRunner().invoke(cli, ["doctor", "--node-name", "node-a", *arguments])
 
@@ -71,6 +74,16 @@ def test_what_is_wrong_with_the_hardware_is_told_and_not_touched(tmp_path: Path,
     assert "train.py" in said(report, third.pci_bus_id)[0]
     assert "GPU instance 1 at slice 4" in said(report, fourth.pci_bus_id)[0]
     assert {path: path.read_bytes() for path in (tmp_path / "state").rglob("*.json")} == before
+
+
+def test_log_lines_are_no_part_of_the_output(tmp_path: Path, hardware: SimulatedBackend) -> None:
+    assert hardware.gpu_uuids()
+    program = tmp_path / "nvidia-ctk"
+    program.write_text(f"#!/bin/sh\necho '{CDI % str(tmp_path / 'libcuda.so.1')}'\n")
+    program.chmod(0o755)
+    (tmp_path / "libcuda.so.1").touch()
+    report = on_node(tmp_path, f"--toolkit={program}")
+    assert report["toolkit"]["mounts"] == 1
 
 
 def test_a_node_without_kubelet_and_api_server_says_so(tmp_path: Path, hardware: SimulatedBackend) -> None:

@@ -15,6 +15,7 @@ MIG_1G = "mig-1g.gpu.partita.dev"
 MENDED_SECONDS = 90
 
 
+@pytest.mark.computes
 def test_a_reported_error_keeps_new_pods_away_from_one_gpu_over_a_restart_until_it_passes_again(
     lab: Lab, installation: Installation, nodes: dict[str, Node]
 ) -> None:

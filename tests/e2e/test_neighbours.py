@@ -10,8 +10,6 @@ from partita_driver.node_condition import CONDITION
 from tests.e2e.installation import SYSTEM, Installation
 from tests.e2e.lab import Lab, until
 
-ON, OFF = "add", "remove"
-
 TRY = """
 import sys
 from partita_plugins.kube.api import STRATEGIC_PATCH, KubeApi, Refused
@@ -31,13 +29,13 @@ def test_gpus_of_a_device_plugin_are_withheld_until_it_is_gone(lab: Lab) -> None
     lab.holds("p", "node-a")
     kept = lab.identity("p")
     try:
-        _device_plugin(lab, ON)
+        _device_plugin(lab, "8")
         until("nothing new is offered on node-a", lambda: not _open(lab))
         until("the Node says so", lambda: _condition(lab)["status"] == "True")
         assert "nvidia.com/gpu" in _condition(lab)["message"]
         lab.holds("elsewhere", "node-b")
     finally:
-        _device_plugin(lab, OFF)
+        _device_plugin(lab, None)
     until("all is offered again", lambda: _open(lab) == before)
     until("the Node says so", lambda: _condition(lab)["status"] == "False")
     assert lab.identity("p") == kept, "a pod that runs is left alone"
@@ -59,11 +57,11 @@ def _open(lab: Lab) -> set[str]:
     return {name for name, device in lab.devices("node-a").items() if not device.taints}
 
 
-def _device_plugin(lab: Lab, operation: str) -> None:
+def _device_plugin(lab: Lab, count: str | None) -> None:
     """What NVIDIA's device plugin makes the kubelet say: so many GPUs in the Node's capacity and allocatable."""
-    for part in ("capacity", "allocatable"):
-        change = {"op": operation, "path": f"/status/{part}/nvidia.com~1gpu", "value": "8"}
-        lab.kubectl("patch", "node", "node-a", "--subresource=status", "--type=json", "-p", json.dumps([change]))
+    gpus = {"nvidia.com/gpu": count}
+    patch = json.dumps({"status": {"capacity": gpus, "allocatable": gpus}})
+    lab.kubectl("patch", "node", "node-a", "--subresource=status", "--type=merge", "-p", patch)
 
 
 def _condition(lab: Lab) -> dict[str, str]:

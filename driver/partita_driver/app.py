@@ -181,6 +181,7 @@ class Driver:
             cdi=CdiFolder(
                 self._options.cdi_dir,
                 common_edits(self._options, lambda: self._engine.node.hardware.driver_version),
+                host_root=self._options.host_root,
             ),
             node_name=self._options.node_name,
             deadlines=Deadlines(),

@@ -53,14 +53,14 @@ def environment(request: str, index: int, values: dict[str, str]) -> list[str]:
 class CdiFolder:
     """The folder that container runtimes read CDI files from; only files of our claims are ever touched."""
 
-    def __init__(self, folder: Path, common: CommonEdits = ContainerEdits) -> None:
-        self._folder = folder
-        self._common = common
+    def __init__(self, folder: Path, common: CommonEdits = ContainerEdits, *, host_root: Path = Path("/")) -> None:
+        """`host_root` is where this process sees the node's root, with the device nodes that files name."""
+        self._folder, self._common, self._host_root = folder, common, host_root
 
     def write(self, claim_uid: str, devices: list[CdiDevice]) -> None:
         """Check and put a claim's file, whole or not at all. Raises Retryable with what is wrong."""
         spec = self._spec(devices)
-        if findings := lint(spec):
+        if findings := lint(spec, self._host_root):
             raise Retryable(
                 f"the CDI file of claim {claim_uid} would not work: {'; '.join(findings[:4])}",
                 delay_seconds=2.0,

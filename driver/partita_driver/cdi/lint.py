@@ -14,8 +14,6 @@ from partita_plugins.wire import DRIVER_NAME
 
 CDI_KIND = f"{DRIVER_NAME}/claim"
 
-CAPS_FOLDER = "nvidia-caps"
-
 _KIND = re.compile(r"^[A-Za-z][A-Za-z0-9_.-]*[A-Za-z0-9]/[A-Za-z][A-Za-z0-9_-]*[A-Za-z0-9]$")
 _NAME = re.compile(r"^[A-Za-z0-9]([A-Za-z0-9_.:-]*[A-Za-z0-9])?$")
 _ENV = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*=")
@@ -105,10 +103,10 @@ def version_for(spec: CdiSpec) -> str:
     return "0.6.0" if annotated else "0.5.0"
 
 
-def lint(spec: CdiSpec) -> tuple[str, ...]:
+def lint(spec: CdiSpec, host_root: Path = Path("/")) -> tuple[str, ...]:
     """What would keep a container from its devices, one sentence each; empty for a sound file.
 
-    Host paths are looked at only as far as this process can see them.
+    Host paths are looked at under `host_root`: a container's own /dev is as the node's was when it started.
     """
     findings = [] if _KIND.match(spec.kind) else [f"{spec.kind!r} is not a CDI kind"]
     if not spec.devices:
@@ -116,35 +114,33 @@ def lint(spec: CdiSpec) -> tuple[str, ...]:
     names = [device.name for device in spec.devices]
     findings += (f"device name {name!r} stands twice" for name in sorted({n for n in names if names.count(n) > 1}))
     for device in spec.devices:
-        findings += _lint_device(device)
+        findings += _lint_device(device, host_root)
     return tuple(findings)
 
 
-def _lint_device(device: CdiDevice) -> list[str]:
+def _lint_device(device: CdiDevice, host_root: Path) -> list[str]:
     edits = device.container_edits
     findings = [] if _NAME.match(device.name) else [f"{device.name!r} is not a CDI device name"]
     if not edits.device_nodes:
         # dra-driver-nvidia-gpu#1380: a container that starts without the device it waited for.
         findings.append(f"device {device.name} has no device node")
     findings += (f"{entry[:64]!r} is no environment variable" for entry in edits.env if not _ENV.match(entry))
-    findings += (found for node in edits.device_nodes if (found := _lint_node(node)))
+    findings += (found for node in edits.device_nodes if (found := _lint_node(node, host_root)))
     return findings
 
 
-def _lint_node(node: CdiNode) -> str:
+def _lint_node(node: CdiNode, host_root: Path) -> str:
     if not node.path.startswith("/"):
         return f"{node.path!r} is not an absolute path"
-    return _lint_host(Path(node.host_path or node.path), node)
+    return _lint_host(Path(node.host_path or node.path), node, host_root)
 
 
-def _lint_host(path: Path, node: CdiNode) -> str:
+def _lint_host(path: Path, node: CdiNode, host_root: Path) -> str:
     try:
-        found = path.stat()
-    except FileNotFoundError:
-        # nvidia-modprobe may not have made a capability's node yet: the runtime does, from its numbers.
-        absent = path.parent.is_dir() and path.parent.name != CAPS_FOLDER
-        return f"{path} does not exist on the node" if absent else ""
-    except PermissionError:
+        found = (host_root / path.relative_to(path.anchor)).stat()
+    except OSError:
+        # Not there, or not to be seen: the runtime makes it from its numbers. nvidia-modprobe makes nodes only when
+        # somebody asks, those of nvidia-caps and nvidia-uvm late, and a driver container has its own.
         return ""
     # Who may not make device nodes gets empty files from the simulated hardware, never under /dev.
     if stat.S_ISREG(found.st_mode) and found.st_size == 0 and not path.is_relative_to("/dev"):

@@ -39,7 +39,6 @@ def test_a_sound_spec_has_no_findings() -> None:
         (spec(device("a b", NULL)), "not a CDI device name"),
         (spec(device("a", NULL), kind="nokind"), "not a CDI kind"),
         (spec(device("a", msgspec.structs.replace(NULL, minor=5))), "is 1:3, not 1:5"),
-        (spec(device("a", msgspec.structs.replace(NULL, host_path="/dev/not-there"))), "does not exist"),
         (spec(device("a", msgspec.structs.replace(NULL, host_path="/etc/passwd"))), "not a character device"),
         (spec(device("a", msgspec.structs.replace(NULL, path="dev/x"))), "not an absolute path"),
     ],
@@ -48,14 +47,17 @@ def test_what_would_keep_a_container_from_its_device_is_found(bad: CdiSpec, find
     assert any(finding in found for found in lint(bad))
 
 
-def test_a_node_in_a_folder_that_is_not_seen_here_is_trusted() -> None:
-    assert lint(spec(device("a", msgspec.structs.replace(NULL, host_path="/no/such/folder/nvidia0")))) == ()
+@pytest.mark.parametrize("path", ["/dev/nvidia-uvm", "/dev/nvidia-caps/nvidia-cap3", "/no/such/folder/nvidia0"])
+def test_a_node_that_is_not_there_yet_is_made_by_the_runtime(path: str, tmp_path: Path) -> None:
+    (tmp_path / "dev").mkdir()
+    assert lint(spec(device("a", msgspec.structs.replace(NULL, host_path=path))), tmp_path) == ()
 
 
-def test_a_capability_that_has_no_node_yet_is_made_by_the_runtime(tmp_path: Path) -> None:
-    (tmp_path / "nvidia-caps").mkdir()
-    cap = msgspec.structs.replace(NULL, host_path=str(tmp_path / "nvidia-caps" / "nvidia-cap3"))
-    assert lint(spec(device("a", cap))) == ()
+def test_nodes_are_looked_at_where_the_node_has_them(tmp_path: Path) -> None:
+    (tmp_path / "dev").mkdir()
+    (tmp_path / "dev/null").write_text("x")
+    assert lint(spec(device("a", NULL))) == ()
+    assert "not a character device" in lint(spec(device("a", NULL)), tmp_path)[0]
 
 
 def test_the_version_is_the_lowest_that_fits() -> None:

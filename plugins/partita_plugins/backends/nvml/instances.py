@@ -100,8 +100,8 @@ def _instances(handle: Any, profile: Any) -> list[Any]:
     """Handles of the GPU instances of one profile."""
     count = c_uint(profile.instanceCount)
     found = (pynvml.c_nvmlGpuInstance_t * max(1, profile.instanceCount))()
-    optional(pynvml.nvmlDeviceGetGpuInstances, handle, profile.id, found, byref(count), otherwise=None)
-    return list(found[: count.value])
+    told = optional(pynvml.nvmlDeviceGetGpuInstances, handle, profile.id, found, byref(count), otherwise=None)
+    return [] if told is None else list(found[: count.value])
 
 
 def _value(instance: Any, gpu_uuid: str) -> GpuInstance:
@@ -136,8 +136,10 @@ def _compute_profile(instance: Any, enum: int) -> Any | None:
 def _computes(instance: Any, profile: Any) -> list[Any]:
     count = c_uint(profile.instanceCount)
     found = (pynvml.c_nvmlComputeInstance_t * max(1, profile.instanceCount))()
-    optional(pynvml.nvmlGpuInstanceGetComputeInstances, instance, profile.id, found, byref(count), otherwise=None)
-    return list(found[: count.value])
+    told = optional(
+        pynvml.nvmlGpuInstanceGetComputeInstances, instance, profile.id, found, byref(count), otherwise=None
+    )
+    return [] if told is None else list(found[: count.value])
 
 
 def _compute_value(compute: Any) -> ComputeInstance:

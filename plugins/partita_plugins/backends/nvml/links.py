@@ -37,6 +37,11 @@ GBPS = {
 the line's, a few percent above: only generations that are not listed here are known by it."""
 
 
+NO_WAY = CANNOT_TELL | {pynvml.NVML_ERROR_UNKNOWN, pynvml.NVML_ERROR_GPU_IS_LOST}
+"""Answers about a pair that say nothing of the rest of the node: UNKNOWN where the look at sysfs failed (nvml.h), and a
+GPU that was lost in this moment takes the whole node's discovery with it no more than one lost before."""
+
+
 @dataclass(frozen=True, slots=True)
 class Links:
     """The active NVLinks of one GPU."""
@@ -55,7 +60,7 @@ def read(handle: Any) -> Links:
     peers = [_peer(handle, link) for link in active]
     return Links(
         to_gpus=Counter(filter(None, peers)),
-        to_switches=sum(not peer for peer in peers),
+        to_switches=sum(peer == "" for peer in peers),
         gbps=_gbps(handle, active[0]) if active else 0,
     )
 
@@ -83,8 +88,8 @@ def _active(handle: Any, link: int) -> bool:
         raise
 
 
-def _peer(handle: Any, link: int) -> str:
-    """The GPU at the other end, by PCI address; empty for a switch.
+def _peer(handle: Any, link: int) -> str | None:
+    """The GPU at the other end, by PCI address; empty for a switch, None where it is not told.
 
     Drivers that cannot tell the kind of the other end are older than NVSwitches that hide behind an address.
     """
@@ -93,7 +98,8 @@ def _peer(handle: Any, link: int) -> str:
     )
     if kind != pynvml.NVML_NVLINK_DEVICE_TYPE_GPU:
         return ""
-    return spelled(pynvml.nvmlDeviceGetNvLinkRemotePciInfo(handle, link))
+    address = optional(pynvml.nvmlDeviceGetNvLinkRemotePciInfo, handle, link, otherwise=None)
+    return None if address is None else spelled(address)
 
 
 def _gbps(handle: Any, link: int) -> int:
@@ -109,7 +115,6 @@ def _pcie(a: Any, b: Any) -> PcieLevel:
     try:
         return LEVELS.get(pynvml.nvmlDeviceGetTopologyCommonAncestor(a, b), PcieLevel.SYSTEM)
     except pynvml.NVMLError as error:
-        # One that was lost in this moment takes the whole node's discovery with it no more than one lost before.
-        if error.value in CANNOT_TELL or error.value == pynvml.NVML_ERROR_GPU_IS_LOST:
+        if error.value in NO_WAY:
             return PcieLevel.SYSTEM
         raise

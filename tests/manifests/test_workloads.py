@@ -75,11 +75,13 @@ def test_the_probe_of_the_scenarios_looks_at_the_socket_that_the_driver_makes() 
 
 
 @installations
-def test_only_real_gpus_need_a_privileged_driver(folder: Path) -> None:
-    [container] = containers(one(render(folder), "DaemonSet", "partita-driver"))
+def test_only_real_gpus_need_a_privileged_driver_that_sees_all_processes(folder: Path) -> None:
+    daemonset = one(render(folder), "DaemonSet", "partita-driver")
+    [container] = containers(daemonset)
     options = options_of(container, driver_cli)
     real = options["backend"] == "nvml" and "driver-root" not in options
     assert container["securityContext"]["privileged"] is real
+    assert daemonset["spec"]["template"]["spec"].get("hostPID", False) is real
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     if not real:
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["MKNOD"]}

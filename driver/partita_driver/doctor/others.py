@@ -5,10 +5,11 @@ Two systems that hand out one GPU give it to two pods. So what somebody else own
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from partita_driver.doctor.facts import GpuFacts, KubeFacts, NodeFacts
+from partita_plugins.model.gpu import GpuProcess
 from partita_plugins.model.mig import Placement
 
 NVIDIA_DRIVER = "gpu.nvidia.com"
@@ -20,6 +21,9 @@ MIG_STATE_LABEL = "nvidia.com/mig.config.state"
 MIG_CONFIG_LABEL = "nvidia.com/mig.config"
 MIG_AT_WORK = frozenset({"pending", "rebooting"})
 """mig-manager changes MIG on this node now."""
+
+MIG_MANAGER_LABEL = "nvidia.com/gpu.deploy.mig-manager"
+"""The GPU Operator's: "false" takes mig-manager off a node, and leaves its other labels as they were."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +70,8 @@ def _on_node(kube: KubeFacts) -> Iterator[Other]:
                 next_step="turn its GPU part off (Helm: resources.gpus.enabled=false), or do not run Partita here",
             )
     state, config = kube.labels.get(MIG_STATE_LABEL, ""), kube.labels.get(MIG_CONFIG_LABEL, "")
+    if kube.labels.get(MIG_MANAGER_LABEL) == "false":
+        return
     if state in MIG_AT_WORK:
         yield Other(
             reason="mig-manager",
@@ -86,18 +92,27 @@ def _is_device_plugins(resource: str) -> bool:
     return resource == EXTENDED_RESOURCE or resource.startswith((f"{EXTENDED_RESOURCE}.", MIG_RESOURCES))
 
 
+def _named(processes: Sequence[GpuProcess]) -> str:
+    first = processes[0]
+    more = f" and {len(processes) - 1} more" if len(processes) > 1 else ""
+    return f"{first.name or 'a program'} (PID {first.pid}){more}"
+
+
 def _on_gpu(facts: GpuFacts) -> Iterator[Other]:
     gpu = facts.gpu
     if facts.processes and not facts.claims:
-        first = facts.processes[0]
-        name = f"{first.name or 'a program'} (PID {first.pid})"
-        more = f" and {len(facts.processes) - 1} more" if len(facts.processes) > 1 else ""
+        computing = tuple(one for one in facts.processes if not one.only_draws)
+        does = "computes" if computing else "draws"
         yield Other(
             reason="process",
+            # A display server takes some memory of every GPU that it finds; programs compute beside it.
+            withholds=bool(computing),
             gpu_uuid=gpu.uuid,
             pci_bus_id=gpu.pci_bus_id,
-            what=f"{name}{more} computes on the GPU, and no claim of ours is on it",
-            next_step="stop it, or keep this node out of Partita",
+            what=f"{_named(computing or facts.processes)} {does} on the GPU, and no claim of ours is on it",
+            next_step="stop it, or keep this node out of Partita"
+            if computing
+            else "stop the display server (`systemctl isolate multi-user.target`): MIG mode is not switched under it",
         )
     for instance in facts.unowned:
         start, gi = instance.placement.start, instance.gpu_instance_id

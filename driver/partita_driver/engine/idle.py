@@ -33,5 +33,6 @@ def idle_processes(tools: Tools) -> Mapping[str, tuple[GpuProcess, ...]]:
 
 
 def _is_held(tools: Tools, gpu_uuid: str) -> bool:
+    """By admin access too: it owns nothing, but its pod may be the one that computes."""
     claims = tools.journal.state.claims.values()
-    return any(gpu_uuid in device.gpu_uuids for claim in claims for device in claim.devices if not device.admin)
+    return any(gpu_uuid in device.gpu_uuids for claim in claims for device in claim.devices)

@@ -225,6 +225,9 @@ class GpuProcess:
     gpu_instance_id: int | None = None
     """None: the GPU itself."""
 
+    only_draws: bool = False
+    """An X server or compositor, which computes nothing and is on every GPU that it finds."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceNode:

@@ -28,6 +28,9 @@ SOUND = NodeFacts(
     kube=KubeFacts(labels={"nvidia.com/gpu.present": "true"}, allocatable={"cpu": "8", "nvidia.com/gpu": "0"}),
 )
 PROCESS = GpuProcess(pid=4711, name="python3")
+XORG = GpuProcess(pid=2000, name="Xorg", only_draws=True)
+STALE = {"nvidia.com/mig.config.state": "pending", "nvidia.com/mig.config": "all-1g"}
+"""What mig-manager leaves on a node that it was taken off."""
 INSTANCE = GpuInstance(gpu_uuid=FIRST.uuid, gpu_instance_id=2, profile_id=9, placement=Placement(4, 4))
 
 
@@ -67,6 +70,8 @@ def test_a_sound_node_has_no_findings_and_offers_all_of_every_gpu() -> None:
         (replace(SOUND, kube=KubeFacts(labels={"nvidia.com/mig.config": "all-1g"})), "limits",
          "mig-manager keeps MIG as 'all-1g'", "mig-manager=false"),
         (first_is(processes=(PROCESS, PROCESS)), "blocks", r"python3 \(PID 4711\) and 1 more", "stop it"),
+        (first_is(processes=(XORG, PROCESS)), "blocks", r"^python3 \(PID 4711\) computes", "stop it"),
+        (first_is(processes=(XORG,)), "limits", r"Xorg \(PID 2000\) draws", "display server"),
         (first_is(instances=(INSTANCE,)), "limits", "GPU instance 2 at slice 4", "-dci"),
         (first_is(health=(HealthEvent(gpu_uuid=FIRST.uuid, kind="xid", xid=79, message="XID 79"),)), "blocks",
          "XID 79", "reboot"),
@@ -103,6 +108,7 @@ def test_what_is_in_the_way_is_found(facts: NodeFacts, weight: str, what: str, s
         first_is(gpu=replace(FIRST, fabric=Fabric(state=FabricState.COMPLETED))),
         replace(SOUND, kube=KubeFacts(allocatable={"nvidia.com/gpu": "0", "nvidia.com/hostdev": "2"})),
         replace(SOUND, kube=KubeFacts(other_slices=("dra.net",))),
+        replace(SOUND, kube=KubeFacts(labels={**STALE, "nvidia.com/gpu.deploy.mig-manager": "false"})),
     ],
 )
 def test_what_is_as_it_should_be_is_not_found(facts: NodeFacts) -> None:

@@ -86,6 +86,13 @@ def test_a_process_is_somebody_else_s_when_it_is_still_there_at_the_next_look() 
     assert world.told[-1] == ()
 
 
+def test_a_display_server_is_told_and_keeps_no_gpu_from_anybody() -> None:
+    xorg = GpuProcess(pid=1, name="Xorg", only_draws=True)
+    world = World(processes={gpu.uuid: (xorg,) for gpu in H100.gpus.values()})
+    assert world.look() == world.look() == frozenset()
+    assert {other.withholds for other in world.told[-1]} == {False}
+
+
 def test_a_process_on_a_gpu_that_is_no_longer_there_is_nobody_s() -> None:
     world = World(processes={"GPU-gone": (GpuProcess(pid=1),)})
     assert world.look() == world.look() == frozenset()

@@ -234,3 +234,5 @@ def test_processes_are_listed_of_gpus_that_no_claim_is_on(node: Node) -> None:
     node.engine.unprepare(wanted.metadata.uid)
     node.backend.start_client(busy, "other.py")
     assert set(node.engine.idle_processes()) == {busy, idle}
+    node.engine.prepare(claim(result(node.whole(0), adminAccess=True)))
+    assert set(node.engine.idle_processes()) == {idle}, "who looks with our leave may compute, too"

@@ -7,17 +7,15 @@ from typing import Any
 
 import pynvml
 
-from partita_plugins.backends.nvml.answers import CANNOT_TELL, optional
+from partita_plugins.backends.nvml.answers import optional
 from partita_plugins.backends.nvml.host import Host
 from partita_plugins.model.gpu import GpuProcess
 
 MIB = 2**20
 
-LISTS = (
-    pynvml.nvmlDeviceGetComputeRunningProcesses_v3,
-    pynvml.nvmlDeviceGetGraphicsRunningProcesses_v3,
-    pynvml.nvmlDeviceGetMPSComputeRunningProcesses_v3,
-)
+DRAWING = "nvmlDeviceGetGraphicsRunningProcesses_v3"
+LISTS = (DRAWING, "nvmlDeviceGetMPSComputeRunningProcesses_v3", "nvmlDeviceGetComputeRunningProcesses_v3")
+"""In this order: one that draws and computes is one that computes."""
 
 NAMED_MAX = 5
 """Processes in a piece of advice."""
@@ -35,14 +33,15 @@ def processes(handle: Any, host: Host | None = None) -> tuple[GpuProcess, ...]:
 
 
 def _listed(handle: Any, host: Host | None) -> Iterator[GpuProcess]:
-    for function in LISTS:
-        for one in optional(function, handle, otherwise=()):
+    for name in LISTS:
+        for one in optional(getattr(pynvml, name), handle, otherwise=()):
             whole = one.gpuInstanceId == pynvml.NVML_GPU_INSTANCE_ID_ANY
             yield GpuProcess(
                 pid=one.pid,
                 name=_name(one.pid, host),
                 memory_mib=None if one.usedGpuMemory is None else one.usedGpuMemory // MIB,
                 gpu_instance_id=None if whole else one.gpuInstanceId,
+                only_draws=name == DRAWING,
             )
 
 
@@ -50,10 +49,8 @@ def _name(pid: int, host: Host | None) -> str:
     """As NVML has it; by /proc where it is of another PID namespace than ours."""
     try:
         return str(pynvml.nvmlSystemGetProcessName(pid)).rpartition("/")[2]
-    except pynvml.NVMLError as error:
-        if error.value not in CANNOT_TELL | {pynvml.NVML_ERROR_NOT_FOUND, pynvml.NVML_ERROR_NO_PERMISSION}:
-            raise
-    return host.process_name(pid) if host else ""
+    except pynvml.NVMLError:  # a process without a name is told all the same
+        return host.process_name(pid) if host else ""
 
 
 def holders(handle: Any) -> str:

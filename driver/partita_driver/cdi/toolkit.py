@@ -18,6 +18,7 @@ import structlog
 
 from partita_driver.cdi.lint import CdiHook, CdiMount, ContainerEdits
 from partita_plugins.errors import Retryable
+from partita_plugins.rooted import seen
 
 log = structlog.get_logger(__name__)
 
@@ -26,9 +27,12 @@ PLACES = ("/usr/bin/nvidia-ctk", "/usr/local/bin/nvidia-ctk", "/usr/local/nvidia
 
 HOOK = "nvidia-cdi-hook"
 
+DRIVER_CONTAINER, NVIDIA_SMI = Path("/run/nvidia/driver"), "/usr/bin/nvidia-smi"
+"""The GPU Operator's validator tells the two places of the driver apart by nvidia-smi, too."""
+
 GENERATE = ("cdi", "generate", "--format=json", "--mode=nvml")
 
-# Only the common part is wanted. Toolkits before 1.20 do not know this and list every GPU as well, which takes longer.
+# Only the common part is wanted. Toolkits before 1.19 do not know this and list every GPU as well, which takes longer.
 NO_DEVICES = "--device-id=none"
 _UNKNOWN_OPTION = re.compile(r"flag provided but not defined|unknown flag")
 
@@ -80,7 +84,8 @@ class Toolkit:
             program = self.program()
             found = self.seen(program).stat()
             key = (driver_version, program, found.st_ino, found.st_size, found.st_mtime_ns)
-            if self._kept is None or self._kept[0] != key:
+            # A service of the driver that was stopped has taken its socket with it.
+            if self._kept is None or self._kept[0] != key or self._missing(self._kept[1]):
                 edits = self._checked(self._generate(program))
                 log.info("common CDI edits read", program=program, driver=driver_version, mounts=len(edits.mounts))
                 self._kept = (key, edits)
@@ -96,10 +101,16 @@ class Toolkit:
 
     def seen(self, path: str) -> Path:
         """A path of the node as this process sees it."""
-        return self._host_root / path.lstrip("/")
+        return seen(self._host_root, path)
+
+    def _drivers_place(self) -> Path:
+        """Where the driver is: in the GPU Operator's driver container, if nobody said where and the node has none."""
+        if self._driver_root != Path("/") or self.seen(NVIDIA_SMI).exists():
+            return self._driver_root
+        return DRIVER_CONTAINER if seen(self.seen(str(DRIVER_CONTAINER)), NVIDIA_SMI).exists() else self._driver_root
 
     def _generate(self, program: str) -> ContainerEdits:
-        command = [program, *GENERATE, f"--driver-root={self._driver_root}"]
+        command = [program, *GENERATE, f"--driver-root={self._drivers_place()}"]
         # Beside it, as every installation has it; else where nvidia-ctk itself looks.
         hook = f"{os.path.dirname(program)}/{HOOK}"  # noqa: PTH120 - a path of the node, not of this process
         if os.access(self.seen(hook), os.X_OK):
@@ -124,13 +135,16 @@ class Toolkit:
 
     def _checked(self, edits: ContainerEdits) -> ContainerEdits:
         """The same edits. Raises Retryable where a container with them could not start."""
-        missing = [hook.path for hook in edits.hooks if not os.access(self.seen(hook.path), os.X_OK)]
-        missing += [mount.host_path for mount in edits.mounts if not os.path.lexists(self.seen(mount.host_path))]
-        if missing:
-            raise _failed(f"the node's CDI edits name {', '.join(sorted(set(missing))[:4])}, which it does not have")
+        if missing := self._missing(edits):
+            raise _failed(f"the node's CDI edits name {', '.join(sorted(missing)[:4])}, which it does not have")
         if not any(_is_libcuda(mount) for mount in edits.mounts):
             raise _failed("the node's CDI edits have no libcuda.so: NVIDIA's driver is not whole")
         return edits
+
+    def _missing(self, edits: ContainerEdits) -> set[str]:
+        """Paths without which a container with these edits does not start, and which are not there."""
+        hooks = {hook.path for hook in edits.hooks if not os.access(self.seen(hook.path), os.X_OK)}
+        return hooks | {mount.host_path for mount in edits.mounts if not self.seen(mount.host_path).exists()}
 
 
 def run_within(deadline_seconds: float) -> Run:

@@ -77,6 +77,27 @@ def test_a_toolkit_is_asked_again_after_a_driver_or_a_toolkit_update_only(root: 
     assert len(answers.commands) == 3
 
 
+def test_a_socket_that_is_gone_since_is_no_longer_mounted(root: Path) -> None:
+    socket = root / "run/nvidia-persistenced/socket"
+    socket.parent.mkdir(parents=True)
+    socket.touch()
+    mounts = [{"hostPath": path, "containerPath": path} for path in (LIBCUDA, "/run/nvidia-persistenced/socket")]
+    toolkit = Toolkit(host_root=root, run=Answers((0, edited(mounts=mounts), ""), (0, SPEC, "")))
+    assert len(toolkit.common_edits("580").mounts) == 2
+    socket.unlink()
+    assert [mount.host_path for mount in toolkit.common_edits("580").mounts] == [LIBCUDA]
+
+
+@pytest.mark.parametrize(("on_node", "place"), [(True, "/"), (False, "/run/nvidia/driver")])
+def test_a_driver_container_is_found_where_the_node_has_no_driver(root: Path, on_node: bool, place: str) -> None:
+    for folder in ("run/nvidia/driver/usr/bin", *(["usr/bin"] if on_node else [])):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / folder / "nvidia-smi").touch()
+    answers = Answers((0, SPEC, ""))
+    Toolkit(host_root=root, run=answers).common_edits("580")
+    assert f"--driver-root={place}" in answers.commands[0]
+
+
 def test_a_node_seen_through_a_mount_is_asked_within_it(root: Path) -> None:
     answers = Answers((0, SPEC, ""))
     Toolkit(host_root=root, driver_root=Path("/run/nvidia/driver"), run=answers).common_edits("580")

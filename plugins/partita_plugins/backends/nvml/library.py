@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from partita_plugins.errors import BackendError, NvmlCode
+from partita_plugins.rooted import seen
 
 SONAME = "libnvidia-ml.so.1"
 
@@ -35,7 +36,7 @@ def find_library(roots: Roots) -> Path | None:
 
 def find(roots: Roots, paths: Sequence[str]) -> Path | None:
     """The first file of some that is there, under a root or the driver container's in it."""
-    candidates = (base / path for root in roots for base in (root, root / DRIVER_CONTAINER) for path in paths)
+    candidates = (seen(base, path) for root in roots for base in (root, root / DRIVER_CONTAINER) for path in paths)
     return next((path for path in candidates if path.exists()), None)
 
 

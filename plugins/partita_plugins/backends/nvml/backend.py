@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from partita_plugins.backends.nvml.events import EventFeed
 from partita_plugins.backends.nvml.host import Host
 from partita_plugins.backends.nvml.library import load_library
 from partita_plugins.backends.nvml.memory import GpuMemory, Memory, after_look
+from partita_plugins.backends.nvml.modules import Modules
 from partita_plugins.backends.nvml.names import Names
 from partita_plugins.backends.nvml.node import NodeLook
 from partita_plugins.backends.nvml.nodes import DeviceNodes
@@ -51,6 +52,7 @@ class NvmlBackend:
         self._events = EventFeed(self._session, self._memory)
         self._nodes = DeviceNodes(self._host, device_root)
         self._smi = NvidiaSmi(roots)
+        self._modules = Modules(roots)
         self._node = NodeLook(self._session, self._host)
 
     def close(self) -> None:
@@ -111,10 +113,20 @@ class NvmlBackend:
             return pynvml.nvmlDeviceGetMinorNumber(handle), found
 
         minor, found = self._session.on(gpu_uuid, "reading device numbers", numbers)
-        return self._nodes.of(minor, found)
+        return self._with_modules(lambda: self._nodes.of(minor, found))
 
     def monitor_nodes(self) -> tuple[DeviceNode, ...]:
-        return self._nodes.monitor(self._host.gpu_minors())
+        return self._with_modules(lambda: self._nodes.monitor(self._host.gpu_minors()))
+
+    def _with_modules(self, numbered: Callable[[], tuple[DeviceNode, ...]]) -> tuple[DeviceNode, ...]:
+        """Nodes by their numbers; nvidia-uvm has none on a node where nothing has computed since it booted."""
+        try:
+            return numbered()
+        except BackendError as error:
+            if error.code is not NvmlCode.NOT_READY:
+                raise
+        self._modules.load()
+        return numbered()
 
     def health(self, gpu_uuid: str) -> tuple[HealthEvent, ...]:
         """As the port says. What is certain, and what is not:

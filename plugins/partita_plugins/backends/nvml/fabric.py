@@ -8,7 +8,7 @@ from typing import Any
 
 import pynvml
 
-from partita_plugins.backends.nvml.answers import optional
+from partita_plugins.backends.nvml.answers import NOT_THERE
 from partita_plugins.model.gpu import Fabric, FabricState
 
 STATES = {
@@ -37,6 +37,11 @@ def _info(handle: Any) -> Any | None:
     """The newest version of the struct that the driver knows."""
     for struct in (pynvml.c_nvmlGpuFabricInfo_v3_t, pynvml.c_nvmlGpuFabricInfo_v2_t):
         found = struct()
-        if optional(pynvml.nvmlDeviceGetGpuFabricInfoV, handle, byref(found), otherwise=None) is not None:
+        try:
+            pynvml.nvmlDeviceGetGpuFabricInfoV(handle, byref(found))
+        except pynvml.NVMLError as error:
+            if error.value not in NOT_THERE:
+                raise
+        else:
             return found
     return None

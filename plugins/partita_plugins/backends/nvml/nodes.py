@@ -6,6 +6,7 @@ container runtime, so nothing is made here.
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 from collections.abc import Iterable
@@ -106,7 +107,7 @@ class DeviceNodes:
             found = (self._host.root / "dev" / name).stat()
         except OSError:
             return None
-        return found.st_rdev >> 8 & 0xFFF if stat.S_ISCHR(found.st_mode) else None
+        return os.major(found.st_rdev) if stat.S_ISCHR(found.st_mode) else None
 
     def _cap(self, owner: str, majors: dict[str, int]) -> DeviceNode:
         """The access node of an instance, by its path in the driver's capabilities: "gpu0/gi1/ci0"."""

@@ -20,7 +20,7 @@ from hack.robustness.simulation.steps import Step
 from partita_driver.engine import undo
 
 SEEDS = range(1, 61)
-ONCE_FAILED = (201, 1035, 1486)
+ONCE_FAILED = (201, 1035, 1486, 50387)
 """Seeds that found a defect with the operations there are now; each is fixed."""
 
 Place = tuple[Path, object]

@@ -34,7 +34,8 @@ def undo(tools: Tools, claim_uid: str) -> None:
     """Take a claim's devices back; nothing there is a success.
 
     A GPU that hangs or is lost does not hold the claim up: the record stays as undoing, its hardware stays refused to
-    others, and reconciling tries again. Raises Retryable if something remains for any other reason.
+    others, and reconciling tries again. Raises Retryable if something remains for any other reason, and where that
+    record cannot be written.
     """
     claim = tools.journal.state.claims.get(claim_uid)
     if claim is not None:
@@ -50,6 +51,8 @@ def undo(tools: Tools, claim_uid: str) -> None:
         return
     blamed = [tools.blamed(error) for error in errors]
     if all(_out_of_reach(error) for error in errors):
+        # Nobody asks again, so it must not be forgotten with this process: a full disk may have kept it in memory.
+        tools.journal.flush()
         log.warning("undo put off: the GPU does not answer", claim=claim_uid, error=str(blamed[0]))
         return
     log.warning("undo failed, it is tried again", claim=claim_uid, error=str(blamed[0]))

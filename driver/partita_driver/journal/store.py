@@ -99,6 +99,10 @@ class Journal:
             raise entry.error
         return self._state
 
+    def flush(self) -> None:
+        """Have on disk whatever was changed so far. Raises Retryable where that fails."""
+        self.change(lambda state: state)
+
     def _commit(self) -> None:
         with self._queue_lock:
             entries, self._queue = self._queue, []

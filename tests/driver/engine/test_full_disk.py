@@ -9,6 +9,7 @@ import pytest
 
 from partita_driver.health.faults import Fault
 from partita_driver.journal import store as journal_module
+from partita_plugins.backends.simulated import GpuLost
 from partita_plugins.errors import Retryable
 from tests.driver.engine.nodes import Node, claim
 
@@ -58,3 +59,22 @@ def test_a_fault_is_known_at_once_and_written_when_there_is_space(node: Node, fu
         assert len(node.engine.faults()) == 1
     node.engine.prepare(claim(node.whole(1)))
     assert [fault.reason for fault in node.start().faults()] == ["xid-79"]
+
+
+def test_what_is_put_off_until_a_gpu_answers_is_on_disk_or_the_kubelet_asks_again(
+    node: Node, full_disk: pytest.MonkeyPatch
+) -> None:
+    held = claim(node.mig(0, "3g", 4))
+    node.engine.prepare(held)
+    lost = node.backend.faults.plant(GpuLost(gpu_uuid=node.gpu_uuid(0)))
+    with full_disk.context() as full:
+        fill(full)
+        with pytest.raises(Retryable, match="the disk is full"):
+            node.engine.unprepare(held.metadata.uid)
+    node.engine.unprepare(held.metadata.uid)
+    node.start()
+    node.backend.faults.lift(lost)
+    node.engine.refresh()
+    node.engine.reconcile()
+    assert node.placements() == []
+    assert dict(node.engine.claims()) == {}

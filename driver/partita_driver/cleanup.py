@@ -77,6 +77,8 @@ def clean_up(options: Options, *, force: bool) -> Iterator[Removal]:
 def _forget(options: Options) -> None:
     """The driver's memory, without the lock."""
     shutil.rmtree(options.journal_dir)
+    if options.backend != SIMULATED:  # Simulated hardware is nobody's memory.
+        shutil.rmtree(options.state_dir / options.backend, ignore_errors=True)
     turns = [options.state_dir / name for name in HANDOVER_LOCKS]
     for path in (options.settings_file, options.settings_file.with_suffix(".new"), *turns):
         path.unlink(missing_ok=True)

@@ -11,8 +11,13 @@ from partita_plugins.wire import DRIVER_NAME
 from tests.e2e.installation import SYSTEM, Installation
 from tests.e2e.lab import CLUSTER, Lab, run, until
 from tests.e2e.node import CDI, KUBELET, STATE, Node
+from tests.e2e.nvml_node import DRIVER_ROOT
 
-CLEANUP = (str(Path(sys.executable).parent / "partita-driver"), "cleanup", "--backend=simulated")
+CLEANUP = (str(Path(sys.executable).parent / "partita-driver"), "cleanup")
+HARDWARE = {
+    "simulated": ("--backend=simulated",),
+    "nvml": ("--backend=nvml", f"--driver-root={DRIVER_ROOT}"),
+}
 
 
 def test_nothing_is_left_of_an_uninstalled_driver_and_it_can_be_installed_again(
@@ -24,13 +29,13 @@ def test_nothing_is_left_of_an_uninstalled_driver_and_it_can_be_installed_again(
         installation.kubectl("delete", "daemonset", "-n", SYSTEM, "partita-driver", "--cascade=foreground")
         # A pod that was still there, and that nobody can end in the ordinary way.
         lab.force_delete("p")
-        assert "kept     " in _cleanup(nodes["node-a"])
+        assert "kept     " in _cleanup(installation, nodes["node-a"])
         assert nodes["node-a"].instances(), "what a pod may be using is kept"
         for node in nodes.values():
-            _cleanup(node, "--force")
+            _cleanup(installation, node, "--force")
             assert _traces(node) == []
             assert not lab.slices(node.name)
-            _cleanup(node)  # a second time is no error
+            _cleanup(installation, node)  # a second time is no error
         installation.kubectl("delete", "-k", str(installation.folder / "overlay"), "--ignore-not-found")
     finally:
         apply(installation.folder)
@@ -40,9 +45,10 @@ def test_nothing_is_left_of_an_uninstalled_driver_and_it_can_be_installed_again(
     lab.holds("again", "node-a")
 
 
-def _cleanup(node: Node, *options: str) -> str:
+def _cleanup(installation: Installation, node: Node, *options: str) -> str:
     kubeconfig = run(CLUSTER, "kubeconfig").strip()
-    return node.execute(*CLEANUP, f"--node-name={node.name}", f"--kubeconfig={kubeconfig}", *options)
+    which = (*HARDWARE[installation.backend], f"--node-name={node.name}", f"--kubeconfig={kubeconfig}")
+    return node.execute("env", f"PARTITA_SIMULATED_DIR={STATE}/simulated", *CLEANUP, *which, *options)
 
 
 def _traces(node: Node) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,10 @@ from partita_driver.journal.store import read_boot_id
 from partita_driver.kubelet.sockets import socket_paths, sockets_of_any_instance
 from partita_driver.main import cli
 from partita_driver.node_condition import write_condition
-from partita_driver.options import Options, StateLock
+from partita_driver.options import Options, StateLock, open_backend
 from partita_plugins.backends.simulated import GpuLost, HungCall
 from partita_plugins.model.mig import Placement
+from partita_plugins.testing.nvml import installed
 from partita_plugins.wire import DRIVER_NAME
 from tests.driver.edge.worlds import MIXED, NODE, Pooled, node_options, pooled, slotted
 from tests.driver.engine.nodes import Node, claim, result, time_slice_config
@@ -93,6 +95,22 @@ def test_nothing_is_left_and_the_second_time_there_is_nothing_to_do(node: Node, 
     assert is_as_found(node)
     assert list(clean_up(options(node.root), force=True)) == []
     assert is_as_found(node)
+
+
+def test_what_was_remembered_of_real_gpus_goes_too(
+    short_path: Path, api: Pooled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hardware = installed(short_path / "machine", "l40s-x8", seed=NODE)
+    for name, value in hardware.environment.items():
+        monkeypatch.setenv(name, value)
+    real = replace(options(short_path), backend="nvml", driver_root=hardware.root)
+    with closing(open_backend(real)) as backend:  # type: ignore[type-var]
+        assert backend.gpu_uuids()
+    assert any((short_path / "nvml").iterdir())
+    rows = list(clean_up(real, force=True))
+    assert {row.outcome for row in rows} == {"removed"}, rows
+    assert not (short_path / "nvml").exists()
+    assert api.slices() == []
 
 
 def test_a_registrar_whose_name_does_not_say_whose_it_is_goes_with_its_plugin(short_path: Path) -> None:

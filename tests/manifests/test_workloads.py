@@ -87,6 +87,18 @@ def test_only_real_gpus_need_a_privileged_driver_that_sees_all_processes(folder:
         assert container["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["MKNOD"]}
 
 
+def test_a_label_takes_the_driver_off_a_node_whatever_else_is_on_it() -> None:
+    """Else it would come back while a GPU is reset or NVIDIA's driver is updated, and hold it open."""
+    pod = one(render(INSTALLATIONS[0]), "DaemonSet", "partita-driver")["spec"]["template"]["spec"]
+    required = pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    of_label = [
+        [(one["operator"], one["values"]) for one in term["matchExpressions"] if one["key"] == "gpu.partita.dev/node"]
+        for term in required["nodeSelectorTerms"]
+    ]
+    assert len(of_label) == 5
+    assert all(wanted in ([("NotIn", ["false"])], [("In", ["true"])]) for wanted in of_label)
+
+
 @installations
 def test_the_extender_takes_its_arguments_and_its_certificates(folder: Path) -> None:
     deployment = one(render(folder), "Deployment", "partita-scheduler")

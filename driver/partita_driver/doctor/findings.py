@@ -9,7 +9,7 @@ from enum import StrEnum
 from partita_driver.doctor.facts import GpuFacts, NodeFacts
 from partita_driver.doctor.others import others
 from partita_driver.health.classes import ADVICE, Part, class_of
-from partita_driver.health.faults import Cure
+from partita_driver.health.faults import RESET, Cure
 from partita_plugins.model.gpu import ComputeMode, FabricState
 
 
@@ -131,7 +131,7 @@ def _mig_mode(facts: GpuFacts) -> Iterator[Finding]:
         return
     if mig.enabled != mig.pending:
         what = f"MIG mode is {_on(mig.enabled)} and {_on(mig.pending)} after the next reset"
-        yield _gpu(facts, Weight.LIMITS, what, "drain the node, then `nvidia-smi --gpu-reset -i` this GPU")
+        yield _gpu(facts, Weight.LIMITS, what, RESET)
     elif mig.mode_needs_reset and not mig.enabled:
         what = "MIG is off and only a reset turns it on: no partitions are offered"
         yield _gpu(facts, Weight.NOTE, what, "for partitions: drain the node, `nvidia-smi -mig 1`, reset the GPU")

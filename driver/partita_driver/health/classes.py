@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from partita_driver.health.faults import Cure, Effect, Fault
+from partita_driver.health.faults import RESET, Cure, Effect, Fault
 from partita_plugins.model.gpu import HealthEvent
 from partita_plugins.model.mig import Placement
 
@@ -96,7 +96,7 @@ UNKNOWN_KIND = FaultClass(Part.GPU)
 
 ADVICE: Mapping[Cure, str] = {
     Cure.VALIDATION: "",
-    Cure.RESET: "it needs a reset: drain the node, then `nvidia-smi --gpu-reset`",
+    Cure.RESET: f"it needs a reset: {RESET}",
     Cure.REBOOT: "the node needs a reboot",
     Cure.REPAIR: "somebody has to look at the hardware: power, seating, or a replacement",
 }

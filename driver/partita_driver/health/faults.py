@@ -114,6 +114,12 @@ class Reaction:
     """Reason of the fault that the GPU gets; empty: the GPU is not to blame."""
 
 
+RESET = "drain the node, and label it gpu.partita.dev/node=false until `nvidia-smi --gpu-reset` is done"
+"""nvidia-smi resets no GPU that somebody has open, and the driver's own session with NVML has all of them."""
+
+UPDATED = "NVIDIA's driver was updated while loaded: restart Partita's pod on the node, or reboot the node"
+"""A process keeps the library that it started with."""
+
 REACTIONS: dict[NvmlCode, Reaction] = {
     NvmlCode.UNINITIALIZED: Reaction(Retryable, "the NVIDIA driver is not loaded (yet): look at `nvidia-smi`"),
     NvmlCode.INVALID_ARGUMENT: Reaction(Permanent, "the GPU does not know this profile or placement: see its slices"),
@@ -126,10 +132,10 @@ REACTIONS: dict[NvmlCode, Reaction] = {
     NvmlCode.LIBRARY_NOT_FOUND: Reaction(Permanent, "install NVIDIA's driver on the node, with libnvidia-ml.so.1"),
     NvmlCode.FUNCTION_NOT_FOUND: Reaction(Permanent, "NVIDIA's driver is too old for this: update it"),
     NvmlCode.CORRUPTED_INFOROM: Reaction(Permanent, "the GPU's infoROM is damaged: replace the GPU"),
-    NvmlCode.LIB_RM_VERSION_MISMATCH: Reaction(Permanent, "NVIDIA's driver was updated while loaded: reboot the node"),
+    NvmlCode.LIB_RM_VERSION_MISMATCH: Reaction(Permanent, UPDATED),
     NvmlCode.TIMEOUT: Reaction(Retryable, "the GPU answers slowly; the next call tries again"),
     NvmlCode.GPU_IS_LOST: Reaction(Permanent, "drain the node and reset or replace the GPU", fault=GPU_LOST),
-    NvmlCode.RESET_REQUIRED: Reaction(Permanent, "drain the node and reset the GPU: `nvidia-smi --gpu-reset`"),
+    NvmlCode.RESET_REQUIRED: Reaction(Permanent, RESET),
     NvmlCode.IN_USE: Reaction(Retryable, "a process still has the GPU open: stop monitoring agents such as dcgm"),
     NvmlCode.INSUFFICIENT_RESOURCES: Reaction(Retryable, "the placement is still occupied; it is tried again"),
     NvmlCode.NOT_READY: Reaction(Retryable, "the GPU is not ready yet"),

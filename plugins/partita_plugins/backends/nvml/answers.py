@@ -29,7 +29,7 @@ NOT_THERE = CANNOT_TELL | {pynvml.NVML_ERROR_INVALID_ARGUMENT}
 ADVICE = {
     NvmlCode.DRIVER_NOT_LOADED: "load the NVIDIA driver: `nvidia-smi` must work on the node",
     NvmlCode.LIBRARY_NOT_FOUND: "install NVIDIA's driver on the node; --driver-root says where that is",
-    NvmlCode.LIB_RM_VERSION_MISMATCH: "NVIDIA's driver was updated while it was loaded: reboot the node",
+    NvmlCode.LIB_RM_VERSION_MISMATCH: "NVIDIA's driver was updated while loaded: restart this process, or reboot",
     NvmlCode.NO_PERMISSION: "run as root with CAP_SYS_ADMIN",
     NvmlCode.GPU_IS_LOST: "drain the node, then reset the GPU or reboot",
 }

@@ -132,6 +132,10 @@ def _mig_mode(facts: GpuFacts) -> Iterator[Finding]:
     if mig.enabled != mig.pending:
         what = f"MIG mode is {_on(mig.enabled)} and {_on(mig.pending)} after the next reset"
         yield _gpu(facts, Weight.LIMITS, what, RESET)
+    elif not mig.profiles:
+        what = f"MIG is {_on(mig.enabled)} and the driver lists no profiles: no partitions are offered"
+        step = "R535 lists them while MIG is on: `nvidia-smi -mig 1` once, or update NVIDIA's driver; look as root"
+        yield _gpu(facts, Weight.LIMITS, what, step)
     elif mig.mode_needs_reset and not mig.enabled:
         what = "MIG is off and only a reset turns it on: no partitions are offered"
         yield _gpu(facts, Weight.NOTE, what, "for partitions: drain the node, `nvidia-smi -mig 1`, reset the GPU")

@@ -9,7 +9,7 @@ from typing import Any
 import pynvml
 import pytest
 
-from partita_plugins.backends.nvml import instances, links, mig, processes
+from partita_plugins.backends.nvml import NvmlBackend, instances, links, mig, processes
 from partita_plugins.model.gpu import GpuProcess, PcieLevel
 
 H100 = SimpleNamespace(id=9, sliceCount=3, instanceCount=2)
@@ -58,3 +58,14 @@ def test_a_link_whose_other_end_is_not_told_leads_nowhere(monkeypatch: pytest.Mo
         monkeypatch.setattr(pynvml, name, refusing(pynvml.NVML_ERROR_NOT_SUPPORTED))
     found = links.read(object())
     assert (found.to_gpus, found.to_switches) == (Counter(), 0)
+
+
+@pytest.mark.parametrize("code", [pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_NO_PERMISSION])
+def test_profiles_that_are_not_listed_now_are_as_they_were(
+    code: int, backend: NvmlBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = backend.discover()
+    assert before.gpus[0].mig is not None
+    assert before.gpus[0].mig.profiles
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetGpuInstanceProfileInfo", refusing(code))
+    assert backend.discover() == before

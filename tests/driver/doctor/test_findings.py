@@ -29,6 +29,7 @@ SOUND = NodeFacts(
 )
 PROCESS = GpuProcess(pid=4711, name="python3")
 XORG = GpuProcess(pid=2000, name="Xorg", only_draws=True)
+MIG_FIELDS = ("enabled", "pending", "mode_needs_reset", "profiles")
 STALE = {"nvidia.com/mig.config.state": "pending", "nvidia.com/mig.config": "all-1g"}
 """What mig-manager leaves on a node that it was taken off."""
 INSTANCE = GpuInstance(gpu_uuid=FIRST.uuid, gpu_instance_id=2, profile_id=9, placement=Placement(4, 4))
@@ -38,7 +39,7 @@ def first_is(**changes: object) -> NodeFacts:
     """The sound node, with its first GPU changed."""
     first = SOUND.gpus[0]
     assert FIRST.mig is not None
-    if mig := {name: changes.pop(name) for name in ("enabled", "pending", "mode_needs_reset") if name in changes}:
+    if mig := {name: changes.pop(name) for name in MIG_FIELDS if name in changes}:
         changes["gpu"] = replace(FIRST, mig=replace(FIRST.mig, **mig))  # type: ignore[arg-type]
     return replace(SOUND, gpus=(replace(first, **changes), *SOUND.gpus[1:]))  # type: ignore[arg-type]
 
@@ -84,6 +85,7 @@ def test_a_sound_node_has_no_findings_and_offers_all_of_every_gpu() -> None:
         (first_is(gpu=replace(FIRST, fabric=Fabric(state=FabricState.COMPLETED, failed=True))), "blocks",
          "refused", "nvidia-fabricmanager"),
         (first_is(enabled=False, pending=True), "limits", "MIG mode is off and on after the next reset", "--gpu-reset"),
+        (first_is(profiles=()), "limits", "MIG is off and the driver lists no profiles", "R535"),
         (first_is(mode_needs_reset=True), "note", "only a reset turns it on", "-mig 1"),
         (first_is(mode_needs_reset=True, enabled=True, pending=True), "note", "never the whole GPU", "-mig 0"),
         (first_is(compute_mode=ComputeMode.PROHIBITED), "blocks", "nothing computes", "-c DEFAULT"),

@@ -56,8 +56,13 @@ def profiles(handle: Any) -> tuple[MigProfile, ...]:
 
 
 def _profile(handle: Any, enum: int) -> MigProfile | None:
-    info = profile_info(handle, enum)
-    places = () if info is None else _listed_placements(handle, info.id)
+    try:
+        info = profile_info(handle, enum)
+        places = () if info is None else placements(handle, info.id)
+    except pynvml.NVMLError as error:
+        if error.value in NOT_THERE or error.value == pynvml.NVML_ERROR_NO_PERMISSION:
+            return None
+        raise
     if info is None or not places:
         return None
     return MigProfile(
@@ -84,15 +89,6 @@ def profile_info(handle: Any, enum: int) -> Any | None:
             if error.value not in NOT_THERE:
                 raise
     return None
-
-
-def _listed_placements(handle: Any, profile_id: int) -> tuple[Placement, ...]:
-    try:
-        return placements(handle, profile_id)
-    except pynvml.NVMLError as error:
-        if error.value in NOT_THERE or error.value == pynvml.NVML_ERROR_NO_PERMISSION:
-            return ()
-        raise
 
 
 def placements(handle: Any, profile_id: int) -> tuple[Placement, ...]:

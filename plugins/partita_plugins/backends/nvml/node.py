@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from partita_plugins.backends.nvml import discovery, links
@@ -11,6 +11,7 @@ from partita_plugins.backends.nvml.host import Host
 from partita_plugins.backends.nvml.session import Session
 from partita_plugins.errors import BackendError, NvmlCode
 from partita_plugins.model.gpu import Gpu, NodeHardware
+from partita_plugins.model.mig import MigProfile
 
 NOT_ANSWERING = frozenset(
     {
@@ -42,6 +43,9 @@ class NodeLook:
         self._links: dict[str, links.Links] = {}
         """As last read with MIG off; of a GPU that had it on ever since the start, as read then."""
 
+        self._profiles: dict[str, tuple[MigProfile, ...]] = {}
+        """As last listed: R535 lists none while MIG is off, and what a GPU can do does not change by that."""
+
     def discover(self, without: Collection[str]) -> NodeHardware:
         """Every GPU that answers, but those in `without`, which are never asked."""
         asked = [self._found(gpu_uuid) for gpu_uuid in self._session.uuids() if gpu_uuid not in without]
@@ -71,7 +75,7 @@ class NodeLook:
                 # Links may be down in MIG mode. What is reached over them once it is off does not change by that.
                 found = self._links.get(gpu_uuid, found)
             self._links[gpu_uuid] = found
-            return _Found(gpu, handle, found)
+            return _Found(self._with_profiles(gpu), handle, found)
 
         try:
             return self._session.on(gpu_uuid, "discovery", read)
@@ -79,3 +83,10 @@ class NodeLook:
             if error.code in NOT_ANSWERING:
                 return None
             raise
+
+    def _with_profiles(self, gpu: Gpu) -> Gpu:
+        if gpu.mig is None:
+            return gpu
+        profiles = gpu.mig.profiles or self._profiles.get(gpu.uuid, ())
+        self._profiles[gpu.uuid] = profiles
+        return replace(gpu, mig=replace(gpu.mig, profiles=profiles))

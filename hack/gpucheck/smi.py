@@ -50,7 +50,10 @@ def compared(hardware: NodeHardware, backend: DeviceBackend, host_root: Path, dr
     program = find((seen, host_root), PLACES)
     if program is None:
         return Section(title="nvidia-smi", passed=False, remark="There is no nvidia-smi to compare with.")
-    rows = _asked(program)
+    try:
+        rows = _asked(program)
+    except (OSError, subprocess.SubprocessError, ValueError) as error:
+        return Section(title="nvidia-smi", passed=False, remark=f"nvidia-smi has no answer to compare with: {error}")
     found = {gpu.uuid: gpu for gpu in hardware.gpus}
     differing: list[tuple[str, ...]] = []
     for row in rows:
@@ -73,7 +76,9 @@ def compared(hardware: NodeHardware, backend: DeviceBackend, host_root: Path, dr
 def _asked(program: Path) -> list[dict[str, str]]:
     fields = [*FIELDS, "compute_mode"]
     command: Sequence[str] = [str(program), f"--query-gpu={','.join(fields)}", "--format=csv,noheader,nounits"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=True)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    if done.returncode:
+        raise ValueError((done.stdout + done.stderr).strip()[-200:] or f"exit status {done.returncode}")
     rows = csv.reader(done.stdout.splitlines(), skipinitialspace=True)
     return [dict(zip(fields, row, strict=True)) for row in rows]
 

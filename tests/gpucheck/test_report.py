@@ -60,6 +60,16 @@ def test_what_nvidia_smi_says_otherwise_is_told(node: Node, backend: NvmlBackend
     assert any(row[3] == "not discovered" for row in section.rows), "the last GPU"
 
 
+def test_an_nvidia_smi_that_fails_is_told(backend: NvmlBackend, tmp_path: Path) -> None:
+    program = tmp_path / "usr/bin/nvidia-smi"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\necho Failed to initialize NVML\nexit 18\n")
+    program.chmod(0o755)
+    section = smi.compared(backend.discover(), backend, ROOT, tmp_path)
+    assert not section.passed
+    assert "Failed to initialize NVML" in section.remark
+
+
 def test_a_broken_promise_fails_and_a_sick_gpu_is_only_told(node: Node, backend: NvmlBackend) -> None:
     uuid = backend.gpu_uuids()[0]
     open_existing(node.state, words=2**12).faults.plant(SelfReport(gpu_uuid=uuid, report="recovery-reset"))

@@ -61,11 +61,23 @@ def test_a_link_whose_other_end_is_not_told_leads_nowhere(monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("code", [pynvml.NVML_ERROR_NOT_SUPPORTED, pynvml.NVML_ERROR_NO_PERMISSION])
-def test_profiles_that_are_not_listed_now_are_as_they_were(
-    code: int, backend: NvmlBackend, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_told_now_is_as_it_was(code: int, backend: NvmlBackend, monkeypatch: pytest.MonkeyPatch) -> None:
     before = backend.discover()
     assert before.gpus[0].mig is not None
     assert before.gpus[0].mig.profiles
+    assert before.gpus[0].multiprocessors
     monkeypatch.setattr(pynvml, "nvmlDeviceGetGpuInstanceProfileInfo", refusing(code))
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetNumGpuCores", refusing(pynvml.NVML_ERROR_NOT_SUPPORTED))
     assert backend.discover() == before
+
+
+def test_gpus_that_take_no_registration_have_no_events(backend: NvmlBackend, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def register(*arguments: object) -> None:
+        asked.append(arguments)
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NOT_SUPPORTED)
+
+    monkeypatch.setattr(pynvml, "nvmlDeviceRegisterEvents", register)
+    assert backend.wait_events(0.01) == backend.wait_events(0.01) == ()
+    assert len(asked) == len(backend.gpu_uuids()), "each is asked once"

@@ -146,7 +146,8 @@ def _next(event_set: Any, timeout_ms: int) -> Any | None:
 
 def _register(handle: Any, event_set: Any) -> bool:
     """Register for what the GPU supports; False if that is nothing."""
-    supported: int = optional(pynvml.nvmlDeviceGetSupportedEventTypes, handle, otherwise=0)
-    if supported & WANTED:
-        pynvml.nvmlDeviceRegisterEvents(handle, supported & WANTED, event_set)
-    return bool(supported & WANTED)
+    wanted = WANTED & optional(pynvml.nvmlDeviceGetSupportedEventTypes, handle, otherwise=0)
+    if not wanted:
+        return False
+    # A guest of a vGPU may be refused what it is said to support.
+    return optional(pynvml.nvmlDeviceRegisterEvents, handle, wanted, event_set, otherwise=False) is not False

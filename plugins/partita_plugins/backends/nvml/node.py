@@ -11,7 +11,6 @@ from partita_plugins.backends.nvml.host import Host
 from partita_plugins.backends.nvml.session import Session
 from partita_plugins.errors import BackendError, NvmlCode
 from partita_plugins.model.gpu import Gpu, NodeHardware
-from partita_plugins.model.mig import MigProfile
 
 NOT_ANSWERING = frozenset(
     {
@@ -43,8 +42,8 @@ class NodeLook:
         self._links: dict[str, links.Links] = {}
         """As last read with MIG off; of a GPU that had it on ever since the start, as read then."""
 
-        self._profiles: dict[str, tuple[MigProfile, ...]] = {}
-        """As last listed: R535 lists none while MIG is off, and what a GPU can do does not change by that."""
+        self._known: dict[str, Gpu] = {}
+        """As last discovered. What a GPU tells in one MIG mode alone does not change by the other."""
 
     def discover(self, without: Collection[str]) -> NodeHardware:
         """Every GPU that answers, but those in `without`, which are never asked."""
@@ -75,7 +74,7 @@ class NodeLook:
                 # Links may be down in MIG mode. What is reached over them once it is off does not change by that.
                 found = self._links.get(gpu_uuid, found)
             self._links[gpu_uuid] = found
-            return _Found(self._with_profiles(gpu), handle, found)
+            return _Found(self._completed(gpu), handle, found)
 
         try:
             return self._session.on(gpu_uuid, "discovery", read)
@@ -84,9 +83,12 @@ class NodeLook:
                 return None
             raise
 
-    def _with_profiles(self, gpu: Gpu) -> Gpu:
-        if gpu.mig is None:
-            return gpu
-        profiles = gpu.mig.profiles or self._profiles.get(gpu.uuid, ())
-        self._profiles[gpu.uuid] = profiles
-        return replace(gpu, mig=replace(gpu.mig, profiles=profiles))
+    def _completed(self, gpu: Gpu) -> Gpu:
+        """With what it told before and does not now: R535 lists profiles only while MIG is on."""
+        known = self._known.get(gpu.uuid, gpu)
+        multiprocessors = gpu.multiprocessors or known.multiprocessors
+        if gpu.mig is not None and known.mig is not None:
+            profiles = gpu.mig.profiles or known.mig.profiles
+            gpu = replace(gpu, mig=replace(gpu.mig, profiles=profiles))
+        self._known[gpu.uuid] = gpu = replace(gpu, multiprocessors=multiprocessors)
+        return gpu

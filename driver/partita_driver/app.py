@@ -44,6 +44,9 @@ log = structlog.get_logger(__name__)
 PUBLISH_NOW_SECONDS = 5.0
 """Longest wait for a fault's taint to reach the API server before Prepare answers with the error."""
 
+INSTANCES_SECONDS = 2.0
+"""From a change of MIG instances to a look for those of others: most are the driver's own, and come in series."""
+
 PROBE_SECONDS = 1.0
 CLOSE_SECONDS = 1.0
 """For calls still at work at the end: the kubelet's have had their time, and a validation may take minutes."""
@@ -121,7 +124,12 @@ class Driver:
                 if self._stopping.wait(error.delay_seconds):
                     return
         keeper = Quarantine(self._engine, self._validator)
-        self._health = HealthWatch(keeper, self._publisher.request, again=options.revalidate_pause)
+        self._health = HealthWatch(
+            keeper,
+            self._publisher.request,
+            again=options.revalidate_pause,
+            on_instances=lambda: self._upkeep.request(INSTANCES_SECONDS),
+        )
         self._upkeep = Upkeep(
             self._engine,
             claims=self._claims_in_api,

@@ -54,9 +54,9 @@ class Upkeep:
     def stop(self) -> None:
         self.loop.stop()
 
-    def request(self) -> None:
-        """Something changed: take a step soon."""
-        self.loop.wake()
+    def request(self, delay_seconds: float = 0.0) -> None:
+        """Something changed: take a step within this time."""
+        self.loop.wake(delay_seconds)
 
     def step(self) -> float:
         """Bring all together. Returns seconds until the next time."""

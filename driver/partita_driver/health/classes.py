@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from partita_driver.health.faults import RESET, Cure, Effect, Fault
-from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.gpu import MIG_CHANGE, HealthEvent
 from partita_plugins.model.mig import Placement
 
 
@@ -80,6 +80,7 @@ _XIDS_OF: tuple[tuple[FaultClass, tuple[int, ...]], ...] = (
 XIDS: Mapping[int, FaultClass] = {xid: row for row, xids in _XIDS_OF for xid in xids}
 
 KINDS: Mapping[str, FaultClass] = {
+    MIG_CHANGE: FaultClass(Part.NOTHING),
     "gpu-lost": _DEAD,
     "ecc": _MEMORY,
     "remap-pending": _MEMORY_RESET,

@@ -15,7 +15,7 @@ from partita_driver.runtime import THREADS, Runtime
 from partita_driver.slices.described import answers
 from partita_driver.slices.pool import PoolInputs, broken_devices
 from partita_plugins.errors import PartitaError
-from partita_plugins.model.gpu import HealthEvent, HealthState
+from partita_plugins.model.gpu import MIG_CHANGE, HealthEvent, HealthState
 from partita_plugins.pauses import Pause
 from partita_plugins.wire import pool_name
 
@@ -60,9 +60,12 @@ class HealthWatch:
         wait_seconds: float = WAIT_SECONDS,
         again: Pause = AGAIN,
         look_seconds: float = LOOK_SECONDS,
+        on_instances: Callable[[], None] = lambda: None,
         runtime: Runtime = THREADS,
     ) -> None:
+        """`on_change` is called when faults or hardware changed, `on_instances` when MIG instances may have."""
         self._keeper, self._on_change, self._runtime = keeper, on_change, runtime
+        self._on_instances = on_instances
         self._wait_seconds, self._again = wait_seconds, again
         self._look_seconds = min(look_seconds, max(again.first_seconds, LOOK_SECONDS_MIN))
         self._tries: dict[tuple[object, ...], tuple[int, float]] = {}
@@ -92,7 +95,9 @@ class HealthWatch:
             log.error("a GPU reports a fault", gpu=fault.gpu_uuid, reason=fault.reason, message=fault.message)
         if faults:
             self._keeper.add_faults(*faults)
-        if events:
+        if any(event.kind == MIG_CHANGE for event in events):
+            self._on_instances()
+        if any(event.kind != MIG_CHANGE for event in events):
             # An event is an edge, and may stand for a state that other fields tell of.
             self._keeper.check_health()
         if any(event.kind == GPU_LOST for event in events):

@@ -252,6 +252,9 @@ class HealthState(StrEnum):
     UNKNOWN = "Unknown"
 
 
+MIG_CHANGE = "mig-change"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthEvent:
     """Something a GPU reported by itself (NVML event)."""
@@ -259,7 +262,8 @@ class HealthEvent:
     gpu_uuid: str
     kind: str
     """"xid"; "gpu-lost"; "ecc", which is uncorrectable; "remap-pending" and "remap-failed" of the row remapper;
-    "recovery-" and "reset", "reboot", "drain-p2p" or "drain-and-reset" (NVML's recovery action, field 230)."""
+    "recovery-" and "reset", "reboot", "drain-p2p" or "drain-and-reset" (NVML's recovery action, field 230).
+    And MIG_CHANGE, where nothing is wrong: somebody has changed a GPU's mode or instances, perhaps this driver."""
 
     xid: int | None = None
     message: str = ""

@@ -11,6 +11,7 @@ from partita_plugins.backends.nvml import NvmlBackend, health
 from partita_plugins.backends.simulated import GpuLost, HungCall, SelfReport, SimulatedBackend, Xid
 from partita_plugins.backends.simulated.faults import REPORTS
 from partita_plugins.errors import BackendError, NvmlCode
+from partita_plugins.model.gpu import MIG_CHANGE
 from partita_plugins.testing.contracts.answers import refused
 
 
@@ -33,6 +34,15 @@ def test_an_xid_is_an_event_of_its_gpu(backend: NvmlBackend, simulated: Simulate
     (event,) = backend.wait_events(20)
     assert (event.gpu_uuid, event.kind, event.xid, event.placements) == (gpu, "xid", 48, ())
     assert backend.wait_events(0.01) == ()
+
+
+def test_a_change_of_instances_is_told_and_nothing_is_wrong(backend: NvmlBackend, simulated: SimulatedBackend) -> None:
+    gpu = backend.discover().gpus[0]
+    assert backend.wait_events(0.01) == ()
+    simulated.set_mig_mode(gpu.uuid, enabled=True)
+    (event,) = backend.wait_events(20)
+    assert (event.gpu_uuid, event.kind) == (gpu.uuid, MIG_CHANGE)
+    assert backend.health(gpu.uuid) == ()
 
 
 def test_an_xid_that_names_an_instance_concerns_its_place(backend: NvmlBackend, simulated: SimulatedBackend) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from partita_driver.health.faults import Fault
 from partita_driver.health.watch import HealthWatch
 from partita_plugins.errors import BackendError, NvmlCode, Retryable
-from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.gpu import MIG_CHANGE, HealthEvent
 from partita_plugins.model.mig import Placement
 from partita_plugins.pauses import Pause
 
@@ -69,6 +69,14 @@ def test_a_lost_gpu_is_quarantined_and_the_hardware_looked_at() -> None:
     assert made.step_events() == 0.0
     assert [fault.reason for fault in keeper.known] == ["gpu-lost"]
     assert (keeper.refreshed, changes) == (1, [1])
+
+
+def test_a_change_of_instances_is_looked_into_and_is_no_fault() -> None:
+    keeper, looked = Keeper(), list[int]()
+    made, changes = watch(keeper, HealthEvent(gpu_uuid="g", kind=MIG_CHANGE), on_instances=lambda: looked.append(1))
+    keeper.states = [Fault(gpu_uuid="g", reason="ecc", message="asked for nothing")]
+    assert made.step_events() == 0.0
+    assert (looked, changes, keeper.known) == ([1], [], [])
 
 
 def test_parts_that_fail_together_are_quarantined_together() -> None:

@@ -17,7 +17,7 @@ from partita_plugins.backends.simulated import GpuLost, HungCall, SelfReport, St
 from partita_plugins.backends.simulated.faults import REPORTS
 from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
 from partita_plugins.errors import Permanent, ValidationFailed
-from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.gpu import MIG_CHANGE, HealthEvent
 from partita_plugins.model.mig import Placement
 from tests.driver.engine.nodes import DEADLINES, WORDS, Node, claim
 
@@ -60,7 +60,7 @@ def test_errors_of_programs_concern_nobody_else(xid: int) -> None:
 def test_no_xid_stands_in_two_rows_and_every_state_a_gpu_may_report_has_one() -> None:
     listed = [xid for _, xids in fault_classes._XIDS_OF for xid in xids]
     assert len(listed) == len(set(listed)) == len(XIDS)
-    assert set(REPORTS) | {"gpu-lost"} == set(KINDS)
+    assert set(REPORTS) | {"gpu-lost", MIG_CHANGE} == set(KINDS)
     assert UNKNOWN_XID.part is not Part.NOTHING
 
 

@@ -16,7 +16,7 @@ from partita_plugins.backends.nvml.memory import Memory, remembering
 from partita_plugins.backends.nvml.session import Session
 from partita_plugins.backends.nvml.threads import failed, started
 from partita_plugins.errors import BackendError
-from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.gpu import MIG_CHANGE, HealthEvent
 from partita_plugins.model.mig import Placement
 
 T = TypeVar("T")
@@ -28,8 +28,9 @@ KINDS = {
     pynvml.nvmlEventTypeDramRetirementEvent: "remap-pending",
     pynvml.nvmlEventTypeDramRetirementFailure: "remap-failed",
     pynvml.nvmlEventTypeGpuUnavailableError: "gpu-lost",
+    pynvml.nvmlEventMigConfigChange: MIG_CHANGE,
 }
-"""Event types that say all by themselves. A change of MIG instances is none: whoever wants them lists them."""
+"""Event types that say all by themselves."""
 
 WANTED = XID | RECOVERY | sum(KINDS)
 

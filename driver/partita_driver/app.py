@@ -26,7 +26,7 @@ from partita_driver.kubelet.sockets import remove_dead_sockets, socket_paths
 from partita_driver.loop import Loop
 from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.neighbours import Neighbours
-from partita_driver.options import Options, common_edits, open_backend, open_strategies, open_validator
+from partita_driver.options import Options, common_edits, open_backend, open_mps, open_strategies, open_validator
 from partita_driver.pages import Progress, pages
 from partita_driver.settings.parse import NodeSettings
 from partita_driver.settings.watch import SettingsWatch
@@ -196,6 +196,7 @@ class Driver:
             on_faults=self._faults_changed,
             observe=self.metrics.phase,
             recall=lambda: recall(self._api, self._options.node_name),
+            mps=open_mps(self._options, self._api),
         )
 
     def _open_journal(self) -> Journal:

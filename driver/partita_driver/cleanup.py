@@ -18,8 +18,9 @@ from partita_driver.hardware.workers import Deadlines
 from partita_driver.journal.store import Journal, read_boot_id
 from partita_driver.kubelet.sockets import is_served, remove_socket, sockets_of_any_instance
 from partita_driver.lifecycle import ClaimState
+from partita_driver.mps.keeper import Mps
 from partita_driver.node_condition import CONDITION, remove_condition
-from partita_driver.options import SIMULATED, Options, StateLock, open_backend, open_strategies
+from partita_driver.options import SIMULATED, Options, StateLock, open_backend, open_mps, open_strategies
 from partita_driver.simulated_machine import with_machine
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.kube.api import KubeApi, NotFound
@@ -115,6 +116,7 @@ def _started(options: Options) -> ClaimEngine:
         deadlines=Deadlines(),
         on_faults=lambda _: None,
         recall=lambda: recall(KubeApi.connect(options.kubeconfig or None), options.node_name),
+        mps=_mps(options),
     )
     engine.start()
     try:
@@ -122,6 +124,15 @@ def _started(options: Options) -> ClaimEngine:
     except PartitaError as error:
         log.warning("the API server was not asked for claims of a lost journal", error=str(error))
     return engine
+
+
+def _mps(options: Options) -> Mps | None:
+    """MPS daemons, where there is a way to the API server."""
+    try:
+        return open_mps(options, KubeApi.connect(options.kubeconfig or None))
+    except PartitaError as error:
+        log.warning("MPS daemons are left alone", error=str(error))
+        return None
 
 
 def _with_machine(options: Options) -> Options:

@@ -64,6 +64,7 @@ def node_options(command: Command) -> Command:
     """Which driver on which node."""
     for one in (
         option("--pod-uid", env=("POD_UID",), default="", help="UID of this pod: two instances side by side."),
+        option("--pod-name", env=("POD_NAME",), default="", help="Name of this pod: MPS daemons run in its image."),
         option("--node-name", env=("NODE_NAME",), required=True, help="Name of this Node."),
     ):
         command = one(command)

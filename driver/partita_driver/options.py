@@ -12,9 +12,12 @@ from partita_driver.cdi.files import CommonEdits
 from partita_driver.cdi.lint import ContainerEdits
 from partita_driver.cdi.toolkit import Toolkit
 from partita_driver.journal.store import BOOT_ID_FILE
+from partita_driver.mps.keeper import Mps
+from partita_driver.mps.pods import MpsPods
 from partita_plugins import registry
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.errors import Permanent, Retryable
+from partita_plugins.kube.api import KubeApi
 from partita_plugins.pauses import Pause
 
 NONE = "none"
@@ -53,6 +56,9 @@ class Options:
     registry_dir: Path = Path("/var/lib/kubelet/plugins_registry")
     kubeconfig: str = ""
     pod_uid: str = ""
+    pod_name: str = ""
+    """MPS daemons run in the image of that pod."""
+
     revalidate_seconds: float = 30.0
     """Before quarantined hardware is validated again for the first time."""
 
@@ -77,6 +83,11 @@ class Options:
     @property
     def journal_dir(self) -> Path:
         return self.state_dir / "journal"
+
+    @property
+    def mps_dir(self) -> Path:
+        """What MPS daemons share with their clients."""
+        return self.state_dir / "mps"
 
     @property
     def settings_file(self) -> Path:
@@ -122,6 +133,19 @@ def open_strategies() -> dict[str, SharingStrategy]:
     """All sharing strategies that are installed, by name."""
     group = "partita.sharing"
     return {name: registry.load(group, name)() for name in registry.names(group)}
+
+
+def open_mps(options: Options, api: KubeApi) -> Mps:
+    """MPS daemons as pods."""
+    daemons = MpsPods(
+        api,
+        node_name=options.node_name,
+        namespace=options.namespace,
+        own_pod=options.pod_name,
+        host_root=options.host_root,
+        driver_root=options.driver_root,
+    )
+    return Mps(daemons, options.mps_dir)
 
 
 class StateLock:

@@ -128,12 +128,13 @@ class Node:
         return sorted(path.name for path in (*registrars, *plugins))
 
     def left_over(self) -> list[str]:
-        """What is on the node of claims: partitions, journal records, CDI files, faults; for an idle node nothing."""
+        """What is on the node of claims: partitions, records, CDI files, MPS, faults; for an idle node nothing."""
         journal = self.journal()
         return [
             *(f"partition {one.gpu_instance_id} of {one.gpu_uuid}" for one in self.instances()),
             *(f"journal record {uid} ({claim.state})" for uid, claim in journal.claims.items()),
             *(f"CDI file {name}" for name in self.cdi_files()),
+            *(f"MPS folder {path.name}" for path in self.path(STATE, "mps").glob("*")),
             *(f"fault {fault.reason} of {fault.gpu_uuid}" for fault in journal.faults),
         ]
 

@@ -3,13 +3,17 @@
 import inspect
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 import pytest
 
+from partita_driver.mps.daemons import CLAIM_LABEL
+from partita_driver.mps.manifest import COMMAND, NAME, pod_name
 from partita_driver.node_condition import CONDITION
+from partita_driver.options import Options
 from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler.leader import LeaderElector
-from tests.manifests.kustomize import MANIFESTS, ROOT, Json, one, render
+from tests.manifests.kustomize import MANIFESTS, ROOT, Json, containers, one, render
 
 SYSTEM = "partita-system"
 SLICES = "resource.k8s.io/resourceslices"
@@ -25,6 +29,7 @@ GRANTED = {
     ("driver", "", "nodes/status"): "patch",
     ("driver", "", "events"): "get create patch",
     ("driver", SYSTEM, "configmaps (partita-nodes)"): "list watch",
+    ("driver", SYSTEM, "pods"): "get list create delete",
     ("scheduler", "", "nodes"): "list watch",
     ("scheduler", "", "pods"): "list watch",
     ("scheduler", "", SLICES): "list watch",
@@ -83,7 +88,7 @@ def test_the_security_page_lists_the_same_verbs() -> None:
     assert told == {key: set(verbs.split()) for key, verbs in GRANTED.items()}
 
 
-@pytest.mark.parametrize("what", ["resourceslices", "nodes"])
+@pytest.mark.parametrize("what", ["resourceslices", "nodes", "pods"])
 def test_the_admission_policies_mean_the_account_that_the_driver_runs_as(base: list[Json], what: str) -> None:
     daemonset = one(base, "DaemonSet", "partita-driver")
     policy = one(base, "ValidatingAdmissionPolicy", f"{what}.{DRIVER_NAME}")
@@ -111,6 +116,26 @@ def test_the_condition_that_may_be_written_is_the_one_that_is_written(base: list
     spared = [entry["expression"] for entry in policy["spec"]["variables"] if entry["name"].startswith("others")]
     assert len(spared) == 2
     assert all(f"c.type != '{CONDITION}'" in expression for expression in spared)
+
+
+def test_the_pods_that_may_be_made_are_those_of_mps_daemons(base: list[Json]) -> None:
+    policy = one(base, "ValidatingAdmissionPolicy", f"pods.{DRIVER_NAME}")
+    binding = one(base, "ValidatingAdmissionPolicyBinding", f"pods.{DRIVER_NAME}")
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    [rule] = policy["spec"]["matchConstraints"]["resourceRules"]
+    assert set(rule["operations"]) == {"CREATE", "UPDATE", "DELETE"}
+    held = " ".join(entry["expression"] for entry in policy["spec"]["validations"])
+    [container] = containers(one(base, "DaemonSet", "partita-driver"))
+    [state_dir] = [word.partition("=")[2] for word in container["args"] if word.startswith("--state-dir=")]
+    folder = Options(node_name="", state_dir=Path(state_dir)).mps_dir
+    assert f"c.?command.orValue([]) == {COMMAND}" in held
+    assert f"== '{NAME}'" in held
+    assert f"'{pod_name('')}' + variables.claim" in held
+    assert f"startsWith('{folder}/' + variables.claim + '/')" in held
+    assert f"'{CLAIM_LABEL}'" in next(
+        one["expression"] for one in policy["spec"]["variables"] if one["name"] == "claim"
+    )
 
 
 def test_the_lease_that_may_be_written_is_the_one_that_is_used() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import Hardware
 from partita_driver.mps.keeper import Mps
-from partita_plugins.errors import Permanent
+from partita_plugins.errors import Permanent, Retryable
 from partita_plugins.model.gpu import ComputeMode, Gpu, MigSupport
 from partita_plugins.model.steps import (
     CreateComputeInstance,
@@ -52,7 +52,7 @@ def do_beside(mps: Mps | None, step: MakeMpsFolders | RunMpsDaemon, claim_uid: s
 def undo_beside(mps: Mps | None, step: MakeMpsFolders | RunMpsDaemon, claim_uid: str) -> None:
     """Take one of BESIDE_THE_GPU back; found gone, it is undone."""
     if mps is None:
-        return
+        raise Retryable("an MPS daemon cannot be ended from here", advice="see that the API server can be reached")
     if isinstance(step, MakeMpsFolders):
         mps.remove_folders(claim_uid)
     else:

@@ -20,10 +20,10 @@ MOUNT_OPTIONS = ["rw", "nosuid", "nodev", "bind"]
 MODES = {"pipe": 0o755, "log": 0o700, "shm": 0o1777}
 """Clients of any user write in shm; the daemon itself lets them write what they may of its pipes."""
 
-WAIT_SECONDS = 3.0
+WAIT_SECONDS = 5.0
 """Longest wait in Prepare and Unprepare: the kubelet asks again, and other claims of its pod wait meanwhile."""
 
-POLL_SECONDS = 0.1
+POLL_SECONDS = 0.2
 
 
 class DaemonStarting(Retryable):

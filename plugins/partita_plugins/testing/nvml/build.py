@@ -17,6 +17,7 @@ from partita_plugins.errors import InvalidInput, Permanent
 
 SOURCES = Path(__file__).with_name("library")
 SMI_SOURCES = Path(__file__).with_name("smi")
+MPS_SOURCE = Path(__file__).with_name("mps") / "control.c"
 SONAME = "libnvidia-ml.so.1"
 
 WARNINGS = ("-std=c11", "-Wall", "-Wextra", "-Werror")
@@ -48,6 +49,11 @@ def build_smi(library: Path, cache: Path | None = None) -> Path:
     sources = [*sorted(SMI_SOURCES.glob("*.c")), library]
     headers = [*SMI_SOURCES.glob("*.h"), SOURCES / "abi.h"]
     return _compiled("nvidia-smi", sources, headers, (*FLAGS, "-Wl,-rpath,$ORIGIN/../lib/x86_64-linux-gnu"), cache)
+
+
+def build_mps_control(cache: Path | None = None) -> Path:
+    """An nvidia-cuda-mps-control that listens, remembers and computes nothing."""
+    return _compiled("nvidia-cuda-mps-control", [MPS_SOURCE], [], (*WARNINGS, "-D_GNU_SOURCE", "-O1", "-static"), cache)
 
 
 def compiler() -> list[str]:

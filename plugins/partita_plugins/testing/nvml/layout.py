@@ -14,7 +14,7 @@ import msgspec
 from partita_plugins.backends.files import write_atomically
 from partita_plugins.backends.simulated.machine import SimulatedMachine, build_machine
 from partita_plugins.backends.simulated.records import MachineRecord
-from partita_plugins.testing.nvml.build import SONAME, build_library, build_smi, build_stand_in
+from partita_plugins.testing.nvml.build import SONAME, build_library, build_mps_control, build_smi, build_stand_in
 from partita_plugins.testing.nvml.inventory import inventory
 from partita_plugins.testing.nvml.root import lay_out_root
 
@@ -34,7 +34,7 @@ class Node:
 
     @property
     def root(self) -> Path:
-        """What stands for / of the node: /proc, /sys, /dev, the driver's libraries and nvidia-smi."""
+        """What stands for / of the node: /proc, /sys, /dev, the driver's libraries and programs."""
         return self.state / "root"
 
     @property
@@ -76,6 +76,7 @@ def installed(folder: Path, machine: str, *, seed: str = "node", shuffle_minors:
     smi = node.root / "usr/bin/nvidia-smi"
     smi.parent.mkdir(parents=True, exist_ok=True)
     _place(build_smi(library), smi)
+    _place(build_mps_control(), smi.with_name("nvidia-cuda-mps-control"))
     write_inventory(folder, built)
     return node
 

@@ -50,6 +50,8 @@ def lay_out_root(root: Path, machine: SimulatedMachine) -> None:
     for gpu in machine.hardware.gpus:
         _write(root / f"proc/driver/nvidia/gpus/{gpu.pci_bus_id}/information", _information(gpu, machine))
         _lay_out_pci(root / "sys", gpu)
+    for folder in (root / "tmp", root / "dev/shm"):
+        folder.mkdir(parents=True, exist_ok=True)
     DeviceFolder(root / "dev").monitor(minors(machine), mig=any(gpu.mig for gpu in machine.hardware.gpus))
 
 

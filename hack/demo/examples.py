@@ -84,7 +84,10 @@ EXAMPLES = (
     ),
 )
 
-LEFT_OUT = {"monitoring": "the settings as shipped offer no monitor, and it needs admin access"}
+LEFT_OUT = {
+    "monitoring": "the settings as shipped offer no monitor, and it needs admin access",
+    "shared-mps": "an MPS daemon is NVIDIA's program, and simulated machines have none",
+}
 """Folders of manifests/examples that the demo does not submit, and why."""
 
 CHOSEN = Example(

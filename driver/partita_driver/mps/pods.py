@@ -62,6 +62,10 @@ class _OwnPod(Struct, frozen=True, kw_only=True):
     spec: _Spec
 
 
+ENDED = frozenset({"Failed", "Succeeded"})
+"""Phases in which a pod that restarts its containers stays after an eviction: it never runs again."""
+
+
 class MpsPods:
     """MpsDaemons: a pod each, bound to this node from the start. Thread-safe."""
 
@@ -81,7 +85,10 @@ class MpsPods:
         self._image: Image | None = None
 
     def start(self, daemon: MpsDaemon) -> str:
-        """Make the daemon's pod where it is not there. Raises Permanent where this node cannot have one."""
+        """Make the daemon's pod where it is not there. Raises Permanent where this node cannot have one.
+
+        Raises Retryable while one from before is in its place.
+        """
         root = find_root(self._host_root, self._driver_root)
         found = self._read(daemon.claim_uid)
         if found is None:
@@ -91,7 +98,9 @@ class MpsPods:
             except Conflict as error:
                 raise Retryable(f"the MPS daemon's pod was there and is not: {error}") from error
             found = msgspec.json.decode(raw, type=_Pod)
-        if found.metadata.deletion_timestamp:
+        if found.status.phase in ENDED:
+            self.stop(daemon.claim_uid)
+        if found.metadata.deletion_timestamp or found.status.phase in ENDED:
             raise Retryable(f"pod {pod_name(daemon.claim_uid)} is still ending", delay_seconds=2.0)
         return found.status.words
 

@@ -180,6 +180,16 @@ def test_stopping_waits_for_the_kubelet_and_nothing_new_starts_meanwhile(world: 
     assert world.names() == {"driver"}
 
 
+def test_a_pod_that_was_evicted_makes_room_for_another(world: World) -> None:
+    awaited(world.mps())
+    evicted = world.made()["metadata"]["uid"]
+    world.server.patch("pods", pod_name(UID), {"status": {"phase": "Failed"}}, SYSTEM, subresource="status")
+    with pytest.raises(Retryable, match="still ending"):
+        world.mps().run(UID, STEP)
+    awaited(world.mps())
+    assert world.made()["metadata"]["uid"] != evicted
+
+
 def test_only_daemons_of_this_node_are_found(world: World) -> None:
     awaited(world.mps())
     assert world.mps().found() == {UID}

@@ -80,6 +80,8 @@ def _forget(options: Options) -> None:
     shutil.rmtree(options.journal_dir)
     if options.backend != SIMULATED:  # Simulated hardware is nobody's memory.
         shutil.rmtree(options.state_dir / options.backend, ignore_errors=True)
+    with suppress(OSError):  # Not there, or a daemon is still ending.
+        options.mps_dir.rmdir()
     turns = [options.state_dir / name for name in HANDOVER_LOCKS]
     for path in (options.settings_file, options.settings_file.with_suffix(".new"), *turns):
         path.unlink(missing_ok=True)

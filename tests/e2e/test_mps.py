@@ -161,7 +161,8 @@ BENT = [
     (_hosts("/etc", "etc"), "sees its claim's folders"),
     (_hosts("/var/lib/partita/mps/of-another", "more"), "sees its claim's folders"),
     (_container(volumeMounts=[{"name": "driver-root", "mountPath": "/driver-root"}]), "no more than to read"),
-    (_spec(automountServiceAccountToken=True), "no token"),
+    # A token would come as a volume.
+    (_spec(automountServiceAccountToken=True), "sees its claim's folders"),
     (_spec(hostNetwork=True), "no network of the node"),
 ]
 """Pods that somebody else would like to make, and what they are told."""

@@ -37,7 +37,7 @@ def test_the_driver_takes_its_arguments_and_mounts_every_folder_they_name(folder
     options = options_of(container, driver_cli)
     mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert {options[name] for name in ("state-dir", "cdi-dir", "plugin-dir", "registry-dir")} <= mounted
-    assert {"NODE_NAME", "POD_UID", "POD_NAMESPACE"} <= {entry["name"] for entry in container["env"]}
+    assert {"NODE_NAME", "POD_UID", "POD_NAME", "POD_NAMESPACE"} <= {entry["name"] for entry in container["env"]}
 
 
 @installations

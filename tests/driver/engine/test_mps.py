@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from partita_driver.engine.recall import Recalled
 from partita_driver.mps import keeper
 from partita_driver.mps.keeper import DaemonStarting
 from partita_plugins.backends.simulated import GpuLost
@@ -15,6 +16,7 @@ from partita_plugins.model.gpu import ComputeMode
 from partita_plugins.wire.resource import ResourceClaim
 from tests.driver.engine.nodes import Node, claim, gpu_config, new_uid, result
 from tests.driver.engine.test_crash import CrashNow
+from tests.driver.engine.test_exchanged_gpu import exchange
 
 MPS = gpu_config(sharing="MPS", activeThreadPercentage=25)
 CALLS = ["start", "start done", "limit", "limit done"]
@@ -267,4 +269,31 @@ def test_a_kill_in_unprepare_is_finished_by_the_next_process(node: Node, call: s
         node.engine.unprepare(wanted.metadata.uid)
     node.daemons.on_call = lambda _name: None
     node.start()
+    assert nothing_left(node)
+
+
+def test_a_gpu_that_was_exchanged_leaves_no_daemon_behind(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = claim(node.whole(0), config=MPS)
+    node.engine.prepare(wanted)
+    exchange(node, node.gpu_uuid(0), monkeypatch)
+    node.engine.unprepare(wanted.metadata.uid)
+    assert nothing_left(node)
+
+
+def test_while_the_api_server_is_not_heard_of_a_lost_journal_no_daemon_is_ended(node: Node) -> None:
+    wanted = share(node, 0)
+    node.engine.prepare(wanted)
+
+    def silent() -> Recalled:
+        raise Retryable("no answer")
+
+    node.lose_journal()
+    (node.root / "cdi" / node.cdi_files()[0]).unlink()
+    node.recall = silent
+    node.start()
+    assert set(node.daemons.daemons) == {wanted.metadata.uid}
+    node.recall = Recalled
+    node.start()
+    node.engine.confirm()
+    node.engine.reconcile()
     assert nothing_left(node)

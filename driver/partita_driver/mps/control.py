@@ -9,42 +9,35 @@ from pathlib import Path
 
 import structlog
 
+from partita_driver.cdi.toolkit import DRIVER_CONTAINER
 from partita_driver.mps.daemons import MpsDaemon
 from partita_plugins.errors import Permanent
+from partita_plugins.rooted import seen
 
 log = structlog.get_logger(__name__)
 
 PROGRAM = "usr/bin/nvidia-cuda-mps-control"
-DRIVER_CONTAINER = "run/nvidia/driver"
-"""Where the GPU operator's driver container mounts its own root."""
-
 ANSWER_SECONDS = 2.0
 SAID_MAX = 200
 """Characters of its output in a line of the log."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DriverRoot:
     """The root that has NVIDIA's programs and libraries."""
 
-    seen: Path
-    """Where this process sees it."""
-
     on_node: Path
-
-    @property
-    def program(self) -> Path:
-        """As this process runs it."""
-        return self.seen / PROGRAM
+    program: Path
+    """nvidia-cuda-mps-control, where this process sees it."""
 
 
 def find_root(host_root: Path, driver_root: Path) -> DriverRoot:
     """The root with nvidia-cuda-mps-control in it. Raises Permanent where there is none."""
-    candidates = (driver_root, Path("/") / DRIVER_CONTAINER)
+    candidates = (driver_root, DRIVER_CONTAINER)
     for on_node in candidates:
-        seen = host_root / on_node.relative_to("/")
-        if (seen / PROGRAM).exists():
-            return DriverRoot(seen=seen, on_node=on_node)
+        program = seen(seen(host_root, str(on_node)), f"/{PROGRAM}")
+        if program.exists():
+            return DriverRoot(on_node=on_node, program=program)
     raise Permanent(
         f"there is no /{PROGRAM} under {' or '.join(map(str, candidates))} of the node",
         advice='install NVIDIA\'s driver with its compute utilities, or leave "sharing: MPS" out of the claim',

@@ -14,24 +14,23 @@ from partita_driver.claims_in_api import ClaimsInApi, other_drivers, recall
 from partita_driver.doctor.facts import KubeFacts
 from partita_driver.doctor.others import Other
 from partita_driver.engine import ClaimEngine
-from partita_driver.engine.revalidate import OWN_CLAIM
 from partita_driver.handover import ARRIVAL_SECONDS, ComingEngine, Handover
 from partita_driver.hardware.workers import Deadlines
 from partita_driver.health.faults import Fault
 from partita_driver.health.switched import Quarantine, SwitchedValidator
-from partita_driver.health.watch import HealthWatch, device_health
+from partita_driver.health.watch import HealthWatch
 from partita_driver.journal.store import Journal, read_boot_id
 from partita_driver.kubelet.server import KubeletServer
 from partita_driver.kubelet.sockets import remove_dead_sockets, socket_paths
 from partita_driver.loop import Loop
 from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.neighbours import Neighbours
+from partita_driver.offering import Offering
 from partita_driver.options import Options, common_edits, open_backend, open_mps, open_strategies, open_validator
 from partita_driver.pages import Progress, pages
 from partita_driver.settings.parse import NodeSettings
 from partita_driver.settings.watch import SettingsWatch
 from partita_driver.simulated_machine import with_machine
-from partita_driver.slices.pool import PoolInputs, Published
 from partita_driver.slices.publisher import Publisher
 from partita_driver.status import StatusWriter
 from partita_driver.upkeep import GONE_SECONDS, Upkeep
@@ -71,7 +70,6 @@ class Driver:
         self._options = options
         self._stopping = threading.Event()
         self._serving = False
-        self._pool = Published()
         self._handover = Handover(options, self._stopping)
         self._api = KubeApi.connect(options.kubeconfig or None, user_agent="partita-driver")
         self.metrics = Metrics()
@@ -93,14 +91,20 @@ class Driver:
         self._claims_in_api = ClaimsInApi(self._api, options.node_name)
         self._engine: ClaimEngine
         self._coming = ComingEngine()
+        self._offering = Offering(
+            options.node_name,
+            settings=lambda: self._settings.current,
+            health=lambda: self._kubelet.health,
+            metrics=self.metrics,
+        )
         self._publisher = Publisher(
             self._api,
             options.node_name,
-            inputs=self._inputs,
+            inputs=self._offering.inputs,
             owner=lambda: self._settings.owner,
             allocated=self._claims_in_api.allocated,
             counter=self.metrics,
-            on_pool=self._pool_published,
+            on_pool=self._offering.published,
             on_features=self._status.features_changed,
         )
         self._kubelet = self._make_kubelet()
@@ -143,6 +147,7 @@ class Driver:
             other_slices=lambda: other_drivers(self._api, options.node_name),
             on_change=self._neighbours_changed,
         )
+        self._offering.begin(self._engine, self._neighbours)
         self._coming.come(self._engine)
         self._serving = True
         for part in (self._status, self._settings, self._publisher, self._kubelet, self._health, self._upkeep):
@@ -231,38 +236,13 @@ class Driver:
         # What it found can be told on the Node only once that is known.
         self._upkeep.request()
 
-    def _inputs(self) -> PoolInputs | None:
-        settings = self._settings.current
-        if settings is None or self._engine.unconfirmed or self._neighbours.found is None:
-            return None
-        withheld = self._neighbours.withheld() if settings.others == "withhold" else frozenset()
-        claims = {uid: claim for uid, claim in self._engine.claims().items() if not uid.startswith(OWN_CLAIM)}
-        held = {device.device for claim in claims.values() for device in claim.devices}
-        return PoolInputs(
-            node_name=self._options.node_name,
-            node=self._engine.node,
-            offer=settings.offer.offer,
-            faults=self._engine.faults(),
-            foreign=self._engine.foreign_placements() | withheld,
-            allocated=frozenset(held),
-        )
-
     def _faults_changed(self, _faults: Sequence[Fault]) -> None:
         """Called in the middle of a failing Prepare: the taint must be there before the kubelet hears of the error."""
         if not self._serving:
             return
-        if inputs := self._inputs():
-            self._tell_health(inputs, self._pool)
+        self._offering.faults_changed()
         if not self._publisher.publish_now(PUBLISH_NOW_SECONDS):
             log.warning("a fault's taint has not reached the API server yet")
-
-    def _pool_published(self, inputs: PoolInputs, pool: Published) -> None:
-        self._pool = pool
-        self._tell_health(inputs, pool)
-        self.metrics.set_devices(str(device.attributes["type"].value) for device in pool.devices.values())
-
-    def _tell_health(self, inputs: PoolInputs, pool: Published) -> None:
-        self._kubelet.health.update(device_health(inputs, pool.devices))
 
     def _validates_in_prepare(self) -> bool:
         settings = self._settings.current

@@ -100,7 +100,8 @@ def cleanup(*, force: bool, **options: Any) -> None:
     To uninstall Partita, in this order:
       1. delete the pods that hold GPUs: without a driver they cannot end
       2. kubectl delete daemonset -n partita-system partita-driver
-      3. on every GPU node: partita-driver cleanup --node-name $(hostname) --kubeconfig ~/.kube/config
+      3. on every GPU node, or from a pod as docs/install.md does it:
+         partita-driver cleanup --node-name $(hostname) --kubeconfig ~/.kube/config
       4. take the stanza out of the kube-scheduler configuration, then kubectl delete -k manifests/base
 
     Claims that pods may be using are kept, and so is what is needed to clean them up later. A GPU or an API server that

@@ -35,7 +35,8 @@ def main() -> None:
 
     \b
     1. partita-scheduler certificates --out pki --host partita-scheduler.partita-system.svc
-    2. partita-scheduler stanza > stanza.yaml      # merge it into kube-scheduler's --config
+    2. partita-scheduler stanza --url https://ADDRESS:8888 \\
+         --server-name partita-scheduler.partita-system.svc > stanza.yaml      # merge it into kube-scheduler's --config
     3. partita-scheduler run --listen 0.0.0.0:8888 \\
          --tls-cert pki/server.crt --tls-key pki/server.key --client-ca pki/ca.crt
 

@@ -32,7 +32,7 @@ def doctor(*, json_: bool, **options: Any) -> None:
     \b
       partita-driver doctor
       partita-driver doctor --backend simulated --machine dgx-a100-80
-      kubectl exec -n partita-system ds/partita-driver -- partita-driver doctor --json
+      kubectl exec -n partita-system POD -- partita-driver doctor --host-root=/host --json
     """
     configure_logs("error", as_json=False)
     facts = examine(Options(**options))

@@ -19,6 +19,14 @@ class Section:
     columns: tuple[str, ...] = ()
     rows: Sequence[tuple[str, ...]] = ()
     remark: str = ""
+    ran: bool = True
+
+    @property
+    def outcome(self) -> str:
+        """What its heading says."""
+        if not self.ran:
+            return "not run"
+        return "passed" if self.passed else "FAILED"
 
 
 def as_markdown(hardware: NodeHardware, sections: Sequence[Section], now: datetime) -> str:
@@ -31,7 +39,7 @@ def as_markdown(hardware: NodeHardware, sections: Sequence[Section], now: dateti
         *(_gpus(hardware)),
     ]
     for section in sections:
-        parts.append(f"## {section.title}: {'passed' if section.passed else 'FAILED'}")
+        parts.append(f"## {section.title}: {section.outcome}")
         if section.remark:
             parts.append(section.remark)
         if section.rows:

@@ -16,7 +16,7 @@ DEADLINE_SECONDS = 30.0
 def tried(backend: DeviceBackend, hardware: NodeHardware) -> Section:
     """One row a GPU and depth; said and not failed where no validator for real GPUs is installed."""
     if NAME not in registry.names("partita.validators"):
-        return Section(title="validator", passed=True, remark=f"Not run: no validator named {NAME!r} is installed.")
+        return Section(title="validator", passed=True, ran=False, remark=f"No validator named {NAME!r} is installed.")
     validator = registry.load("partita.validators", NAME)(backend)
     rows, passed = [], True
     for gpu in hardware.gpus:

@@ -44,6 +44,7 @@ def test_a_sound_machine_passes_and_is_left_as_it_was(node: Node, tmp_path: Path
     assert result.exit_code == 0, result.output
     assert "8 GPUs, 9 fields each; 0 differ." in result.output
     assert "FAILED" not in result.output
+    assert "## validator: not run" in result.output, "nothing that computes is installed"
     [kept] = (tmp_path / "reports").iterdir()
     assert kept.name.startswith("nvidia-h100-80gb-hbm3-")
     assert kept.read_text() in result.output

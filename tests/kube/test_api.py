@@ -82,7 +82,7 @@ def test_a_watch_tells_of_changes_since_the_list(api: kube.KubeApi) -> None:
 
 
 def test_a_missing_kubeconfig_says_what_to_give() -> None:
-    with pytest.raises(Permanent, match="--kubeconfig"):
+    with pytest.raises(Permanent, match=r"by /nowhere/kubeconfig: .*--kubeconfig"):
         kube.KubeApi.connect("/nowhere/kubeconfig")
 
 

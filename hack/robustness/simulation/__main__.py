@@ -33,7 +33,7 @@ def main(seeds: int | None, seed: int | None, jobs: int | None, *, trace: bool) 
     with all faults lifted, the invariants of hack/robustness/invariants.py are checked.
 
     \b
-      hack/simulate --seeds 2000        what CI runs
+      hack/simulate --seeds 1000        what CI runs
       hack/simulate --seed 17           one seed
       hack/simulate --seed 17 --trace   what happens in it, step by step
 
@@ -98,4 +98,4 @@ def _explain(failure: Result) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(prog_name="hack/simulate")

@@ -113,9 +113,11 @@ class KubeApi:
                 except config.ConfigException:
                     config.load_kube_config(client_configuration=configuration)
         except (config.ConfigException, OSError) as error:
-            raise Permanent(
-                f"no way to the API server: {error}", advice="give --kubeconfig FILE or run with a service account"
-            ) from error
+            where = f" by {kubeconfig}" if kubeconfig else ""
+            advice = (
+                "give another --kubeconfig" if kubeconfig else "give --kubeconfig FILE or run with a service account"
+            )
+            raise Permanent(f"no way to the API server{where}: {error}", advice=advice) from error
         return cls(configuration, user_agent=user_agent)
 
     def request(

@@ -26,7 +26,7 @@ check: $(STAMP) ## lint, types, dependency directions, unit tests: what CI runs 
 	$(BIN)/python hack/codegen --check
 	$(BIN)/pytest -q -n auto -m "not cluster"
 
-test: $(STAMP) ## the tests that need nothing but Python
+test: $(STAMP) ## the tests that need nothing but Python and a C compiler
 	$(BIN)/pytest -q -n auto -m "not cluster"
 
 demo: $(STAMP) ## the main job on an embedded, simulated cluster

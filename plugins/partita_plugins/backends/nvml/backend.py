@@ -148,7 +148,7 @@ class NvmlBackend:
 
     def _health(self, gpu_uuid: str, handle: Any) -> tuple[HealthEvent, ...]:
         action = health.recovery_action(handle)
-        kinds = (*health.state(handle), *([action] if action else []))
+        kinds = (*health.state(handle, action), *([action] if action else []))
         kept = self._memory.gpu(gpu_uuid)
         if kept.xids:
             counters = health.counters(handle)

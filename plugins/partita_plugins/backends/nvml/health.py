@@ -47,10 +47,15 @@ def recovery_action(handle: Any) -> str | None:
     return None if action is None else ACTIONS.get(action, f"recovery-{action}")
 
 
-def state(handle: Any) -> tuple[str, ...]:
-    """Kinds of everything but the recovery action that is wrong."""
+def state(handle: Any, action: str | None) -> tuple[str, ...]:
+    """Kinds of everything that is wrong but the recovery action, which is known.
+
+    Errors are counted until a reset, also those that were contained. A driver with a recovery action (R570) says
+    whether one is needed; of an older one the count is all that there is to go by.
+    """
     pending, failure = _remap(handle)
-    wrong = {"ecc": uncorrectable_errors(handle) > 0, "remap-pending": pending, "remap-failed": failure}
+    errors = action is None and uncorrectable_errors(handle) > 0
+    wrong = {"ecc": errors, "remap-pending": pending, "remap-failed": failure}
     return tuple(kind for kind, there in wrong.items() if there)
 
 

@@ -35,7 +35,8 @@ def doctor(*, json_: bool, **options: Any) -> None:
       kubectl exec -n partita-system POD -- partita-driver doctor --host-root=/host --json
     """
     configure_logs("error", as_json=False)
-    facts = examine(Options(**options))
+    wanted = Options(**options)
+    facts = examine(replace(wanted, backend=SIMULATED) if wanted.machine else wanted)
     found = findings(facts)
     click.echo(as_json(facts, found) if json_ else as_text(facts, found))
     sys.exit(any(finding.weight is Weight.BLOCKS for finding in found))

@@ -13,6 +13,7 @@ from partita_plugins.backends.nvml.library import find
 from partita_plugins.backends.nvml.tools import PLACES
 from partita_plugins.contracts import DeviceBackend
 from partita_plugins.model.gpu import ComputeMode, Gpu, NodeHardware
+from partita_plugins.rooted import seen
 
 SECONDS = 60.0
 NOT_SAID = frozenset({"[N/A]", "N/A", "[Not Supported]"})
@@ -45,9 +46,8 @@ COMPUTE_MODES = {
 
 
 def compared(hardware: NodeHardware, backend: DeviceBackend, host_root: Path, driver_root: Path) -> Section:
-    """One row a GPU and field that differs, or one a GPU that agrees."""
-    seen = host_root / driver_root.relative_to(driver_root.anchor)
-    program = find((seen, host_root), PLACES)
+    """One row for each GPU and field that differs."""
+    program = find((seen(host_root, str(driver_root)), host_root), PLACES)
     if program is None:
         return Section(title="nvidia-smi", passed=False, remark="There is no nvidia-smi to compare with.")
     try:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+DRIVER_CONTAINER = "/run/nvidia/driver"
+"""Where on the node the GPU Operator's driver container has its own root."""
+
 LINKS_MAX = 40
 """Links in one path, as in Linux."""
 

@@ -18,7 +18,7 @@ import structlog
 
 from partita_driver.cdi.lint import CdiHook, CdiMount, ContainerEdits
 from partita_plugins.errors import Retryable
-from partita_plugins.rooted import seen
+from partita_plugins.rooted import DRIVER_CONTAINER, seen
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +27,7 @@ PLACES = ("/usr/bin/nvidia-ctk", "/usr/local/bin/nvidia-ctk", "/usr/local/nvidia
 
 HOOK = "nvidia-cdi-hook"
 
-DRIVER_CONTAINER, NVIDIA_SMI = Path("/run/nvidia/driver"), "/usr/bin/nvidia-smi"
+NVIDIA_SMI = "/usr/bin/nvidia-smi"
 """The GPU Operator's validator tells the two places of the driver apart by nvidia-smi, too."""
 
 GENERATE = ("cdi", "generate", "--format=json", "--mode=nvml")
@@ -107,7 +107,8 @@ class Toolkit:
         """Where the driver is: in the GPU Operator's driver container, if nobody said where and the node has none."""
         if self._driver_root != Path("/") or self.seen(NVIDIA_SMI).exists():
             return self._driver_root
-        return DRIVER_CONTAINER if seen(self.seen(str(DRIVER_CONTAINER)), NVIDIA_SMI).exists() else self._driver_root
+        contained = seen(self.seen(DRIVER_CONTAINER), NVIDIA_SMI).exists()
+        return Path(DRIVER_CONTAINER) if contained else self._driver_root
 
     def _generate(self, program: str) -> ContainerEdits:
         command = [program, *GENERATE, f"--driver-root={self._drivers_place()}"]

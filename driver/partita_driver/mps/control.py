@@ -9,10 +9,9 @@ from pathlib import Path
 
 import structlog
 
-from partita_driver.cdi.toolkit import DRIVER_CONTAINER
 from partita_driver.mps.daemons import MpsDaemon
 from partita_plugins.errors import Permanent
-from partita_plugins.rooted import seen
+from partita_plugins.rooted import DRIVER_CONTAINER, seen
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +32,7 @@ class DriverRoot:
 
 def find_root(host_root: Path, driver_root: Path) -> DriverRoot:
     """The root with nvidia-cuda-mps-control in it. Raises Permanent where there is none."""
-    candidates = (driver_root, DRIVER_CONTAINER)
+    candidates = (driver_root, Path(DRIVER_CONTAINER))
     for on_node in candidates:
         program = seen(seen(host_root, str(on_node)), f"/{PROGRAM}")
         if program.exists():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from partita_plugins.backends.nvml.backend import NvmlBackend
 from partita_plugins.backends.nvml.host import is_whole_node
+from partita_plugins.rooted import seen
 
 __all__ = ["NvmlBackend", "open_backend"]
 
@@ -29,7 +30,7 @@ def open_backend(
     driver container's root, or a folder that holds a whole node. `state_dir` keeps what NVML forgets (XIDs that wait
     for a reset). `machine` and `seed` are for simulated hardware.
     """
-    seen = host_root / driver_root.relative_to(driver_root.anchor)
-    if is_whole_node(seen):
-        return NvmlBackend(state_dir, root=seen, device_root=driver_root)
-    return NvmlBackend(state_dir, root=host_root, device_root=ROOT, driver_root=seen)
+    here = seen(host_root, str(driver_root))
+    if is_whole_node(here):
+        return NvmlBackend(state_dir, root=here, device_root=driver_root)
+    return NvmlBackend(state_dir, root=host_root, device_root=ROOT, driver_root=here)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from partita_plugins.errors import BackendError, NvmlCode
-from partita_plugins.rooted import seen
+from partita_plugins.rooted import DRIVER_CONTAINER, seen
 
 SONAME = "libnvidia-ml.so.1"
 
@@ -22,9 +22,6 @@ FOLDERS = (
 )
 """Of the distributions that NVIDIA packages its driver for, the likeliest first."""
 
-DRIVER_CONTAINER = "run/nvidia/driver"
-"""Where the GPU operator's driver container mounts its own root."""
-
 Roots = Sequence[Path]
 """Where to look, the likeliest first."""
 
@@ -36,8 +33,14 @@ def find_library(roots: Roots) -> Path | None:
 
 def find(roots: Roots, paths: Sequence[str]) -> Path | None:
     """The first file of some that is there, under a root or the driver container's in it."""
-    candidates = (seen(base, path) for root in roots for base in (root, root / DRIVER_CONTAINER) for path in paths)
+    candidates = (seen(root, path) for root in with_driver_containers(roots) for path in paths)
     return next((path for path in candidates if path.exists()), None)
+
+
+def with_driver_containers(roots: Roots) -> Iterator[Path]:
+    """Each root, followed by that of the driver container in it."""
+    for root in roots:
+        yield from (root, seen(root, DRIVER_CONTAINER))
 
 
 def load_library(roots: Roots) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import structlog
 
-from partita_plugins.backends.nvml.library import DRIVER_CONTAINER, Roots
+from partita_plugins.backends.nvml.library import Roots, with_driver_containers
 from partita_plugins.rooted import seen
 
 log = structlog.get_logger(__name__)
@@ -30,7 +30,7 @@ class Modules:
 
     def load(self) -> None:
         """Ask for the module. No error: whoever needs it sees whether it is there now."""
-        for root in (base for one in self._roots for base in (one, one / DRIVER_CONTAINER)):
+        for root in with_driver_containers(self._roots):
             if not seen(root, MODPROBE[0]).exists():
                 continue
             wrong = self._run(MODPROBE if root == Path("/") else ("chroot", str(root), *MODPROBE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hack.gpucheck.report import Section
 
 from partita_plugins import registry
-from partita_plugins.contracts import Depth, DeviceBackend, ValidationTarget, Validator
+from partita_plugins.contracts import Depth, DeviceBackend, Look, ValidationTarget, Validator
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import Gpu, NodeHardware
 
@@ -33,7 +33,7 @@ def tried(backend: DeviceBackend, hardware: NodeHardware) -> Section:
 def _validated(validator: Validator, gpu: Gpu, depth: Depth) -> tuple[str, str]:
     target = ValidationTarget(gpu=gpu, instance=None, memory_mib=gpu.memory_mib, multiprocessors=gpu.multiprocessors)
     try:
-        result = validator.validate(target, depth, DEADLINE_SECONDS)
+        result = validator.validate(target, Look(depth=depth, deadline_seconds=DEADLINE_SECONDS))
     except PartitaError as error:
         return str(error), ""
     return "; ".join(result.findings) or "passed", f"{result.seconds:.3f}"

@@ -18,7 +18,7 @@ from partita_plugins.backends.simulated import (
     StuckBit,
     WrongMemorySize,
 )
-from partita_plugins.contracts import Depth, ValidationTarget
+from partita_plugins.contracts import Depth, Look, ValidationTarget
 from partita_plugins.errors import BackendError, InvalidInput
 from partita_plugins.testing.contracts.validator import ValidatorContract
 from partita_plugins.validators.reference import FINDINGS_MAX, ReferenceValidator
@@ -52,7 +52,7 @@ def test_full_finds_any_stuck_bit_wherever_it_is(
     *, node: SimulatedBackend, validator: ReferenceValidator, whole: ValidationTarget, word: int, bit: int, value: int
 ) -> None:
     fault_id = node.faults.plant(StuckBit(gpu_uuid=whole.gpu.uuid, word=word, bit=bit, value=value))
-    result = validator.validate(whole, Depth.FULL, 30.0)
+    result = validator.validate(whole, Look(depth=Depth.FULL, deadline_seconds=30.0))
     node.faults.lift(fault_id)
     assert result.findings[0] == f"bit {bit} of word {word:#x} reads {value}, expected {1 - value}"
     assert result.memory_coverage == 1.0
@@ -64,10 +64,10 @@ def test_a_stuck_bit_fails_the_partition_that_covers_it_and_no_other(
     uuid = partition.gpu.uuid
     outside = node.faults.plant(StuckBit(gpu_uuid=uuid, word=WORDS // 2 - 1, bit=4))
     other_gpu = node.faults.plant(StuckBit(gpu_uuid=node.discover().gpus[2].uuid, word=WORDS // 2 + 9, bit=4))
-    assert validator.validate(partition, Depth.FULL, 10.0).passed
+    assert validator.validate(partition, Look(depth=Depth.FULL, deadline_seconds=10.0)).passed
     assert outside != other_gpu
     node.faults.plant(StuckBit(gpu_uuid=uuid, word=WORDS // 2 + 100_000, bit=4))
-    found = validator.validate(partition, Depth.FULL, 10.0).findings
+    found = validator.validate(partition, Look(depth=Depth.FULL, deadline_seconds=10.0)).findings
     assert len(found) == 1
     assert found[0].startswith(f"bit 4 of word {100_000:#x} reads 1")
 
@@ -77,7 +77,7 @@ def test_two_bits_of_one_word_are_told_as_one_word(
 ) -> None:
     for bit in range(32):
         node.faults.plant(StuckBit(gpu_uuid=whole.gpu.uuid, word=70_000, bit=bit, value=0))
-    found = validator.validate(whole, Depth.FULL, 10.0).findings
+    found = validator.validate(whole, Look(depth=Depth.FULL, deadline_seconds=10.0)).findings
     assert found
     assert all(finding.startswith("word 0x11170 reads 0x00000000, expected 0x") for finding in found)
 
@@ -85,7 +85,7 @@ def test_two_bits_of_one_word_are_told_as_one_word(
 def test_findings_are_bounded(node: SimulatedBackend, validator: ReferenceValidator, whole: ValidationTarget) -> None:
     for word in range(40):
         node.faults.plant(StuckBit(gpu_uuid=whole.gpu.uuid, word=word * 11_000, bit=0))
-    assert len(validator.validate(whole, Depth.FULL, 10.0).findings) == FINDINGS_MAX
+    assert len(validator.validate(whole, Look(depth=Depth.FULL, deadline_seconds=10.0)).findings) == FINDINGS_MAX
 
 
 def test_a_wrong_operand_shows_in_the_arithmetic(
@@ -93,7 +93,7 @@ def test_a_wrong_operand_shows_in_the_arithmetic(
 ) -> None:
     """Operands live in the device's memory: word 5 belongs to the first factor."""
     node.faults.plant(StuckBit(gpu_uuid=whole.gpu.uuid, word=5, bit=12))
-    found = validator.validate(whole, Depth.FULL, 10.0).findings
+    found = validator.validate(whole, Look(depth=Depth.FULL, deadline_seconds=10.0)).findings
     assert [finding.split(":")[0].split(" of ")[0] for finding in found] == [
         "bit 12",
         "matrix product",
@@ -107,7 +107,7 @@ def test_figures_below_the_promise_are_found_at_either_depth(
     node.faults.plant(WrongMemorySize(gpu_uuid=partition.gpu.uuid, missing_mib=256, memory_slice=5))
     node.faults.plant(MissingMultiprocessor(gpu_uuid=partition.gpu.uuid, memory_slice=6))
     for depth in Depth:
-        assert validator.validate(partition, depth, 10.0).findings == (
+        assert validator.validate(partition, Look(depth=depth, deadline_seconds=10.0)).findings == (
             "the device has 40192 MiB of memory, 40448 were promised",
             "the device has 59 multiprocessors, 60 were promised",
         )
@@ -115,21 +115,25 @@ def test_figures_below_the_promise_are_found_at_either_depth(
 
 def test_quick_takes_less_than_a_tenth_of_a_second(validator: ReferenceValidator, whole: ValidationTarget) -> None:
     """The best of five: other work on the machine is not the validator's."""
-    assert min(validator.validate(whole, Depth.QUICK, 10.0).seconds for _ in range(5)) < 0.1
+    assert (
+        min(validator.validate(whole, Look(depth=Depth.QUICK, deadline_seconds=10.0)).seconds for _ in range(5)) < 0.1
+    )
 
 
 def test_a_deadline_that_is_too_short_is_told_as_coverage(node: SimulatedBackend, whole: ValidationTarget) -> None:
     """A clock that ticks a millisecond at each look: the memory pass ends by count, not by luck."""
     ticks = itertools.count()
     hasty = ReferenceValidator(node, clock=lambda: next(ticks) / 1000)
-    result = hasty.validate(whole, Depth.FULL, 0.02)
+    result = hasty.validate(whole, Look(depth=Depth.FULL, deadline_seconds=0.02))
     assert result.passed
     assert 0 < result.memory_coverage < 1
 
 
 def test_no_time_at_all_is_no_coverage_and_no_crash(node: SimulatedBackend, whole: ValidationTarget) -> None:
     ticks = itertools.count()
-    result = ReferenceValidator(node, clock=lambda: float(next(ticks))).validate(whole, Depth.FULL, 0.5)
+    result = ReferenceValidator(node, clock=lambda: float(next(ticks))).validate(
+        whole, Look(depth=Depth.FULL, deadline_seconds=0.5)
+    )
     assert result.memory_coverage == 0.0
 
 
@@ -138,7 +142,7 @@ def test_a_device_that_cannot_be_opened_is_an_error_not_a_finding(
 ) -> None:
     node.faults.plant(GpuLost(gpu_uuid=whole.gpu.uuid))
     with pytest.raises(BackendError, match="GPU_IS_LOST"):
-        validator.validate(whole, Depth.QUICK, 10.0)
+        validator.validate(whole, Look(depth=Depth.QUICK, deadline_seconds=10.0))
 
 
 def test_it_says_that_real_gpus_are_not_for_it(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from partita_driver.health.faults import VALIDATION, Fault
 from partita_driver.journal.records import SWITCHED_OFF, ClaimRecord, DeviceRecord, JournalState, ValidationSummary
 from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent
-from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget, Validator
+from partita_plugins.contracts import Depth, Look, ValidationResult, ValidationTarget, Validator
 from partita_plugins.errors import Permanent, Retryable, ValidationFailed
 from partita_plugins.model.gpu import ComputeMode, Gpu, GpuInstance
 from partita_plugins.model.offer import DeviceKind
@@ -132,7 +132,9 @@ def _validated(tools: Tools, validator: Validator, claim: ClaimRecord, *, thorou
 
     def look(device: DeviceRecord, gpu_uuid: str) -> ValidationResult:
         depth = Depth.FULL if thorough else _depth(state, device)
-        return tools.hardware.validate(validator, _target(tools, device, gpu_uuid), depth, deadline)
+        return tools.hardware.validate(
+            validator, _target(tools, device, gpu_uuid), Look(depth=depth, deadline_seconds=deadline)
+        )
 
     looked = [
         (index, gpu_uuid)

@@ -6,13 +6,13 @@ Targets are looked up by profile and placement: ids given out by the hardware ar
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from partita_driver.fault_points import reached
 from partita_driver.hardware.workers import NODE, Deadlines, Hung, Workers
 from partita_driver.health.faults import as_partita_error
-from partita_plugins.contracts import Depth, DeviceBackend, ValidationResult, ValidationTarget, Validator
+from partita_plugins.contracts import DeviceBackend, Look, ValidationResult, ValidationTarget, Validator
 from partita_plugins.errors import BackendError, NvmlCode, Retryable
 from partita_plugins.model.gpu import ComputeMode, DeviceNode, GpuInstance, GpuProcess, HealthEvent, NodeHardware
 from partita_plugins.model.mig import Placement
@@ -137,14 +137,10 @@ class Hardware:
         deadline = timeout_seconds + self._deadlines.call_seconds
         return self._call(EVENTS, "wait_events", lambda: self._backend.wait_events(timeout_seconds), deadline)
 
-    def validate(
-        self, validator: Validator, target: ValidationTarget, depth: Depth, deadline_seconds: float
-    ) -> ValidationResult:
+    def validate(self, validator: Validator, target: ValidationTarget, look: Look) -> ValidationResult:
         """What a validator finds. It gets nearly all of the deadline, the rest is for its start."""
-        limit = deadline_seconds * 0.8
-        return self._call(
-            target.gpu.uuid, "validate", lambda: validator.validate(target, depth, limit), deadline_seconds
-        )
+        inner = replace(look, deadline_seconds=look.deadline_seconds * 0.8)
+        return self._call(target.gpu.uuid, "validate", lambda: validator.validate(target, inner), look.deadline_seconds)
 
     def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
         """Switch MIG mode."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 from partita_driver.engine import ClaimEngine
 from partita_driver.health.faults import Fault
 from partita_driver.journal.records import SWITCHED_OFF
-from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget, Validator
+from partita_plugins.contracts import Look, ValidationResult, ValidationTarget, Validator
 
 
 class SwitchedValidator:
@@ -21,12 +21,19 @@ class SwitchedValidator:
         self._lock = threading.Lock()
         self._forced = 0
 
-    def validate(self, target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
+    def validate(self, target: ValidationTarget, look: Look) -> ValidationResult:
         with self._lock:
             looking = self._forced > 0
         if looking or self._enabled():
-            return self._inner.validate(target, depth, deadline_seconds)
-        return ValidationResult(method=SWITCHED_OFF, depth=depth, seconds=0.0)
+            return self._inner.validate(target, look)
+        return ValidationResult(method=SWITCHED_OFF, depth=look.depth, seconds=0.0)
+
+    def validate_peers(self, targets: Sequence[ValidationTarget], look: Look) -> ValidationResult:
+        with self._lock:
+            looking = self._forced > 0
+        if looking or self._enabled():
+            return self._inner.validate_peers(targets, look)
+        return ValidationResult(method=SWITCHED_OFF, depth=look.depth, seconds=0.0)
 
     @contextmanager
     def forced(self) -> Iterator[None]:

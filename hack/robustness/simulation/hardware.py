@@ -5,7 +5,7 @@ State outlives driver processes, as hardware does. A small machine makes claims 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from partita_plugins.backends.simulated.machine import SimulatedMachine
 from partita_plugins.backends.simulated.nodes import DeviceFolder
 from partita_plugins.backends.simulated.records import GpuRecord, MachineRecord
 from partita_plugins.backends.simulated.rules import refuse
-from partita_plugins.contracts import Depth, MemoryBackend, ValidationResult, ValidationTarget
+from partita_plugins.contracts import Depth, Look, MemoryBackend, ValidationResult, ValidationTarget
 from partita_plugins.errors import NvmlCode
 from partita_plugins.model.gpu import DeviceNode, GpuInstance, HealthEvent
 from partita_plugins.validators.checks import check_figures
@@ -157,7 +157,7 @@ class FewWords:
     def __init__(self, backend: MemoryBackend) -> None:
         self._backend = backend
 
-    def validate(self, target: ValidationTarget, depth: Depth, _deadline_seconds: float) -> ValidationResult:
+    def validate(self, target: ValidationTarget, look: Look) -> ValidationResult:
         memory = self._backend.open_memory(target.gpu.uuid, target.instance)
         stuck = [
             fault
@@ -165,7 +165,12 @@ class FewWords:
             if isinstance(fault, StuckBit) and 0 <= fault.word - memory.first < memory.words  # type: ignore[attr-defined]
         ]
         findings = [*check_figures(memory, target), *(f"bit {one.bit} of word {one.word:#x} is stuck" for one in stuck)]
-        coverage = 1.0 if depth is Depth.FULL else 0.1
+        coverage = 1.0 if look.depth is Depth.FULL else 0.1
         return ValidationResult(
-            method=self.name, depth=depth, seconds=0.0, findings=tuple(findings), memory_coverage=coverage
+            method=self.name, depth=look.depth, seconds=0.0, findings=tuple(findings), memory_coverage=coverage
         )
+
+    def validate_peers(self, targets: Sequence[ValidationTarget], look: Look) -> ValidationResult:
+        for target in targets:
+            self._backend.open_memory(target.gpu.uuid, target.instance)
+        return ValidationResult(method=self.name, depth=look.depth, seconds=0.0)

@@ -14,6 +14,10 @@ WORDS_OF_CHECK = 4 * answers.PRODUCT_SIDE**2
 """Memory that check_compute uses: two factors, the product, the chain."""
 
 
+WORDS_OF_COPY = 2**12
+"""What check_copy copies."""
+
+
 def check_figures(memory: DeviceMemory, target: ValidationTarget) -> Iterator[str]:
     """Memory size and multiprocessors against what was promised."""
     if memory.memory_mib != target.memory_mib:
@@ -31,6 +35,12 @@ def check_compute(memory: DeviceMemory, seed: int, offset: int) -> Iterator[str]
     yield from _differences("matrix product", result, answers.exact_product(a, b))
     chained = _kept(memory, offset + 3 * area, answers.fma_chain(stored_a))
     yield from _differences("multiply-add chain", chained, answers.exact_fma_chain(a))
+
+
+def check_copy(source: DeviceMemory, destination: DeviceMemory, seed: int) -> Iterator[str]:
+    """Words at the start of one device's memory, copied to another's."""
+    words = answers.pattern(seed, 0, WORDS_OF_COPY)
+    yield from _differences("copy", _kept(destination, 0, _kept(source, 0, words)), words)
 
 
 def _kept(memory: DeviceMemory, offset: int, values: Words) -> Words:

@@ -6,12 +6,13 @@ arithmetic is the host's, with operands and results kept in the device's memory.
 
 from __future__ import annotations
 
+import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
-from partita_plugins.contracts import Depth, DeviceMemory, MemoryBackend, ValidationResult, ValidationTarget
+from partita_plugins.contracts import Depth, DeviceMemory, Look, MemoryBackend, ValidationResult, ValidationTarget
 from partita_plugins.errors import InvalidInput
-from partita_plugins.validators.checks import WORDS_OF_CHECK, check_compute, check_figures
+from partita_plugins.validators.checks import WORDS_OF_CHECK, check_compute, check_copy, check_figures
 from partita_plugins.validators.memory_pass import MemoryReport, all_runs, check_memory, sample_runs
 
 FINDINGS_MAX = 8
@@ -39,22 +40,39 @@ class ReferenceValidator:
         self._clock = clock
         self._seed = seed
 
-    def validate(self, target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
+    def validate(self, target: ValidationTarget, look: Look) -> ValidationResult:
         """Figures and arithmetic always; memory by sample (QUICK) or as much as fits into the deadline (FULL).
 
         Raises BackendError if the device cannot be opened or is lost meanwhile.
         """
         began = self._clock()
         memory = self._backend.open_memory(target.gpu.uuid, target.instance)
-        report = self._memory(memory, depth, began, deadline_seconds * BUDGET_OF_DEADLINE)
+        report = self._memory(memory, look, began)
         # The plainest findings first: a wrong word explains a wrong product, not the other way round.
         findings = [*check_figures(memory, target), *report.findings, *self._compute(memory)]
         return ValidationResult(
             method=self.name,
-            depth=depth,
+            depth=look.depth,
             seconds=self._clock() - began,
             findings=tuple(findings[:FINDINGS_MAX]),
+            memory_begin=look.begin,
             memory_coverage=report.coverage,
+        )
+
+    def validate_peers(self, targets: Sequence[ValidationTarget], look: Look) -> ValidationResult:
+        """Words of one device's memory, copied to every other's. Raises BackendError as `validate` does."""
+        began = self._clock()
+        memories = [self._backend.open_memory(target.gpu.uuid, target.instance) for target in targets]
+        findings = [
+            f"{targets[one].gpu.uuid} to {targets[other].gpu.uuid}: {finding}"
+            for one, other in itertools.permutations(range(len(targets)), 2)
+            for finding in check_copy(memories[one], memories[other], self._seed)
+        ]
+        return ValidationResult(
+            method=self.name,
+            depth=look.depth,
+            seconds=self._clock() - began,
+            findings=tuple(findings[:FINDINGS_MAX]),
         )
 
     def _compute(self, memory: DeviceMemory) -> list[str]:
@@ -64,10 +82,16 @@ class ReferenceValidator:
         ends = ((self._seed, 0), (~self._seed & 0xFFFFFFFF, memory.words - WORDS_OF_CHECK))
         return [finding for seed, offset in ends for finding in check_compute(memory, seed, offset)]
 
-    def _memory(self, memory: DeviceMemory, depth: Depth, began: float, budget: float) -> MemoryReport:
-        quick = depth is Depth.QUICK
+    def _memory(self, memory: DeviceMemory, look: Look, began: float) -> MemoryReport:
+        quick = look.depth is Depth.QUICK
+        budget = look.deadline_seconds * BUDGET_OF_DEADLINE
         runs = sample_runs(memory.words) if quick else all_runs(memory.words)
+        first = int(look.begin * len(runs))
         seconds = min(budget, QUICK_SECONDS_MAX) if quick else budget
         start = self._clock()
         span = max(began + seconds - start, 1e-9)
-        return check_memory(memory, runs, self._seed, lambda: 1 - (self._clock() - start) / span, FINDINGS_MAX)
+
+        def left() -> float:
+            return 0.0 if look.given_up() else 1 - (self._clock() - start) / span
+
+        return check_memory(memory, runs[first:] + runs[:first], self._seed, left, FINDINGS_MAX)

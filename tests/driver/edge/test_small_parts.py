@@ -9,6 +9,7 @@ import socket
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import cast
@@ -23,7 +24,7 @@ from partita_driver.loop import Loop
 from partita_driver.main import cli
 from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.options import StateLock
-from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
+from partita_plugins.contracts import Depth, Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import Permanent, Retryable
 from partita_plugins.pauses import Pause
 from tests.driver.edge.worlds import eventually
@@ -189,20 +190,23 @@ def test_who_only_looks_at_a_lock_is_not_taken_for_its_owner(tmp_path: Path) -> 
 class Failing:
     name = "failing"
 
-    def validate(self, target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
-        return ValidationResult(method=self.name, depth=depth, seconds=0.0, findings=("broken",))
+    def validate(self, target: ValidationTarget, look: Look) -> ValidationResult:
+        return ValidationResult(method=self.name, depth=look.depth, seconds=0.0, findings=("broken",))
+
+    def validate_peers(self, targets: Sequence[ValidationTarget], look: Look) -> ValidationResult:
+        return self.validate(targets[0], look)
 
 
 def test_settings_switch_validation_off_but_never_for_a_quarantine() -> None:
     wanted = True
     switched = SwitchedValidator(Failing(), lambda: wanted)
-    target = cast("ValidationTarget", None)
-    assert not switched.validate(target, Depth.QUICK, 1.0).passed
+    target, look = cast("ValidationTarget", None), Look(depth=Depth.QUICK, deadline_seconds=1.0)
+    assert not switched.validate(target, look).passed
     wanted = False
-    assert switched.validate(target, Depth.QUICK, 1.0).passed
+    assert switched.validate(target, look).passed
     with switched.forced():
-        assert not switched.validate(target, Depth.QUICK, 1.0).passed
-    assert switched.validate(target, Depth.QUICK, 1.0).passed
+        assert not switched.validate(target, look).passed
+    assert switched.validate(target, look).passed
 
 
 def test_devices_prints_what_a_machine_would_publish() -> None:

@@ -21,7 +21,7 @@ from partita_driver.hardware.workers import Hung, Workers
 from partita_driver.health.faults import HUNG
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import Delays, GpuLost, HungCall
-from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
+from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import BackendError, NvmlCode, PartitaError, Permanent, Retryable
 from partita_plugins.model.gpu import GpuInstance
 from partita_plugins.model.mig import Placement
@@ -234,11 +234,11 @@ def test_a_client_is_not_handed_a_shared_gpu_whose_validation_could_not_run(
     done, original, remove = threading.Event(), node.engine._tools.validator, node.engine._tools.cdi.remove
     assert original
 
-    def fail_once(target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
-        validations.append(depth)
+    def fail_once(target: ValidationTarget, look: Look) -> ValidationResult:
+        validations.append(look.depth)
         if len(validations) == 1:
             raise BackendError(NvmlCode.NOT_READY, "not ready")
-        return ReferenceValidator(node.backend).validate(target, depth, deadline_seconds)
+        return ReferenceValidator(node.backend).validate(target, look)
 
     def remove_after_the_second(uid: str) -> None:
         if uid == first.metadata.uid:

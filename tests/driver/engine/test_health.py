@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from partita_driver.health.classes import KINDS, UNKNOWN_XID, XIDS, Part, faults
 from partita_driver.health.faults import HUNG, VALIDATION, Cure, Fault
 from partita_plugins.backends.simulated import GpuLost, HungCall, SelfReport, StuckBit, Xid
 from partita_plugins.backends.simulated.faults import REPORTS
-from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
+from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import Permanent, ValidationFailed
 from partita_plugins.model.gpu import MIG_CHANGE, HealthEvent
 from partita_plugins.model.mig import Placement
@@ -151,8 +152,11 @@ class Hasty:
     def __init__(self, coverage: float = 0.5) -> None:
         self.coverage = coverage
 
-    def validate(self, target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
-        return ValidationResult(method=self.name, depth=depth, seconds=0.0, memory_coverage=self.coverage)
+    def validate(self, target: ValidationTarget, look: Look) -> ValidationResult:
+        return ValidationResult(method=self.name, depth=look.depth, seconds=0.0, memory_coverage=self.coverage)
+
+    def validate_peers(self, targets: Sequence[ValidationTarget], look: Look) -> ValidationResult:
+        return self.validate(targets[0], look)
 
 
 def test_a_fault_is_lifted_only_by_a_look_at_all_of_the_memory(node: Node) -> None:
@@ -172,9 +176,9 @@ def test_revalidation_has_more_time_than_a_waiting_pod_gives(tmp_path: Path) -> 
     given: list[float] = []
 
     class Timed(Hasty):
-        def validate(self, target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
-            given.append(deadline_seconds)
-            return super().validate(target, depth, deadline_seconds)
+        def validate(self, target: ValidationTarget, look: Look) -> ValidationResult:
+            given.append(look.deadline_seconds)
+            return super().validate(target, look)
 
     node.engine._tools.validator = Timed(1.0)
     node.engine.add_faults(Fault(gpu_uuid=node.gpu_uuid(0), reason=VALIDATION, message="m"))
@@ -199,9 +203,9 @@ def test_a_faulty_part_is_validated_in_the_smallest_device_that_contains_it(
     seen: list[Placement | None] = []
 
     class Seeing(Hasty):
-        def validate(self, target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
+        def validate(self, target: ValidationTarget, look: Look) -> ValidationResult:
             seen.append(target.instance.placement if target.instance else None)
-            return super().validate(target, depth, deadline_seconds)
+            return super().validate(target, look)
 
     node.engine._tools.validator = Seeing(1.0)
     node.engine.add_faults(Fault(gpu_uuid=node.gpu_uuid(0), reason="ecc", message="m", start=start, size=size))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from partita_driver.journal.records import SWITCHED_OFF, JournalState
 from partita_driver.journal.store import Change, Durability
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import GpuLost, StuckBit
-from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
+from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import PartitaError, Permanent, Retryable, ValidationFailed
 from partita_plugins.model.mig import Placement
 from tests.driver.engine.nodes import DEADLINES, WORDS, Node, claim
@@ -116,10 +117,13 @@ class Slow:
     def __init__(self, *broken: str, method: str = "slow") -> None:
         self.broken, self.method = broken, method
 
-    def validate(self, target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
-        time.sleep(deadline_seconds)
+    def validate(self, target: ValidationTarget, look: Look) -> ValidationResult:
+        time.sleep(look.deadline_seconds)
         findings = ("bit 3 of word 0x5 reads 1",) if target.gpu.uuid in self.broken else ()
-        return ValidationResult(method=self.method, depth=depth, seconds=deadline_seconds, findings=findings)
+        return ValidationResult(method=self.method, depth=look.depth, seconds=look.deadline_seconds, findings=findings)
+
+    def validate_peers(self, targets: Sequence[ValidationTarget], look: Look) -> ValidationResult:
+        return self.validate(targets[0], look)
 
 
 def test_the_gpus_of_a_claim_are_validated_side_by_side(tmp_path: Path) -> None:
@@ -166,8 +170,8 @@ def test_a_fault_that_is_reported_again_meanwhile_is_not_lifted(node: Node, monk
     assert validator
     validate = validator.validate
 
-    def reported_again(target: ValidationTarget, depth: Depth, deadline_seconds: float) -> ValidationResult:
-        passed = validate(target, depth, deadline_seconds)
+    def reported_again(target: ValidationTarget, look: Look) -> ValidationResult:
+        passed = validate(target, look)
         node.engine.add_faults(fault)
         return passed
 

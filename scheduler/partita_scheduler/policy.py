@@ -5,22 +5,31 @@ This module is the interface; the allocator is in allocator/, the judgement in t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from partita_plugins.errors import InvalidInput
 from partita_plugins.wire.resource import Allocation
 from partita_scheduler.allocator.in_use import Uses, in_use
+from partita_scheduler.allocator.inputs import InputPool
 from partita_scheduler.allocator.node_match import selector_matches
 from partita_scheduler.allocator.nodes import node_pools
-from partita_scheduler.allocator.plan import ClaimPlan
 from partita_scheduler.allocator.result import Budget
-from partita_scheduler.allocator.rules import rules_for
-from partita_scheduler.policy_claims import Wants, claim_of, extended_plan, extended_resources, needs_no_claim, wants
-from partita_scheduler.policy_node import allocation, judge
+from partita_scheduler.allocator.rules import Rules, rules_for
+from partita_scheduler.policy_claims import (
+    Wants,
+    claim_of,
+    extended_plan,
+    extended_resources,
+    extended_shape,
+    needs_no_claim,
+    wants,
+)
+from partita_scheduler.policy_node import Judgement, allocation, judge
 from partita_scheduler.policy_wishes import Wishes, wishes
 from partita_scheduler.reasons import Reason
-from partita_scheduler.view import ClusterView, Node, Pod
+from partita_scheduler.view import EXTENDED_CLAIM_NAME, ClusterView, Pod
 
 STEPS_PER_POD = 150_000
 """Devices looked at for all nodes of one pod, about 0.4 s: an answer after kube-scheduler's httpTimeout is none.
@@ -84,81 +93,122 @@ def concerns_us(view: ClusterView, pod: Pod) -> bool:
         return False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a pod asks of every node."""
+
+    pod: Pod
+    needs: Wants
+    wishes: Wishes
+    rules: Rules
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the claims to allocate, in the order of the pod's spec."""
+        return tuple(plan.name for plan in self.needs.plans)
+
+    @property
+    def shape(self) -> Hashable | None:
+        """Equal for questions with equal answers on every node, claim names aside, while classes stay the same.
+
+        None: it depends on more than the node's content and use, so that an answer is good for this pod alone.
+        """
+        needs = self.needs
+        if needs.problem or needs.allocated or any(plan.reads_everything for plan in needs.plans):
+            return None
+        return needs.plans, extended_shape(self.pod, needs.extended or {}), self.wishes, self.rules
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One node's answer to a question: what a verdict is made from when somebody asks for it."""
+
+    node: str
+    found: Judgement
+    pools: tuple[InputPool, ...] = ()
+    extended: bool = False
+    """Whether the last of the picks are for the claim that kube-scheduler will make for extended resources."""
+
+    refusal: str = ""
+    """The wish that the node breaks."""
+
+    @property
+    def fits(self) -> bool:
+        return self.found.picks is not None and not self.refusal
+
+
 def decide(view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
     """A verdict for every named node, and their order. Pure and bounded; never raises for what a user wrote."""
+    asked = question(view, pod)
+    if asked.needs.problem:
+        reasons = (Reason("claim", asked.needs.problem),)
+        return Decision(verdicts={name: Verdict(node=name, reasons=reasons) for name in node_names})
+    uses, budget = in_use(view, pod.metadata.uid), Budget(STEPS_PER_POD)
+    rows = {name: row(view, asked, name, uses, budget) for name in node_names}
+    ranks = {name: found.found.rank for name, found in rows.items() if found.fits}
+    return Decision(
+        verdicts={name: verdict(asked, found) for name, found in rows.items()},
+        order=tuple(sorted(ranks, key=lambda name: (ranks[name], name))),
+        hard_refusals={name: found.refusal for name, found in rows.items() if found.refusal},
+        notes=asked.wishes.notes,
+    )
+
+
+def question(view: ClusterView, pod: Pod) -> Question:
+    """What the pod asks; what is wrong with its claims stands in `needs.problem`."""
     try:
         needs = wants(view, pod)
     except InvalidInput as error:
         needs = Wants(problem=str(error))
-    if needs.problem:
-        reasons = (Reason("claim", needs.problem),)
-        return Decision(verdicts={name: Verdict(node=name, reasons=reasons) for name in node_names})
     annotations = [pod.metadata.annotations, *(claim.metadata.annotations for claim in needs.claims)]
-    call = _Call(
-        view, pod, needs, wishes({k: v for one in annotations for k, v in one.items()}), in_use(view, pod.metadata.uid)
-    )
-    verdicts = {name: call.verdict(name) for name in node_names}
-    return Decision(
-        verdicts=verdicts,
-        order=tuple(sorted(call.ranks, key=lambda name: (call.ranks[name], name))),
-        hard_refusals=call.refusals,
-        notes=call.wishes.notes,
-    )
+    asked = wishes({key: value for one in annotations for key, value in one.items()})
+    return Question(pod=pod, needs=needs, wishes=asked, rules=rules_for(view.server_minor))
 
 
-class _Call:
-    """The state of one decision."""
+def row(view: ClusterView, asked: Question, name: str, uses: Uses, budget: Budget) -> Row:
+    """One node's answer. `uses` is everything in use there but what the pod itself is assumed to take."""
+    node = view.nodes.get(name)
+    if node is None:
+        return Row(name, Judgement(undecided=True, reasons=(Reason("unknown", "not seen yet"),)))
+    for claim, found in asked.needs.allocated:
+        if found.node_selector is not None and not selector_matches(found.node_selector, node):
+            return Row(name, Judgement(reasons=(Reason("elsewhere", f"claim {claim} is allocated on another node"),)))
+    try:
+        extended = asked.needs.extended
+        plan = extended_plan(asked.pod, node, extended, view) if extended else None
+        offered = node_pools(view, node)
+        plans = (*asked.needs.plans, plan) if plan else asked.needs.plans
+        judged = judge(offered, uses, plans, rules=asked.rules, budget=budget)
+    except InvalidInput as error:
+        return Row(name, Judgement(reasons=(Reason("invalid", str(error)),)))
+    refusal = asked.wishes.refusal(judged) if judged.picks is not None else ""
+    return Row(name, judged, offered.pools, plan is not None, refusal)
 
-    def __init__(self, view: ClusterView, pod: Pod, needs: Wants, asked: Wishes, uses: Uses) -> None:
-        self._view, self._pod, self._needs, self.wishes, self._uses = view, pod, needs, asked, uses
-        self._rules = rules_for(view.server_minor)
-        self._budget = Budget(STEPS_PER_POD)
-        self.ranks: dict[str, tuple[float, ...]] = {}
-        self.refusals: dict[str, str] = {}
 
-    def verdict(self, name: str) -> Verdict:
-        """What was found about one node."""
-        node = self._view.nodes.get(name)
-        if node is None:
-            return Verdict(node=name, undecided=True, reasons=(Reason("unknown", "not seen yet"),))
-        for claim, found in self._needs.allocated:
-            if found.node_selector is not None and not selector_matches(found.node_selector, node):
-                return Verdict(node=name, reasons=(Reason("elsewhere", f"claim {claim} is allocated on another node"),))
-        try:
-            return self._judged(node, self._plans(node))
-        except InvalidInput as error:
-            return Verdict(node=name, reasons=(Reason("invalid", str(error)),))
-
-    def _plans(self, node: Node) -> tuple[ClaimPlan, ...]:
-        extended = self._needs.extended
-        plan = extended_plan(self._pod, node, extended, self._view) if extended else None
-        return (*self._needs.plans, plan) if plan else self._needs.plans
-
-    def _judged(self, node: Node, plans: tuple[ClaimPlan, ...]) -> Verdict:
-        name = node.metadata.name
-        offered = node_pools(self._view, node)
-        found = judge(offered, self._uses, plans, rules=self._rules, budget=self._budget)
-        if found.picks is None:
-            return Verdict(node=name, reasons=found.reasons, undecided=found.undecided)
-        refusal = self.wishes.refusal(found)
-        if refusal:
-            self.refusals[name] = refusal
-            return Verdict(node=name, reasons=(Reason("wish", refusal),))
-        self.ranks[name] = found.rank
-        allocations = {
-            plan.name: allocation(name, offered.pools, picks, self._rules)
-            for plan, picks in zip(plans, found.picks, strict=True)
-        }
-        return Verdict(node=name, allocations=allocations, rank=found.rank, explanation=found.explanation)
+def verdict(asked: Question, found: Row) -> Verdict:
+    """A row in full, with the allocations under the names that the claims of this pod have."""
+    judged = found.found
+    if found.refusal:
+        return Verdict(node=found.node, reasons=(Reason("wish", found.refusal),))
+    if judged.picks is None:
+        return Verdict(node=found.node, reasons=judged.reasons, undecided=judged.undecided)
+    names = (*asked.names, EXTENDED_CLAIM_NAME) if found.extended else asked.names
+    allocations = {
+        name: allocation(found.node, found.pools, picks, asked.rules)
+        for name, picks in zip(names, judged.picks, strict=True)
+    }
+    return Verdict(node=found.node, allocations=allocations, rank=judged.rank, explanation=judged.explanation)
 
 
 def scores(decision: Decision, node_names: Sequence[str]) -> dict[str, int]:
     """BEST_SCORE for exactly one node, at most REST_SCORE for the rest by rank; all 0 where nothing is known to fit."""
     asked = set(node_names)
-    best, *rest = [name for name in decision.order if name in asked] or [""]
-    found = dict.fromkeys(node_names, 0)
-    for place, name in enumerate(rest):
-        found[name] = REST_SCORE - (place * (REST_SCORE + 1)) // max(len(rest), 1)
-    if best:
-        found[best] = BEST_SCORE
-    return found
+    fitting = [name for name in decision.order if name in asked]
+    return dict.fromkeys(node_names, 0) | dict(zip(fitting, scores_by_place(len(fitting)), strict=True))
+
+
+@lru_cache(maxsize=64)
+def scores_by_place(count: int) -> tuple[int, ...]:
+    """The scores of so many nodes that fit, best first."""
+    rest = count - 1
+    return (BEST_SCORE, *(REST_SCORE - (place * (REST_SCORE + 1)) // rest for place in range(rest)))[:count]

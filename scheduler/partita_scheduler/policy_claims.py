@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -130,6 +130,21 @@ def extended_plan(pod: Pod, node: Node, extended: Mapping[str, DeviceClass], vie
     requests = sorted(_requests(pod, needed), key=lambda request: request.name)
     spec = ResourceClaimSpec(devices=DeviceClaim(requests=requests))
     return plan_claim(ResourceClaim(metadata=ObjectMeta(name=EXTENDED_CLAIM_NAME), spec=spec), view.classes)
+
+
+def extended_shape(pod: Pod, extended: Mapping[str, DeviceClass]) -> Hashable:
+    """Equal for pods whose claims for extended resources are equal on every node."""
+    if not extended:
+        return ()
+    initial = len(pod.spec.init_containers)
+    return tuple(
+        (
+            i < initial and one.restart_policy != "Always",
+            tuple(sorted(_asked(one))),
+            tuple((name, _quantity(one, name)) for name in sorted(extended)),
+        )
+        for i, one in enumerate((*pod.spec.init_containers, *pod.spec.containers))
+    )
 
 
 def _requests(pod: Pod, needed: Mapping[str, DeviceClass]) -> Iterable[DeviceRequest]:

@@ -17,13 +17,13 @@ from partita_driver.engine import ClaimEngine
 from partita_driver.handover import ARRIVAL_SECONDS, ComingEngine, Handover
 from partita_driver.hardware.workers import Deadlines
 from partita_driver.health.faults import Fault
-from partita_driver.health.switched import Quarantine, SwitchedValidator
 from partita_driver.health.watch import HealthWatch
 from partita_driver.journal.store import Journal, read_boot_id
 from partita_driver.kubelet.server import KubeletServer
 from partita_driver.kubelet.sockets import remove_dead_sockets, socket_paths
 from partita_driver.loop import Loop
 from partita_driver.metrics import HttpEndpoint, Metrics
+from partita_driver.moments import Moment
 from partita_driver.neighbours import Neighbours
 from partita_driver.offering import Offering
 from partita_driver.options import Options, common_edits, open_backend, open_mps, open_strategies, open_validator
@@ -86,8 +86,7 @@ class Driver:
             remembered=options.settings_file,
         )
         self._backend = open_backend(with_machine(options, self._api))
-        validator = open_validator(options.validator, self._backend)
-        self._validator = SwitchedValidator(validator, self._validates_in_prepare) if validator else None
+        self._validator = open_validator(options.validator, self._backend)
         self._claims_in_api = ClaimsInApi(self._api, options.node_name)
         self._engine: ClaimEngine
         self._coming = ComingEngine()
@@ -127,9 +126,8 @@ class Driver:
                 log.warning("the hardware cannot be read yet", error=str(error), retry_seconds=error.delay_seconds)
                 if self._stopping.wait(error.delay_seconds):
                     return
-        keeper = Quarantine(self._engine, self._validator)
         self._health = HealthWatch(
-            keeper,
+            self._engine,
             self._publisher.request,
             again=options.revalidate_pause,
             on_instances=lambda: self._upkeep.request(INSTANCES_SECONDS),
@@ -202,6 +200,7 @@ class Driver:
             observe=self.metrics.phase,
             recall=lambda: recall(self._api, self._options.node_name),
             mps=open_mps(self._options, self._api),
+            validates=self._validates,
         )
 
     def _open_journal(self) -> Journal:
@@ -244,9 +243,9 @@ class Driver:
         if not self._publisher.publish_now(PUBLISH_NOW_SECONDS):
             log.warning("a fault's taint has not reached the API server yet")
 
-    def _validates_in_prepare(self) -> bool:
+    def _validates(self, moment: Moment) -> bool:
         settings = self._settings.current
-        return settings is None or settings.validation.prepare
+        return settings is None or settings.validation.at(moment)
 
     def _node_facts(self) -> KubeFacts | None:
         node = self._settings.node

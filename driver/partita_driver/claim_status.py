@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from partita_driver.claims import Prepared
-from partita_driver.journal.records import SWITCHED_OFF
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import AllocatedDeviceStatus, Condition, ResourceClaim
 
@@ -32,12 +31,11 @@ def status_patch(found: dict[str, Any], uid: str, entries: Sequence[AllocatedDev
 def device_status(device: Prepared) -> AllocatedDeviceStatus:
     """One device as the claim's status shows it."""
     validation = msgspec.to_builtins(device.validation) if device.validation is not None else None
-    looked = validation is not None and validation["method"] != SWITCHED_OFF and validation["depth"] != "skipped"
     data: dict[str, Any] = {"uuid": device.uuid, **({"validation": validation} if validation else {})}
     ready = Condition(
         type="Ready",
         status="True",
-        reason="Validated" if looked else "Prepared",
+        reason="Validated" if device.validation is not None and device.validation.looked else "Prepared",
         message="",
         last_transition_time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from partita_driver.engine import ClaimEngine
-from partita_driver.engine.revalidate import OWN_CLAIM
+from partita_driver.engine.validation.own import OWN_CLAIM
 from partita_driver.health.watch import device_health
 from partita_driver.kubelet.health_service import HealthService
 from partita_driver.metrics import Metrics

@@ -16,9 +16,10 @@ from partita_driver.engine.health import check_health
 from partita_driver.engine.idle import idle_processes
 from partita_driver.engine.locks import Flights
 from partita_driver.engine.prepare import prepare
-from partita_driver.engine.revalidate import own_claim_uid, revalidate
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
+from partita_driver.engine.validation.again import revalidate
+from partita_driver.engine.validation.own import own_claim_uid
 from partita_driver.engine.values import PreparedClaim, PreparedDevice, prepared_claim
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import Hardware, HardwareError
@@ -27,6 +28,7 @@ from partita_driver.health.faults import Fault
 from partita_driver.journal.records import ClaimRecord
 from partita_driver.journal.store import Durability, Journal
 from partita_driver.lifecycle import ClaimState
+from partita_driver.moments import Moment
 from partita_driver.mps.keeper import Mps
 from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
@@ -56,6 +58,7 @@ class ClaimEngine:
         observe: Callable[[str, float], None] = lambda _phase, _seconds: None,
         recall: Recall | None = None,
         mps: Mps | None = None,
+        validates: Callable[[Moment], bool] = lambda _moment: True,
         destroy_unknown_instances: bool = False,
         runtime: Runtime = THREADS,
     ) -> None:
@@ -64,6 +67,7 @@ class ClaimEngine:
         `recall` says what the API server knows, for a journal that begins anew, or raises PartitaError; None: nobody
         can be asked, and CDI files and hardware are all there is to go by.
         `mps` runs MPS daemons; None: claims that ask for one are refused.
+        `validates` says at which moments devices are validated now.
         `observe` is told the seconds of each phase: lock, steps, validate, cdi, journal, undo.
         """
         self._workers = Workers(runtime=runtime)
@@ -78,6 +82,7 @@ class ClaimEngine:
             deadlines=deadlines,
             on_faults=on_faults,
             observe=observe,
+            validates=validates,
             runtime=runtime,
         )
         self._flights = Flights(runtime)

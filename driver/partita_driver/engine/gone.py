@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from partita_driver.engine.revalidate import OWN_CLAIM
 from partita_driver.engine.tools import Tools
+from partita_driver.engine.validation.own import OWN_CLAIM
 from partita_driver.fault_points import reached
 from partita_driver.journal.records import ClaimRecord
 from partita_driver.lifecycle import ClaimState

@@ -9,7 +9,8 @@ import structlog
 
 from partita_driver.engine.claim_file import write_cdi
 from partita_driver.engine.grants import device_by_name, granted_devices
-from partita_driver.engine.make import PartitionGone, find_instance, make_and_check
+from partita_driver.engine.instances import PartitionGone, find_instance
+from partita_driver.engine.make import make_and_check
 from partita_driver.engine.presence import look
 from partita_driver.engine.rules import (
     owned_placements,
@@ -20,11 +21,13 @@ from partita_driver.engine.rules import (
 )
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
+from partita_driver.engine.validation.check import Check
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import HardwareError
 from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent, ClaimState
+from partita_driver.moments import Moment
 from partita_driver.mps.keeper import DaemonStarting
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.wire.resource import ResourceClaim
@@ -145,7 +148,7 @@ def _anew(tools: Tools, wanted: ClaimRecord) -> ClaimRecord:
     claim = tools.put(wanted, ClaimEvent.INTEND, Durability.REQUIRED, admit)
     try:
         reached("intended")
-        claim = make_and_check(tools, claim)
+        claim = make_and_check(tools, claim, Check(moment=Moment.PREPARE))
         reached("checked")
         claim = msgspec.structs.replace(write_cdi(tools, claim), remake=False)
         reached("cdi-handed")

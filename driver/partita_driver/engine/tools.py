@@ -20,6 +20,7 @@ from partita_driver.health.faults import HUNG, REACTIONS, Fault, settled
 from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.journal.store import Durability, Journal
 from partita_driver.lifecycle import ClaimEvent
+from partita_driver.moments import Moment
 from partita_driver.mps.keeper import Mps
 from partita_driver.runtime import Runtime
 from partita_plugins.contracts import SharingStrategy, Validator
@@ -48,11 +49,12 @@ class Tools:
         deadlines: Deadlines,
         on_faults: Callable[[Sequence[Fault]], None],
         observe: Callable[[str, float], None],
+        validates: Callable[[Moment], bool],
         runtime: Runtime,
     ) -> None:
         self.hardware, self.validator, self.strategies = hardware, validator, strategies
         self.journal, self.cdi, self.node_name, self.deadlines = journal, cdi, node_name, deadlines
-        self.mps = mps
+        self.mps, self.validates = mps, validates
         self.runtime = runtime
         self.locks = GpuLocks(runtime)
         self.reports: Counter[tuple[str, str, int | None, int | None]] = Counter()

@@ -41,12 +41,20 @@ class ValidationSummary(Record, frozen=True, kw_only=True):
 
     method: str
     depth: Literal["quick", "full", "skipped"]
+    moment: str = ""
+    """What it was made for; empty: a release wrote it that made validations in Prepare alone."""
+
     seconds: float = 0.0
     memory_coverage: float = 0.0
     """Share of the memory that was written and read back, 0 to 1; the least of several GPUs."""
 
     reason: str = ""
     """Why it was skipped: "shared"."""
+
+    @property
+    def looked(self) -> bool:
+        """Whether anything was computed at all."""
+        return self.method != SWITCHED_OFF and self.depth != "skipped"
 
 
 class DeviceRecord(Record, frozen=True, kw_only=True):

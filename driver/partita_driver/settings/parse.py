@@ -15,6 +15,7 @@ from typing import Any, Literal
 import msgspec
 import yaml
 
+from partita_driver.moments import Moment
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.offer import Offer
 
@@ -60,6 +61,10 @@ class ValidationSettings(_Strict, frozen=True, kw_only=True):
 
     prepare: bool = True
     """Before a container gets one."""
+
+    def at(self, moment: Moment) -> bool:
+        """Whether devices are validated at a moment: a quarantine is lifted by an answer, never by a setting."""
+        return {Moment.PREPARE: self.prepare}.get(moment, True)
 
 
 class NodeSettings(_Strict, frozen=True, kw_only=True):

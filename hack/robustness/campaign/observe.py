@@ -25,7 +25,7 @@ from hack.robustness.observation import (
 )
 
 from partita_driver.cdi.lint import CdiSpec
-from partita_driver.engine.revalidate import OWN_CLAIM
+from partita_driver.engine.validation.own import OWN_CLAIM
 from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.wire import DRIVER_NAME, pool_name

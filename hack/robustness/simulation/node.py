@@ -16,7 +16,7 @@ from partita_driver.cdi.files import CdiFolder
 from partita_driver.claims import Claims, Prepared, read_claim
 from partita_driver.claims_in_api import ClaimsInApi, recall
 from partita_driver.engine import ClaimEngine
-from partita_driver.engine.revalidate import OWN_CLAIM
+from partita_driver.engine.validation.own import OWN_CLAIM
 from partita_driver.hardware.workers import Deadlines
 from partita_driver.health.faults import Fault
 from partita_driver.health.watch import HealthWatch

@@ -25,7 +25,7 @@ from hack.robustness.observation import (
 )
 from hack.robustness.simulation.runtime import EPOCH
 
-from partita_driver.engine.revalidate import OWN_CLAIM
+from partita_driver.engine.validation.own import OWN_CLAIM
 from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import GpuLost, HungCall

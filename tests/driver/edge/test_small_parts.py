@@ -9,22 +9,18 @@ import socket
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
 
 import pytest
 from click.testing import CliRunner
 from structlog.testing import capture_logs
 
 from partita_driver import metrics as metrics_module
-from partita_driver.health.switched import SwitchedValidator
 from partita_driver.loop import Loop
 from partita_driver.main import cli
 from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.options import StateLock
-from partita_plugins.contracts import Depth, Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import Permanent, Retryable
 from partita_plugins.pauses import Pause
 from tests.driver.edge.worlds import eventually
@@ -185,28 +181,6 @@ def test_who_only_looks_at_a_lock_is_not_taken_for_its_owner(tmp_path: Path) -> 
     assert other.is_held()
     owner.release()
     assert not other.is_held()
-
-
-class Failing:
-    name = "failing"
-
-    def validate(self, target: ValidationTarget, look: Look) -> ValidationResult:
-        return ValidationResult(method=self.name, depth=look.depth, seconds=0.0, findings=("broken",))
-
-    def validate_peers(self, targets: Sequence[ValidationTarget], look: Look) -> ValidationResult:
-        return self.validate(targets[0], look)
-
-
-def test_settings_switch_validation_off_but_never_for_a_quarantine() -> None:
-    wanted = True
-    switched = SwitchedValidator(Failing(), lambda: wanted)
-    target, look = cast("ValidationTarget", None), Look(depth=Depth.QUICK, deadline_seconds=1.0)
-    assert not switched.validate(target, look).passed
-    wanted = False
-    assert switched.validate(target, look).passed
-    with switched.forced():
-        assert not switched.validate(target, look).passed
-    assert switched.validate(target, look).passed
 
 
 def test_devices_prints_what_a_machine_would_publish() -> None:

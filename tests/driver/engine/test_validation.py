@@ -13,10 +13,10 @@ import pytest
 
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.health.faults import Fault
-from partita_driver.health.switched import SwitchedValidator
 from partita_driver.journal.records import SWITCHED_OFF, JournalState
 from partita_driver.journal.store import Change, Durability
 from partita_driver.lifecycle import ClaimState
+from partita_driver.settings.parse import ValidationSettings
 from partita_plugins.backends.simulated import GpuLost, StuckBit
 from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import PartitaError, Permanent, Retryable, ValidationFailed
@@ -148,7 +148,7 @@ def test_a_device_that_nobody_looked_at_is_not_called_validated_or_proven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = Node(tmp_path, deadlines=replace(DEADLINES, validate_seconds=0.1))
-    node.engine._tools.validator = SwitchedValidator(Slow(), lambda: False)
+    node.engine._tools.validator, node.engine._tools.validates = Slow(), lambda _moment: False
     (device,) = node.engine.prepare(claim(node.whole(0)))
     assert device.validation
     assert device.validation.method == SWITCHED_OFF
@@ -161,6 +161,19 @@ def test_a_device_that_nobody_looked_at_is_not_called_validated_or_proven(
         with pytest.raises(Retryable):
             node.engine.prepare(claim(node.whole(1)))
     assert node.journal.state.clean == ()
+
+
+def test_settings_switch_validation_off_but_never_for_a_quarantine(node: Node) -> None:
+    node.engine._tools.validates = ValidationSettings(prepare=False).at
+    planted = node.backend.faults.plant(StuckBit(gpu_uuid=node.gpu_uuid(0), word=5, bit=3))
+    unseen = claim(node.whole(0))
+    node.engine.prepare(unseen)
+    node.engine.unprepare(unseen.metadata.uid)
+    fault = Fault(gpu_uuid=node.gpu_uuid(0), reason="xid-48", message="XID 48")
+    node.engine.add_faults(fault)
+    assert not node.engine.revalidate(fault)
+    node.backend.faults.lift(planted)
+    assert node.engine.revalidate(fault)
 
 
 def test_a_fault_that_is_reported_again_meanwhile_is_not_lifted(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,26 +10,21 @@ from partita_driver.engine.make import make_and_check
 from partita_driver.engine.rules import refuse_overlap, touches
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
+from partita_driver.engine.validation.check import Check
+from partita_driver.engine.validation.own import give_back, own_claim_uid
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import HardwareError
 from partita_driver.health.faults import VALIDATION, Fault
-from partita_driver.journal.records import SWITCHED_OFF, ClaimRecord, DeviceRecord, JournalState
+from partita_driver.journal.records import ClaimRecord, DeviceRecord, JournalState
 from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent
+from partita_driver.moments import Moment
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.offer import DeviceKind, OfferedDevice
 from partita_plugins.wire.device_names import format_name
 
 log = structlog.get_logger(__name__)
-
-OWN_CLAIM = "revalidate-"
-"""Prefix of the UIDs of the driver's own claims, which the API does not know."""
-
-
-def own_claim_uid(gpu: Gpu) -> str:
-    """UID of the claim under which a GPU is validated again."""
-    return f"{OWN_CLAIM}{gpu.pci_label}"
 
 
 def revalidate(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
@@ -63,26 +58,19 @@ def _passes(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
         if wanted.uid in tools.journal.state.claims:
             undo(tools, wanted.uid)
         intended = tools.put(wanted, ClaimEvent.INTEND, Durability.REQUIRED, admit)
-        made = make_and_check(tools, intended, thorough=True)
+        made = make_and_check(tools, intended, Check(moment=Moment.AGAIN))
         reached("revalidated")
     except (PartitaError, HardwareError) as error:
         log.info("still quarantined", gpu=gpu.uuid, reason=fault.reason, error=str(tools.blamed(error)))
-        _give_back(tools, wanted.uid)
+        give_back(tools, wanted.uid)
         return False
-    _give_back(tools, wanted.uid)
+    give_back(tools, wanted.uid)
     seen = made.devices[0].validation
-    if seen is None or seen.method == SWITCHED_OFF or seen.depth != "full" or seen.memory_coverage < 1.0:
+    if seen is None or seen.depth != "full" or seen.memory_coverage < 1.0:
         covered = seen.memory_coverage if seen else 0.0
         log.info("still quarantined, not all memory was looked at", gpu=gpu.uuid, covered=round(covered, 3))
         return False
     return True
-
-
-def _give_back(tools: Tools, claim_uid: str) -> None:
-    try:
-        undo(tools, claim_uid)
-    except PartitaError as error:
-        log.warning("left for reconciling", claim=claim_uid, error=str(error))
 
 
 def _device_over(tools: Tools, fault: Fault, gpu: Gpu) -> DeviceRecord:

@@ -1,0 +1,28 @@
+"""Claims of the driver's own, which the API does not know: nobody is handed the hardware while it is looked at."""
+
+from __future__ import annotations
+
+import structlog
+
+from partita_driver.engine.tools import Tools
+from partita_driver.engine.undo import undo
+from partita_plugins.errors import PartitaError
+from partita_plugins.model.gpu import Gpu
+
+log = structlog.get_logger(__name__)
+
+OWN_CLAIM = "revalidate-"
+"""Prefix of their UIDs; the first release's, which has to know them after a rollback."""
+
+
+def own_claim_uid(gpu: Gpu) -> str:
+    """UID of the claim under which a GPU is validated."""
+    return f"{OWN_CLAIM}{gpu.pci_label}"
+
+
+def give_back(tools: Tools, claim_uid: str) -> None:
+    """Undo an own claim; what remains is journalled, and reconciling tries again."""
+    try:
+        undo(tools, claim_uid)
+    except PartitaError as error:
+        log.warning("left for reconciling", claim=claim_uid, error=str(error))

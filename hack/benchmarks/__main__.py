@@ -6,6 +6,7 @@ import click
 from hack.benchmarks.prepare import prepare
 from hack.benchmarks.soak import soak
 from hack.benchmarks.start import start
+from hack.benchmarks.topology import topology
 
 
 @click.group(help="Measure Partita. Every figure is a ratio against a baseline taken in the same run.")
@@ -16,6 +17,7 @@ def main() -> None:
 main.add_command(prepare)
 main.add_command(soak)
 main.add_command(start)
+main.add_command(topology)
 
 if __name__ == "__main__":
     main(prog_name="hack/bench")

@@ -28,7 +28,7 @@ from partita_scheduler.cel import CelError, CelUnsupported
 from partita_scheduler.policy_state import layout, outcome
 from partita_scheduler.reasons import Reason
 
-SCORERS = ("topology", "memory", "fragmentation")
+SCORERS = ("topology", "memory", "fragmentation", "leftovers")
 """In the order in which they decide."""
 
 STEPS_PER_NODE = 50_000

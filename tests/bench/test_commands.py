@@ -40,3 +40,13 @@ def test_soak_goes_through_every_kind_of_claim_and_tells_what_the_process_holds(
         assert row[f"{what}_end"] > 0
     assert row["seconds"] > 0
     assert row["journal_bytes"] > 0
+
+
+def test_topology_finds_the_best_set_of_every_size() -> None:
+    rows = run("topology", "--machine", "dgx-1v", "--jobs", "20", "--seeds", "1")
+    assert {row["policy"] for row in rows} == {"lowest", "greedy", "partita"}
+    for row in rows:
+        assert (row["bench"], row["machine"], row["gpus"] in range(2, 6)) == ("topology", "dgx-1v", True)
+        assert 0 < row["bandwidth"] <= row["best_bandwidth"]
+        assert 0 < row["p50_seconds"] <= row["seconds"]
+    assert all(row["bandwidth"] == row["best_bandwidth"] for row in rows if row["policy"] == "partita")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partita_plugins.backends.catalog import machine, names
 from partita_plugins.contracts import GpuState, NodeState, Outcome, ProfileShape, Scorer
-from partita_plugins.model.topology import PCIE_LETTERS, Topology
 from partita_plugins.registry import load
 from partita_plugins.scorers.fragmentation import FragmentationScorer, covered, fragmentation, unusable
-from partita_plugins.scorers.links import best_bandwidth, rows, set_bandwidth
+from partita_plugins.scorers.leftovers import LeftoversScorer
 from partita_plugins.scorers.memory import MemoryScorer
 from partita_plugins.scorers.topology import TopologyScorer
+from partita_plugins.testing.states import whole
 
 A100 = (
     ProfileShape(shape="7g", starts=(0,), size=8),
@@ -24,29 +21,6 @@ A100 = (
     ProfileShape(shape="2g", starts=(0, 2, 4), size=2),
     ProfileShape(shape="1g", starts=tuple(range(7)), size=1),
 )
-
-
-def state(name: str, taken: frozenset[int] = frozenset()) -> NodeState:
-    hardware = machine(name)
-    count = len(hardware.gpus)
-    topology = Topology.of(hardware, tuple(range(count)))
-    return NodeState(
-        gpus={
-            slot: GpuState(
-                memory_mib=1024,
-                nvlinks=tuple(0 if other == slot else topology.link(slot, other)[0] for other in range(count)),
-                pcie="".join("-" if o == slot else PCIE_LETTERS[topology.link(slot, o)[1]] for o in range(count)),
-                nvlink_gbps=hardware.nvlink_gbps,
-                taken=frozenset({0}) if slot in taken else frozenset(),
-            )
-            for slot in range(count)
-        }
-    )
-
-
-def whole(name: str, *slots: int, held: frozenset[int] = frozenset()) -> Outcome:
-    before, after = state(name, held), state(name, held | set(slots))
-    return Outcome(before=before, after=after, slots=slots, whole=slots, asked_mib=0, granted_mib=0)
 
 
 def part(before: GpuState, after: GpuState) -> Outcome:
@@ -58,17 +32,6 @@ def mig(*taken: int) -> GpuState:
     return GpuState(memory_mib=40960, profiles=A100, units=8, taken=frozenset(taken))
 
 
-@pytest.mark.parametrize("name", names())
-def test_bandwidth_equals_brute_force_over_spanning_trees(name: str) -> None:
-    hardware = machine(name)
-    topology = Topology.of(hardware, tuple(range(len(hardware.gpus))))
-    links = rows(state(name))
-    for size in (2, 3, 4):
-        expected = {s: topology.set_bandwidth_gbps(s) for s in combinations(range(len(hardware.gpus)), size)}
-        assert {slots: set_bandwidth(links, slots) for slots in expected} == expected
-        assert best_bandwidth(links, size) == max(expected.values())
-
-
 def test_a_faster_set_wins_whatever_it_leaves() -> None:
     fast, slow = whole("dgx-1v", 0, 3), whole("dgx-1v", 0, 1)
     assert TopologyScorer().score(fast) < TopologyScorer().score(slow)
@@ -77,11 +40,13 @@ def test_a_faster_set_wins_whatever_it_leaves() -> None:
 def test_equally_fast_sets_differ_by_what_they_leave() -> None:
     """A pair from a machine of eight costs more links than the last pair of another."""
     rest = frozenset(range(6))
-    assert TopologyScorer().score(whole("hgx-h100", 6, 7, held=rest)) < TopologyScorer().score(whole("hgx-h100", 6, 7))
+    late, early = whole("hgx-h100", 6, 7, held=rest), whole("hgx-h100", 6, 7)
+    assert TopologyScorer().score(late) == TopologyScorer().score(early)
+    assert LeftoversScorer().score(late) < LeftoversScorer().score(early)
 
 
 def test_one_gpu_is_taken_where_no_nvlink_is_lost() -> None:
-    assert TopologyScorer().score(whole("l40s-x8", 7)) < TopologyScorer().score(whole("hgx-h100", 7))
+    assert LeftoversScorer().score(whole("l40s-x8", 7)) < LeftoversScorer().score(whole("hgx-h100", 7))
 
 
 @pytest.mark.parametrize(
@@ -95,6 +60,12 @@ def test_one_gpu_is_taken_where_no_nvlink_is_lost() -> None:
 )
 def test_topology_in_words(outcome: Outcome, words: str) -> None:
     assert TopologyScorer().explain(outcome) == words
+
+
+def test_the_odd_gpu_goes_first_but_not_before_one_that_never_has_nvlink() -> None:
+    odd = whole("hgx-h100", 7, held=range(6, 7))
+    assert LeftoversScorer().score(odd) < LeftoversScorer().score(whole("hgx-h100", 7))
+    assert LeftoversScorer().score(whole("l40s-x8", 7)) < LeftoversScorer().score(odd)
 
 
 def test_memory_waste() -> None:
@@ -162,7 +133,7 @@ def test_unusable_units_are_free_ones(free: frozenset[int]) -> None:
     assert 0 <= unusable(A100, free) <= len(A100) * len(free)
 
 
-@pytest.mark.parametrize("name", ["topology", "memory", "fragmentation"])
+@pytest.mark.parametrize("name", ["topology", "memory", "fragmentation", "leftovers"])
 def test_every_scorer_is_found_by_name_and_takes_a_node_without_gpus(name: str) -> None:
     scorer: Scorer = load("partita.scorers", name)()
     empty = NodeState(gpus={})

@@ -1,8 +1,7 @@
-"""Bandwidth among the GPUs of a node, as its slices tell: weakest hop over the best tree, without enumerating sets."""
+"""The links among the GPUs of a node, as its slices tell them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from functools import lru_cache
 from itertools import combinations
 
@@ -17,7 +16,7 @@ DEFAULT_GBPS = min(PCIE_GBPS.values())
 
 
 def rows(state: NodeState) -> Rows:
-    """The links of a node."""
+    """The links of a node, by slot."""
     return tuple((slot, gpu.nvlinks, gpu.pcie, gpu.nvlink_gbps) for slot, gpu in sorted(state.gpus.items()))
 
 
@@ -36,39 +35,19 @@ def _pair(row: tuple[int, tuple[int, ...], str, int], other: int) -> tuple[float
     return (PCIE_GBPS[level] if level else DEFAULT_GBPS), False
 
 
-@lru_cache(maxsize=8192)
-def set_bandwidth(links: Rows, slots: tuple[int, ...]) -> float:
-    """GB/s of the weakest hop over the set's best spanning tree; 0 for fewer than two GPUs."""
-    return best_bandwidth(tuple(row for row in links if row[0] in slots), len(slots))
-
-
-@lru_cache(maxsize=8192)
-def best_bandwidth(links: Rows, size: int) -> float:
-    """The most that any set of that size has on this machine; 0 if there is no such set.
-
-    A set is connected over hops of at least t exactly if it lies in one component of the graph of those hops, so the
-    largest t with a component of that size is the answer.
-    """
-    if size < 2:
-        return 0.0
-    found = pairs(links)
-    for threshold in sorted({gbps for gbps, _ in found.values()}, reverse=True):
-        if _largest_component(pair for pair, (gbps, _) in found.items() if gbps >= threshold) >= size:
-            return threshold
-    return 0.0
-
-
-def _largest_component(edges: Iterable[tuple[int, int]]) -> int:
-    component: dict[int, set[int]] = {}
-    for a, b in edges:
-        one, other = component.setdefault(a, {a}), component.setdefault(b, {b})
-        if one is not other:
-            one |= other
-            component.update(dict.fromkeys(other, one))
-    return max((len(members) for members in component.values()), default=0)
-
-
 def linked_pairwise(links: Rows, slots: tuple[int, ...]) -> bool:
     """Whether every two of the set are joined by NVLink."""
     found = pairs(links)
     return all(found[pair][1] for pair in combinations(sorted(slots), 2))
+
+
+Matrix = tuple[tuple[float, ...], ...]
+"""GB/s between every two GPUs of a machine, by place; 0 on the diagonal."""
+
+
+@lru_cache(maxsize=512)
+def matrix(links: Rows) -> Matrix:
+    """The same as a table. Places are those of the rows, so slots that are missing leave no gap."""
+    found = pairs(links)
+    slots = [row[0] for row in links]
+    return tuple(tuple(found[min(a, b), max(a, b)][0] if a != b else 0.0 for b in slots) for a in slots)

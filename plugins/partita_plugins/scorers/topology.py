@@ -1,27 +1,24 @@
-"""Bandwidth among the whole GPUs that a pod would get, then how little bandwidth is taken from the GPUs still free."""
+"""Bandwidth among the whole GPUs that a pod would get."""
 
 from __future__ import annotations
 
-from partita_plugins.contracts import NodeState, Outcome
-from partita_plugins.scorers.links import best_bandwidth, linked_pairwise, pairs, rows, set_bandwidth
+from partita_plugins.contracts import Outcome
+from partita_plugins.scorers.links import Rows, linked_pairwise, pairs, rows
+from partita_plugins.scorers.sets import best_set, worth_of
 
-_LOSS_UNIT = 1e-6
-"""Turns lost GB/s into a fraction of the smallest difference in the pod's own bandwidth (a node has under 1e6 GB/s)."""
-
-_DIGITS = 9
+_RING_UNIT = 1e-6
+"""Turns the ring's sum into less than any difference in bandwidth: a node has under 1e5 GB/s."""
 
 
 class TopologyScorer:
-    """For several GPUs the fastest set wins; among equally fast ones, and for one GPU, the least useful leftovers."""
+    """The set with the most bandwidth wins; among equals the one whose ring has more links to use."""
 
     name = "topology"
 
     def score(self, outcome: Outcome) -> float:
-        """Minus the GB/s of the set's weakest hop, plus a fraction for what free GPUs lose. 0 for partitions."""
-        if not outcome.whole:
-            return 0.0
-        lost = free_bandwidth(outcome.before) - free_bandwidth(outcome.after)
-        return round(lost * _LOSS_UNIT - round(set_bandwidth(rows(outcome.before), outcome.whole)), _DIGITS)
+        """Minus the set's GB/s. 0 for one GPU and for partitions."""
+        worth = worth_of(rows(outcome.before), outcome.whole)
+        return 0.0 - round(worth.gbps, 1) - worth.ring_gbps * _RING_UNIT
 
     def explain(self, outcome: Outcome) -> str:
         """ "GPUs 4 and 5 over NVLink (450 GB/s)"."""
@@ -31,18 +28,10 @@ class TopologyScorer:
         if len(outcome.whole) == 1:
             return names
         links = rows(outcome.before)
-        speed, best = set_bandwidth(links, outcome.whole), best_bandwidth(links, len(outcome.whole))
-        medium = (
-            "NVLink" if linked_pairwise(links, outcome.whole) else "PCIe" if speed <= _slow(links) else "mixed links"
-        )
+        speed = worth_of(links, outcome.whole).gbps
+        best = best_set(links, outcome.before.gpus, len(outcome.whole)).worth.gbps
         rest = f", {best:.0f} at best on this machine" if best > speed else ""
-        return f"{names} over {medium} ({speed:.0f} GB/s{rest})"
-
-
-def free_bandwidth(state: NodeState) -> float:
-    """Sum of GB/s over all pairs of untouched GPUs."""
-    free = {slot for slot, gpu in state.gpus.items() if not gpu.taken}
-    return sum(gbps for (a, b), (gbps, _) in pairs(rows(state)).items() if a in free and b in free)
+        return f"{names} over {_medium(links, outcome.whole, speed)} ({speed:.0f} GB/s{rest})"
 
 
 def slot_list(slots: tuple[int, ...]) -> str:
@@ -52,6 +41,8 @@ def slot_list(slots: tuple[int, ...]) -> str:
     return f"GPUs {', '.join(map(str, slots[:-1]))} and {slots[-1]}"
 
 
-def _slow(links: tuple[tuple[int, tuple[int, ...], str, int], ...]) -> float:
-    """The fastest hop without NVLink."""
-    return max((gbps for gbps, nvlink in pairs(links).values() if not nvlink), default=0.0)
+def _medium(links: Rows, slots: tuple[int, ...], speed: float) -> str:
+    if linked_pairwise(links, slots):
+        return "NVLink"
+    slow = max((gbps for gbps, nvlink in pairs(links).values() if not nvlink), default=0.0)
+    return "PCIe" if speed <= slow else "NVLink in part"

@@ -33,7 +33,7 @@ GPU0 = "gpu-0000-1b-00-0"
 def test_a_whole_gpu_is_taken_from_the_last_slot() -> None:
     found = decide(view(H100, claim("c", exactly())), pod("c"), ["a"]).verdicts["a"]
     assert picked(found) == {"c": ["gpu-0000-df-00-0"]}
-    assert found.explanation == "takes GPU 7"
+    assert found.explanation == "takes GPU 7; leaves 7 GPUs untouched"
     assert found.allocations is not None
     result = found.allocations["c"].devices.results[0]
     assert (result.request, result.driver, result.pool) == ("gpu", DRIVER_NAME, pool_name("a"))

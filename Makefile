@@ -12,6 +12,7 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 13); sys.exit(0 if ok else "Partita needs Python 3.11 to 3.13, this is %d.%d; run: make PYTHON=python3.13 ..." % sys.version_info[:2])'
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "this Python has no venv module; run: apt-get install -y python3-venv"; exit 1; }
 	@command -v $${CC:-cc} >/dev/null || { echo "no C compiler for the tests that stand in for NVML; run: apt-get install -y gcc libc6-dev"; exit 1; }
+	@command -v $${CXX:-g++} >/dev/null || { echo "no C++ compiler for the tests that run the GPU kernels on the CPU; run: apt-get install -y g++"; exit 1; }
 	@echo "installing the locked dependencies into $(VENV) (about a minute, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
@@ -26,7 +27,7 @@ check: $(STAMP) ## lint, types, dependency directions, unit tests: what CI runs 
 	$(BIN)/python hack/codegen --check
 	$(BIN)/pytest -q -n auto -m "not cluster"
 
-test: $(STAMP) ## the tests that need nothing but Python and a C compiler
+test: $(STAMP) ## the tests that need nothing but Python, a C and a C++ compiler
 	$(BIN)/pytest -q -n auto -m "not cluster"
 
 demo: $(STAMP) ## the main job on an embedded, simulated cluster

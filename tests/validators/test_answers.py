@@ -35,24 +35,31 @@ def test_no_two_addresses_share_a_value(seed: int) -> None:
     assert len(np.unique(answers.pattern(seed, 0, 2**12))) == 2**12
 
 
-@given(SEEDS)
-def test_floating_point_gives_the_integers(seed: int) -> None:
-    a, b = answers.factors(seed)
+@given(SEEDS, st.sampled_from(sorted(answers.HALF_OF_FORMAT.values())))
+def test_floating_point_gives_the_integers(seed: int, half: int) -> None:
+    a, b = answers.factors(seed, half)
     assert (answers.product(a, b) == answers.exact_product(a, b)).all()
-    assert (answers.fma_chain(a) == answers.exact_fma_chain(a)).all()
+    starts, long_starts = answers.chain_starts(seed, 0, 64), answers.long_chain_starts(seed, 0, 64)
+    assert (answers.fma_chain(starts) == answers.exact_fma_chain(starts)).all()
+    assert (answers.long_fma_chain(long_starts) == answers.exact_long_fma_chain(long_starts)).all()
 
 
-def test_the_numbers_stay_where_fp32_is_exact() -> None:
-    """Largest sum of a product, and largest value on the way of a chain, below 2^24."""
-    assert 7 * 7 * answers.PRODUCT_SIDE < 2**24
-    assert 3 * (7 + answers.FMA_TERM * answers.FMA_STEPS) + answers.FMA_TERM < 2**24
+def test_the_numbers_stay_where_the_formats_are_exact() -> None:
+    """Largest sums of products, and largest value on the way of a chain; 14 bits are what Hopper adds fp8 up with."""
+    bits = {name: (half * half * answers.PRODUCT_SIDE).bit_length() for name, half in answers.HALF_OF_FORMAT.items()}
+    assert bits.pop("e4m3") < 14
+    assert max(bits.values()) <= 24
+    most = answers.FMA_TERM * answers.FMA_STEPS
+    assert 3 * (2**20 + most) + answers.FMA_TERM < 2**24
+    assert 3 * (2**50 + most) + answers.FMA_TERM < 2**53
 
 
 def test_a_faulty_operand_makes_a_wrong_answer_and_nothing_worse() -> None:
     """A sum that no integer word holds is still just different bits."""
     a, b = answers.factors(1)
     expected = answers.exact_product(a, b)
-    a[0] |= np.uint32(1 << 31)
-    b[:] |= np.uint32(1 << 31)
+    a[0] ^= np.uint32(1 << 31)
+    b[:] ^= np.uint32(1 << 31)
     assert (answers.product(a, b) != expected).any()
-    assert (answers.fma_chain(a) != answers.exact_fma_chain(answers.factors(1)[0])).any()
+    starts = answers.chain_starts(1, 0, 64)
+    assert (answers.fma_chain(starts ^ np.uint32(1 << 31)) != answers.exact_fma_chain(starts)).any()

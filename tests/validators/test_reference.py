@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,12 @@ from hypothesis import strategies as st
 from partita_plugins import registry
 from partita_plugins.backends.nvml import NvmlBackend
 from partita_plugins.backends.simulated import (
+    BrokenLink,
     GpuLost,
     MissingMultiprocessor,
     SimulatedBackend,
     StuckBit,
+    StuckLine,
     WrongMemorySize,
 )
 from partita_plugins.contracts import Depth, Look, ValidationTarget
@@ -88,16 +91,36 @@ def test_findings_are_bounded(node: SimulatedBackend, validator: ReferenceValida
     assert len(validator.validate(whole, Look(depth=Depth.FULL, deadline_seconds=10.0)).findings) == FINDINGS_MAX
 
 
+@pytest.mark.parametrize(("word", "wrong"), [(5, "matrix product"), (3 * 64 * 64 + 5, "multiply-add chain")])
 def test_a_wrong_operand_shows_in_the_arithmetic(
+    node: SimulatedBackend, validator: ReferenceValidator, whole: ValidationTarget, word: int, wrong: str
+) -> None:
+    """Operands live in the device's memory: the factors first, then the product, then the chains' numbers."""
+    node.faults.plant(StuckBit(gpu_uuid=whole.gpu.uuid, word=word, bit=22))
+    node.faults.plant(StuckBit(gpu_uuid=whole.gpu.uuid, word=word, bit=23, value=0))
+    found = validator.validate(whole, Look(depth=Depth.FULL, deadline_seconds=10.0)).findings
+    assert wrong in {finding.split(":")[0] for finding in found}
+
+
+def test_memory_that_is_its_own_image_is_found(
     node: SimulatedBackend, validator: ReferenceValidator, whole: ValidationTarget
 ) -> None:
-    """Operands live in the device's memory: word 5 belongs to the first factor."""
-    node.faults.plant(StuckBit(gpu_uuid=whole.gpu.uuid, word=5, bit=12))
-    found = validator.validate(whole, Look(depth=Depth.FULL, deadline_seconds=10.0)).findings
-    assert [finding.split(":")[0].split(" of ")[0] for finding in found] == [
-        "bit 12",
-        "matrix product",
-        "multiply-add chain",
+    node.faults.plant(StuckLine(gpu_uuid=whole.gpu.uuid, line=17))
+    assert not validator.validate(whole, Look(depth=Depth.FULL, deadline_seconds=10.0)).passed
+
+
+def test_a_broken_link_fails_the_pair_in_both_directions(
+    node: SimulatedBackend, validator: ReferenceValidator, whole: ValidationTarget
+) -> None:
+    gpus = node.discover().gpus[:3]
+    targets = [replace(whole, gpu=gpu) for gpu in gpus]
+    look = Look(depth=Depth.FULL, deadline_seconds=10.0)
+    assert validator.validate_peers(targets, look).passed
+    node.faults.plant(BrokenLink(gpu_uuid=gpus[2].uuid, peer_uuid=gpus[0].uuid))
+    found = validator.validate_peers(targets, look).findings
+    assert [finding.partition(": copy")[0] for finding in found] == [
+        f"{gpus[0].uuid} to {gpus[2].uuid}",
+        f"{gpus[2].uuid} to {gpus[0].uuid}",
     ]
 
 

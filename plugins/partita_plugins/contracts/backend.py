@@ -110,3 +110,6 @@ class MemoryBackend(Protocol):
 
     def open_memory(self, gpu_uuid: str, instance: GpuInstance | None) -> DeviceMemory:
         """The memory of a whole GPU, or of one GPU instance."""
+
+    def across(self, source_uuid: str, destination_uuid: str, values: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        """What arrives of words that one GPU copies directly to another, faults of the link included."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from partita_plugins.contracts import DeviceMemory
 from partita_plugins.validators.answers import Words, pattern
+from partita_plugins.validators.findings import wrong_word
 
 BLOCK_WORDS = 2**16
 SAMPLE_BLOCKS, SAMPLE_WORDS = 64, 64
@@ -74,10 +75,4 @@ def check_memory(
 
 def _differences(first: int, got: Words, expected: Words, findings_max: int) -> Iterator[str]:
     for index in np.flatnonzero(got != expected)[:findings_max]:
-        is_, should = int(got[index]), int(expected[index])
-        flipped = is_ ^ should
-        if flipped & (flipped - 1):
-            yield f"word {first + index:#x} reads {is_:#010x}, expected {should:#010x}"
-        else:
-            bit = flipped.bit_length() - 1
-            yield f"bit {bit} of word {first + index:#x} reads {is_ >> bit & 1}, expected {should >> bit & 1}"
+        yield wrong_word(first + int(index), int(got[index]), int(expected[index]))

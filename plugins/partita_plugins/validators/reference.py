@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from partita_plugins.contracts import Depth, DeviceMemory, Look, MemoryBackend, ValidationResult, ValidationTarget
 from partita_plugins.errors import InvalidInput
@@ -66,7 +67,12 @@ class ReferenceValidator:
         findings = [
             f"{targets[one].gpu.uuid} to {targets[other].gpu.uuid}: {finding}"
             for one, other in itertools.permutations(range(len(targets)), 2)
-            for finding in check_copy(memories[one], memories[other], self._seed)
+            for finding in check_copy(
+                memories[one],
+                memories[other],
+                partial(self._backend.across, targets[one].gpu.uuid, targets[other].gpu.uuid),
+                self._seed,
+            )
         ]
         return ValidationResult(
             method=self.name,

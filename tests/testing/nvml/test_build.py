@@ -13,8 +13,9 @@ import pytest
 from partita_plugins.backends.simulated import SelfReport, SimulatedBackend, open_existing
 from partita_plugins.errors import InvalidInput, Permanent
 from partita_plugins.model.mig import Placement
+from partita_plugins.testing.compiling import C
 from partita_plugins.testing.nvml import installed
-from partita_plugins.testing.nvml.build import FLAGS, SMI_SOURCES, SOURCES, build_stand_in, compiler
+from partita_plugins.testing.nvml.build import FLAGS, SMI_SOURCES, SOURCES, build_stand_in
 
 
 def test_without_a_compiler_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -50,7 +51,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """nvidia-smi with the library in it, made to end with a report where it reads or writes out of bounds."""
     program = tmp_path_factory.mktemp("sanitized") / "nvidia-smi"
     sources = map(str, [*SOURCES.glob("*.c"), *SMI_SOURCES.glob("*.c")])
-    subprocess.run([*compiler(), *FLAGS, *SANITIZERS, "-o", str(program), *sources], check=True, timeout=120)
+    subprocess.run([*C.command, *FLAGS, *SANITIZERS, "-o", str(program), *sources], check=True, timeout=120)
     return program
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pynvml
 import pytest
 
-from partita_plugins.testing.nvml.build import SOURCES, WARNINGS, compiler
+from partita_plugins.testing.compiling import C
+from partita_plugins.testing.nvml.build import SOURCES, WARNINGS
 
 STRUCTS = {
     "pci_info": pynvml.nvmlPciInfo_t,
@@ -56,7 +57,7 @@ def of_c(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Layout]:
     """What the compiler makes of abi.h, by struct."""
     folder: Path = tmp_path_factory.mktemp("structs")
     (folder / "layout.c").write_text(_program())
-    build = [*compiler(), *WARNINGS, f"-I{SOURCES}", "-o", str(folder / "layout"), str(folder / "layout.c")]
+    build = [*C.command, *WARNINGS, f"-I{SOURCES}", "-o", str(folder / "layout"), str(folder / "layout.c")]
     subprocess.run(build, check=True, timeout=60)
     said = subprocess.run([str(folder / "layout")], check=True, capture_output=True, text=True, timeout=10).stdout
     layouts: dict[str, Layout] = {}

@@ -12,13 +12,16 @@ from pathlib import Path
 
 from partita_plugins.backends.simulated.backend import SimulatedBackend
 from partita_plugins.backends.simulated.faults import (
+    BrokenLink,
     Fault,
     FaultFolder,
+    FaultyMultiprocessor,
     GpuLost,
     HungCall,
     MissingMultiprocessor,
     SelfReport,
     StuckBit,
+    StuckLine,
     WrongMemorySize,
     Xid,
 )
@@ -27,15 +30,18 @@ from partita_plugins.backends.simulated.options import WORDS_PER_GPU, Delays
 from partita_plugins.backends.simulated.records import MachineRecord
 
 __all__ = [
+    "BrokenLink",
     "Delays",
     "Fault",
     "FaultFolder",
+    "FaultyMultiprocessor",
     "GpuLost",
     "HungCall",
     "MissingMultiprocessor",
     "SelfReport",
     "SimulatedBackend",
     "StuckBit",
+    "StuckLine",
     "WrongMemorySize",
     "Xid",
     "open_backend",

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from partita_plugins.backends.simulated import clients, rules
 from partita_plugins.backends.simulated.events import EventFeed
-from partita_plugins.backends.simulated.faults import Fault, GpuLost, HungCall, event_of
+from partita_plugins.backends.simulated.faults import Fault, GpuLost, HungCall, event_of, link_is_sound
 from partita_plugins.backends.simulated.machine import SimulatedMachine
 from partita_plugins.backends.simulated.memory import SimulatedMemory
 from partita_plugins.backends.simulated.options import Delays
@@ -163,6 +163,13 @@ class SimulatedBackend:
             promised_multiprocessors=multiprocessors,
             faults=partial(self._faults_of_living, gpu_uuid),
         )
+
+    def across(self, source_uuid: str, destination_uuid: str, values: NDArray[np.uint32]) -> NDArray[np.uint32]:
+        if link_is_sound(self.faults.all().values(), source_uuid, destination_uuid):
+            return values
+        arrived = values.copy()
+        arrived[len(arrived) // 2] ^= 1
+        return arrived
 
     def start_client(self, gpu_uuid: str, client: str, gpu_instance_id: int | None = None) -> None:
         """A process opens the GPU or one of its instances: what it holds is IN_USE until it stops."""

@@ -10,13 +10,18 @@ import click
 from partita_plugins.backends import catalog
 from partita_plugins.backends.simulated.faults import (
     REPORTS,
+    SM_EFFECTS,
+    BrokenLink,
     Fault,
+    FaultyMultiprocessor,
     GpuLost,
     HungCall,
     MissingMultiprocessor,
     Report,
     SelfReport,
+    SmEffect,
     StuckBit,
+    StuckLine,
     WrongMemorySize,
     Xid,
 )
@@ -138,6 +143,43 @@ def stuck_bit(state: Path, gpu: str, word: int, bit: int, value: int) -> None:
     """One bit of memory always reads the same: only devices that cover the address are hit."""
     machine = existing_machine(state)
     _plant(machine, StuckBit(gpu_uuid=_uuid(machine, gpu), word=word, bit=bit, value=value))
+
+
+@fault.command()
+@state_option
+@gpu_option
+@click.option("--line", required=True, type=click.IntRange(2, 63), help="Bit of the word address.")
+def stuck_line(state: Path, gpu: str, line: int) -> None:
+    """One address line is always 0: memory above it is an image of what lies below."""
+    machine = existing_machine(state)
+    _plant(machine, StuckLine(gpu_uuid=_uuid(machine, gpu), line=line))
+
+
+@fault.command()
+@state_option
+@gpu_option
+@click.option("--peer", required=True, metavar="GPU", help="The GPU at the other end.")
+def broken_link(state: Path, gpu: str, peer: str) -> None:
+    """What two GPUs copy to each other arrives with one bit wrong."""
+    machine = existing_machine(state)
+    _plant(machine, BrokenLink(gpu_uuid=_uuid(machine, gpu), peer_uuid=_uuid(machine, peer)))
+
+
+@fault.command()
+@state_option
+@gpu_option
+@click.option("--effect", required=True, type=click.Choice(SM_EFFECTS), help="How it goes wrong.")
+@click.option("--multiprocessor", default=0, show_default=True, type=click.IntRange(0), help="Which one.")
+@slice_option
+def faulty_multiprocessor(
+    state: Path, gpu: str, effect: SmEffect, multiprocessor: int, memory_slice: int | None
+) -> None:
+    """One multiprocessor computes wrongly: only a validator that runs kernels can tell."""
+    machine = existing_machine(state)
+    planted = FaultyMultiprocessor(
+        gpu_uuid=_uuid(machine, gpu), effect=effect, multiprocessor=multiprocessor, memory_slice=memory_slice
+    )
+    _plant(machine, planted)
 
 
 @fault.command()

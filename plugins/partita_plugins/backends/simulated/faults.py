@@ -7,7 +7,7 @@ reports as waiting for a reset or a reboot goes with that.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -76,6 +76,21 @@ class StuckBit(msgspec.Struct, frozen=True, kw_only=True, tag="stuck-bit", forbi
     value: int = 1
 
 
+class StuckLine(msgspec.Struct, frozen=True, kw_only=True, tag="stuck-line", forbid_unknown_fields=True):
+    """One line of the memory's addresses is always 0: what is written above it lands below."""
+
+    gpu_uuid: str
+    line: int
+    """Bit of the word address within the memory of whoever writes, counted from 0."""
+
+
+class BrokenLink(msgspec.Struct, frozen=True, kw_only=True, tag="broken-link", forbid_unknown_fields=True):
+    """What one GPU copies to another, either way, arrives with one bit wrong."""
+
+    gpu_uuid: str
+    peer_uuid: str
+
+
 class HungCall(msgspec.Struct, frozen=True, kw_only=True, tag="hung-call", forbid_unknown_fields=True):
     """A backend call on this GPU does not come back until the fault is lifted."""
 
@@ -104,7 +119,36 @@ class MissingMultiprocessor(
     """Only instances that cover this slice; None: every device on the GPU."""
 
 
-Fault = Xid | SelfReport | GpuLost | StuckBit | HungCall | WrongMemorySize | MissingMultiprocessor
+SmEffect = Literal["wrong-bit", "nan", "swapped-lanes", "idle"]
+SM_EFFECTS: tuple[str, ...] = get_args(SmEffect)
+
+
+class FaultyMultiprocessor(
+    msgspec.Struct, frozen=True, kw_only=True, tag="faulty-multiprocessor", forbid_unknown_fields=True
+):
+    """One multiprocessor computes wrongly. Only a validator that runs kernels can tell: see testing.gpu."""
+
+    gpu_uuid: str
+    effect: SmEffect
+    """The last bit of sums is wrong; tensor cores answer NaN, or exchange the operands of two lanes; it never runs."""
+
+    multiprocessor: int = 0
+    memory_slice: int | None = None
+    """Only instances that cover this slice; None: every device on the GPU."""
+
+
+Fault = (
+    Xid
+    | SelfReport
+    | GpuLost
+    | StuckBit
+    | StuckLine
+    | BrokenLink
+    | HungCall
+    | WrongMemorySize
+    | MissingMultiprocessor
+    | FaultyMultiprocessor
+)
 
 
 def event_of(fault: Fault) -> HealthEvent | None:
@@ -132,6 +176,12 @@ def hits(memory_slice: int | None, placement: Placement | None) -> bool:
     if memory_slice is None or placement is None:
         return True
     return placement.start <= memory_slice < placement.end
+
+
+def link_is_sound(faults: Iterable[Fault], source_uuid: str, destination_uuid: str) -> bool:
+    """Whether what one GPU copies to another arrives as it was."""
+    ends = {source_uuid, destination_uuid}
+    return not any(isinstance(fault, BrokenLink) and {fault.gpu_uuid, fault.peer_uuid} == ends for fault in faults)
 
 
 class FaultFolder:

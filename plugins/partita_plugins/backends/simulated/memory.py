@@ -9,7 +9,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from partita_plugins.backends.simulated.faults import Fault, MissingMultiprocessor, StuckBit, WrongMemorySize, hits
+from partita_plugins.backends.simulated.faults import (
+    Fault,
+    MissingMultiprocessor,
+    StuckBit,
+    StuckLine,
+    WrongMemorySize,
+    hits,
+)
 from partita_plugins.errors import BackendError, NvmlCode
 from partita_plugins.model.mig import Placement
 
@@ -50,13 +57,12 @@ class SimulatedMemory:
 
     def write(self, offset: int, values: NDArray[np.uint32]) -> None:
         self._check(offset, len(values))
-        self.faults()
-        self.window[offset : offset + len(values)] = values
+        self.window[self._wired(offset, len(values), self.faults())] = values
 
     def read(self, offset: int, count: int) -> NDArray[np.uint32]:
         self._check(offset, count)
         faults = self.faults()
-        values = self.window[offset : offset + count].copy()
+        values = np.array(self.window[self._wired(offset, count, faults)])
         for fault in faults:
             if isinstance(fault, StuckBit) and offset <= fault.word - self.first < offset + count:
                 index, mask = fault.word - self.first - offset, np.uint32(1 << fault.bit)
@@ -65,6 +71,13 @@ class SimulatedMemory:
 
     def _hitting(self, kind: type[_Sized]) -> list[_Sized]:
         return [one for one in self.faults() if isinstance(one, kind) and hits(one.memory_slice, self.placement)]
+
+    def _wired(self, offset: int, count: int, faults: tuple[Fault, ...]) -> slice | NDArray[np.int64]:
+        """Where words really are."""
+        stuck = [1 << fault.line for fault in faults if isinstance(fault, StuckLine)]
+        if not stuck:
+            return slice(offset, offset + count)
+        return np.arange(offset, offset + count) & ~sum(set(stuck))
 
     def _check(self, offset: int, count: int) -> None:
         if offset < 0 or count < 0 or offset + count > self.words:

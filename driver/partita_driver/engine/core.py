@@ -59,6 +59,7 @@ class ClaimEngine:
         recall: Recall | None = None,
         mps: Mps | None = None,
         validates: Callable[[Moment], bool] = lambda _moment: True,
+        validated: Callable[[str, str, str, float], None] = lambda _moment, _depth, _result, _seconds: None,
         destroy_unknown_instances: bool = False,
         runtime: Runtime = THREADS,
     ) -> None:
@@ -67,7 +68,8 @@ class ClaimEngine:
         `recall` says what the API server knows, for a journal that begins anew, or raises PartitaError; None: nobody
         can be asked, and CDI files and hardware are all there is to go by.
         `mps` runs MPS daemons; None: claims that ask for one are refused.
-        `validates` says at which moments devices are validated now.
+        `validates` says at which moments devices are validated now; `validated` is told of each look at a GPU: moment,
+        depth, result (passed, failed, skipped, given-up) and seconds.
         `observe` is told the seconds of each phase: lock, steps, validate, cdi, journal, undo.
         """
         self._workers = Workers(runtime=runtime)
@@ -83,6 +85,7 @@ class ClaimEngine:
             on_faults=on_faults,
             observe=observe,
             validates=validates,
+            validated=validated,
             runtime=runtime,
         )
         self._flights = Flights(runtime)

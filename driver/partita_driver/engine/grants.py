@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import msgspec
 
@@ -15,7 +15,14 @@ from partita_plugins.model.quantity import to_mib
 from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.device_names import parse_name
 from partita_plugins.wire.opaque import config_for
-from partita_plugins.wire.resource import AllocationResult, DeviceConfig, ResourceClaim
+from partita_plugins.wire.resource import (
+    AllocationResult,
+    DeviceClaim,
+    DeviceConfig,
+    DeviceRequest,
+    ExactRequest,
+    ResourceClaim,
+)
 
 DEVICES_MAX = 64
 """Of one claim: the API allows 32 results."""
@@ -24,6 +31,9 @@ ADMIN_ADVICE = (
     "write adminAccess: true into its request, which Kubernetes takes in namespaces labelled "
     'resource.kubernetes.io/admin-access: "true", or ask for a GPU with another DeviceClass'
 )
+
+NVLINK_ISLAND = f"{DRIVER_NAME}/nvlinkIsland"
+"""Attribute of whole GPUs: those of one value have NVLink between every two."""
 
 Describe = Callable[..., DeviceRecord]
 """The record of a device by its name and, as keywords, what the grant says of it."""
@@ -41,9 +51,44 @@ def granted_devices(claim: ResourceClaim, node_name: str, describe: Describe) ->
             "the claim is not allocated", advice="wait for kube-scheduler, or look why its pod is pending"
         )
     results = _ours(allocation.devices.results, node_name)
-    granted = [_granted(result, allocation.devices.config, describe) for result in results]
+    promised = _nvlink_promises(claim.spec.devices)
+    granted = [
+        msgspec.structs.replace(_granted(result, allocation.devices.config, describe), nvlink=promised(result.request))
+        for result in results
+    ]
     _refuse_second_under_mps(granted)
     return tuple(_once_each(granted))
+
+
+def _nvlink_promises(spec: DeviceClaim) -> Callable[[str], str]:
+    """By a result's request, which promise of NVLink its devices share; empty: none.
+
+    A claim makes its wish a promise by a constraint on the island, or by a selector that names it.
+    """
+    matched = [one.requests for one in spec.constraints if one.match_attribute == NVLINK_ISLAND]
+    attribute = NVLINK_ISLAND.partition("/")[2]
+    selecting = {
+        name
+        for request in spec.requests
+        for name, exact in _alternatives(request)
+        if any(attribute in selector.cel.expression for selector in exact.selectors)
+    }
+
+    def promise(request: str) -> str:
+        names = {request, request.partition("/")[0]}
+        for index, requests in enumerate(matched):
+            if not requests or names & set(requests):
+                return f"constraint-{index}"
+        return request if names & selecting else ""
+
+    return promise
+
+
+def _alternatives(request: DeviceRequest) -> Iterator[tuple[str, ExactRequest]]:
+    if request.exactly is not None:
+        yield request.name, request.exactly
+    for one in request.first_available:
+        yield f"{request.name}/{one.name}", one
 
 
 def offered_device(record: DeviceRecord, gpus: Mapping[int, Gpu]) -> OfferedDevice:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from partita_driver.engine.instances import answering_gpu
 from partita_driver.engine.rules import time_slice_of
 from partita_driver.engine.tools import Tools
-from partita_driver.engine.validation.check import Check, check
+from partita_driver.engine.validation.check import check
+from partita_driver.engine.validation.look import Check
 from partita_driver.fault_points import reached
 from partita_driver.hardware import steps
 from partita_driver.journal.records import ClaimRecord

@@ -21,7 +21,7 @@ from partita_driver.engine.rules import (
 )
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
-from partita_driver.engine.validation.check import Check
+from partita_driver.engine.validation.look import Check
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import HardwareError
 from partita_driver.journal.records import ClaimRecord, JournalState

@@ -50,11 +50,13 @@ class Tools:
         on_faults: Callable[[Sequence[Fault]], None],
         observe: Callable[[str, float], None],
         validates: Callable[[Moment], bool],
+        validated: Callable[[str, str, str, float], None],
         runtime: Runtime,
     ) -> None:
         self.hardware, self.validator, self.strategies = hardware, validator, strategies
         self.journal, self.cdi, self.node_name, self.deadlines = journal, cdi, node_name, deadlines
-        self.mps, self.validates = mps, validates
+        self.mps = mps
+        self.validates, self.validated = validates, validated
         self.runtime = runtime
         self.locks = GpuLocks(runtime)
         self.reports: Counter[tuple[str, str, int | None, int | None]] = Counter()

@@ -5,7 +5,7 @@ Targets are looked up by profile and placement: ids given out by the hardware ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -141,6 +141,16 @@ class Hardware:
         """What a validator finds. It gets nearly all of the deadline, the rest is for its start."""
         inner = replace(look, deadline_seconds=look.deadline_seconds * 0.8)
         return self._call(target.gpu.uuid, "validate", lambda: validator.validate(target, inner), look.deadline_seconds)
+
+    def validate_peers(self, validator: Validator, targets: Sequence[ValidationTarget], look: Look) -> ValidationResult:
+        """What a validator finds between GPUs. The first stands for all of them where the call does not come back."""
+        inner = replace(look, deadline_seconds=look.deadline_seconds * 0.8)
+        return self._call(
+            targets[0].gpu.uuid,
+            "validate_peers",
+            lambda: validator.validate_peers(targets, inner),
+            look.deadline_seconds,
+        )
 
     def set_mig_mode(self, gpu_uuid: str, *, enabled: bool) -> None:
         """Switch MIG mode."""

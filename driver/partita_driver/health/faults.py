@@ -14,6 +14,7 @@ from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.mig import Placement
 
 VALIDATION = "validation"
+NVLINK = "nvlink"
 HUNG = "hung"
 GPU_LOST = "gpu-lost"
 
@@ -61,6 +62,9 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     cure: Cure = Cure.VALIDATION
     """Unless it is VALIDATION, the hardware itself must first say that it is well."""
+
+    linked: tuple[str, ...] = ()
+    """GPUs to which, or from which, a copy over NVLink went wrong."""
 
     @property
     def placement(self) -> Placement | None:

@@ -57,6 +57,25 @@ class ValidationSummary(Record, frozen=True, kw_only=True):
         return self.method != SWITCHED_OFF and self.depth != "skipped"
 
 
+class GpuLook(Record, frozen=True, kw_only=True):
+    """The last validation of a whole GPU."""
+
+    at: float = 0.0
+    """Unix seconds."""
+
+    moment: str = ""
+    method: str = ""
+    depth: Literal["quick", "full"] = "full"
+    passed: bool = True
+    seconds: float = 0.0
+    memory_coverage: float = 0.0
+    next_begin: float = 0.0
+    """Where in the memory the next look while idle begins, as a share of it.
+
+    Kept here, for the parts to add up to all of the memory over restarts of the driver too.
+    """
+
+
 class DeviceRecord(Record, frozen=True, kw_only=True):
     """One granted device: what it is, what was done for it, and so what undoes it."""
 
@@ -80,6 +99,9 @@ class DeviceRecord(Record, frozen=True, kw_only=True):
     mps: bool = False
     active_thread_percentage: int | None = None
     """Of each program under MPS."""
+
+    nvlink: str = ""
+    """Devices of the claim with the same word here were promised NVLink among each other."""
 
     admin: bool = False
     steps: tuple[Step, ...] = ()
@@ -139,6 +161,9 @@ class JournalState(Record, frozen=True, kw_only=True):
     faults: tuple[Fault, ...] = ()
     clean: tuple[str, ...] = ()
     """UUIDs of GPUs that passed a full validation and that nobody has used since."""
+
+    looks: dict[str, GpuLook] = {}
+    """By GPU UUID."""
 
     def with_claim(self, claim: ClaimRecord) -> JournalState:
         """The same with one claim's record put or, when absent, taken out."""

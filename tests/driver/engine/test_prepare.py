@@ -61,7 +61,7 @@ def test_a_gpu_left_in_mig_mode_is_taken_out_of_it_for_a_whole_claim(node: Node)
     assert not node.mig_enabled(1)
 
 
-def test_shares_count_their_time_slice_and_only_the_first_is_validated(node: Node) -> None:
+def test_shares_count_their_time_slice_and_only_the_first_is_validated_in_full(node: Node) -> None:
     first = claim(
         result(node.shared(0), consumedCapacity={"memory": "10Gi"}, shareID="a1"), config=time_slice_config("Short")
     )
@@ -73,7 +73,7 @@ def test_shares_count_their_time_slice_and_only_the_first_is_validated(node: Nod
     assert one.validation is not None
     assert one.validation.depth == "full"
     assert two.validation is not None
-    assert (two.validation.depth, two.validation.reason) == ("skipped", "shared")
+    assert two.validation.depth == "quick"
     assert "PARTITA_GPU_0_MEMORY_MIB=8192" in node.cdi(second.metadata.uid)["devices"][0]["containerEdits"]["env"]
     node.engine.unprepare(first.metadata.uid)
     assert node.time_slice(0) == "Default"

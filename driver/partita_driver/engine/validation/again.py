@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import structlog
 
 from partita_driver.engine.grants import record_of
@@ -10,11 +11,11 @@ from partita_driver.engine.make import make_and_check
 from partita_driver.engine.rules import refuse_overlap, touches
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
-from partita_driver.engine.validation.check import Check
+from partita_driver.engine.validation.look import Check
 from partita_driver.engine.validation.own import give_back, own_claim_uid
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import HardwareError
-from partita_driver.health.faults import VALIDATION, Fault
+from partita_driver.health.faults import NVLINK, VALIDATION, Fault
 from partita_driver.journal.records import ClaimRecord, DeviceRecord, JournalState
 from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent
@@ -26,6 +27,9 @@ from partita_plugins.wire.device_names import format_name
 
 log = structlog.get_logger(__name__)
 
+FOUND = frozenset({VALIDATION, NVLINK})
+"""Reasons that no GPU reports: a validation found them, and only one takes them away."""
+
 
 def revalidate(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
     """Ask the hardware, then make a device over the faulty part, validate it, undo it. True if the fault is lifted.
@@ -36,7 +40,7 @@ def revalidate(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
     if still_reported(fault, reported_faults(tools, gpu.uuid)):
         return False
     reports = tools.reports[fault.key]
-    if not (fault.reason != VALIDATION if tools.validator is None else _passes(tools, fault, gpu)):
+    if not (fault.reason not in FOUND if tools.validator is None else _passes(tools, fault, gpu)):
         return False
     if tools.lift(fault, reports):
         return True
@@ -45,10 +49,10 @@ def revalidate(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
 
 
 def _passes(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
-    device = _device_over(tools, fault, gpu)
-    if not touches(fault, device):
+    devices = _devices_over(tools, fault, gpu)
+    if not touches(fault, devices[0]):
         return False
-    wanted = ClaimRecord(uid=own_claim_uid(gpu), devices=(device,))
+    wanted = ClaimRecord(uid=own_claim_uid(gpu), devices=devices)
 
     def admit(state: JournalState) -> JournalState:
         refuse_overlap(state, wanted)
@@ -73,9 +77,18 @@ def _passes(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
     return True
 
 
+def _devices_over(tools: Tools, fault: Fault, gpu: Gpu) -> tuple[DeviceRecord, ...]:
+    """The device to look at, then those with which its GPU is to be linked and that are there."""
+    peers = [peer for gpu_uuid in fault.linked if (peer := tools.gpu(gpu_uuid))]
+    if not peers:
+        return (_device_over(tools, fault, gpu),)
+    alone = [_record(tools, OfferedDevice(kind=DeviceKind.GPU, slots=(_slot(tools, one),))) for one in (gpu, *peers)]
+    return tuple(msgspec.structs.replace(one, nvlink=NVLINK) for one in alone)
+
+
 def _device_over(tools: Tools, fault: Fault, gpu: Gpu) -> DeviceRecord:
     """The smallest device that contains all of the faulty part; of a GPU that only has partitions, its widest one."""
-    slot = next(slot for slot, one in tools.node.gpus.items() if one.uuid == gpu.uuid)
+    slot = _slot(tools, gpu)
     pinned = gpu.mig is not None and gpu.mig.pinned
     places = [
         (placement.size, profile.media_extensions, profile.enum, profile, placement)
@@ -90,4 +103,12 @@ def _device_over(tools: Tools, fault: Fault, gpu: Gpu) -> DeviceRecord:
             min(fitting, key=lambda one: one[:3]) if fitting else max(places, key=lambda one: (one[0], -one[2]))
         )
         offered = OfferedDevice(kind=DeviceKind.MIG, slots=(slot,), profile=profile, placement=placement)
+    return _record(tools, offered)
+
+
+def _slot(tools: Tools, gpu: Gpu) -> int:
+    return next(slot for slot, one in tools.node.gpus.items() if one.uuid == gpu.uuid)
+
+
+def _record(tools: Tools, offered: OfferedDevice) -> DeviceRecord:
     return record_of(offered, format_name(offered, tools.node.gpus), tools.node.gpus, tools.strategies, request="own")

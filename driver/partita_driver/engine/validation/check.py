@@ -2,117 +2,92 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
 
-from partita_driver.engine.grants import offered_device
-from partita_driver.engine.instances import answering_gpu, find_instance
 from partita_driver.engine.rules import shared_with_others, with_clean
 from partita_driver.engine.tools import Tools
-from partita_driver.engine.validation.verdict import Looked, is_proof, reject, summary
+from partita_driver.engine.validation.look import Check, Looked, look_at
+from partita_driver.engine.validation.peers import copied, linked_sets
+from partita_driver.engine.validation.verdict import is_proof, reject, summary, with_looks
 from partita_driver.fault_points import reached
-from partita_driver.journal.records import SWITCHED_OFF, ClaimRecord, DeviceRecord, JournalState
+from partita_driver.journal.records import SWITCHED_OFF, ClaimRecord, DeviceRecord, JournalState, ValidationSummary
 from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent
-from partita_driver.moments import Moment
-from partita_plugins.contracts import Depth, Look, ValidationResult, ValidationTarget, Validator
-
-WHOLE = frozenset({Moment.IDLE, Moment.AGAIN})
-"""Moments at which no claim waits: what is known of a device spares nothing."""
-
-
-SHARED = "shared"
-OFF = "the node's settings"
-"""Reasons why nothing was looked at."""
-
-
-def _never() -> bool:
-    return False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
-    """A validation of a claim's devices, as its caller wants it."""
-
-    moment: Moment
-    begin: float = 0.0
-    """Where in the memory to begin, as a share of it."""
-
-    given_up: Callable[[], bool] = _never
-    """Whether the caller no longer wants it."""
+from partita_plugins.contracts import Depth, Validator
 
 
 def check(tools: Tools, claim: ClaimRecord, wanted: Check) -> ClaimRecord:
     """The claim, journalled as checked, with what was found of each device. Raises ValidationFailed."""
     reached("made")
+    looked: tuple[Looked, ...] = ()
     if tools.validator is not None:
         with tools.timed("validate"):
-            claim = _validated(tools, tools.validator, claim, wanted)
-    proven = [uuid for device in claim.devices if is_proof(device) for uuid in device.gpu_uuids]
-    return tools.put(claim, ClaimEvent.CHECK, Durability.LATER, lambda state: with_clean(state, add=proven))
+            claim, looked = _validated(tools, tools.validator, claim, wanted)
+
+    def proven(state: JournalState) -> JournalState:
+        alone = [one for one in claim.devices if is_proof(one) and not shared_with_others(state, claim.uid, one)]
+        # A look that was given up has shown little, but the part that it came to is done.
+        clean = [] if wanted.given_up() else [gpu_uuid for one in alone for gpu_uuid in one.gpu_uuids]
+        return with_looks(tools, with_clean(state, add=clean), looked, wanted)
+
+    return tools.put(claim, ClaimEvent.CHECK, Durability.LATER, proven)
 
 
-def _validated(tools: Tools, validator: Validator, claim: ClaimRecord, wanted: Check) -> ClaimRecord:
+def _validated(
+    tools: Tools, validator: Validator, claim: ClaimRecord, wanted: Check
+) -> tuple[ClaimRecord, tuple[Looked, ...]]:
     """The claim with its devices' validations: the kubelet's patience is for all of them together."""
-    skipped = (validator.name, SHARED)
-    places = _to_look_at(tools.journal.state, claim)
     if not tools.validates(wanted.moment):
-        places, skipped = [], (SWITCHED_OFF, OFF)
-    ended = tools.runtime.side_by_side(
-        [partial(_look, tools, validator, claim.devices[index], gpu_uuid, wanted) for index, gpu_uuid in places]
-    )
-    failed = [
-        Looked(claim.devices[index], gpu_uuid, future.result())
-        for (index, gpu_uuid), future in zip(places, ended, strict=True)
-        if future.exception() is None and not future.result().passed
-    ]
-    if failed:
-        reject(tools, claim, failed)
-    results: dict[int, list[ValidationResult]] = {}
-    for (index, _), future in zip(places, ended, strict=True):
-        results.setdefault(index, []).append(future.result())
-    devices = tuple(
-        msgspec.structs.replace(device, validation=summary(device, wanted.moment, results.get(index, ()), skipped))
+        unseen = ValidationSummary(method=SWITCHED_OFF, depth="skipped", moment=wanted.moment, reason="off")
+        return _with_summaries(claim, {index: unseen for index, one in enumerate(claim.devices) if not one.admin}), ()
+    places = [
+        (index, device, gpu_uuid)
         for index, device in enumerate(claim.devices)
-    )
-    return msgspec.structs.replace(claim, devices=devices)
-
-
-def _to_look_at(state: JournalState, claim: ClaimRecord) -> list[tuple[int, str]]:
-    """Number of the device and UUID of the GPU, for each look."""
-    return [
-        (index, gpu_uuid)
-        for index, device in enumerate(claim.devices)
-        if not device.admin and not shared_with_others(state, claim.uid, device)
+        if not device.admin
         for gpu_uuid in device.gpu_uuids
     ]
+    looks = [
+        partial(look_at, tools, validator, claim, device, gpu_uuid=gpu_uuid, wanted=wanted)
+        for _, device, gpu_uuid in places
+    ]
+    ended = tools.runtime.side_by_side(looks)
+    found = [future.result() for future in ended if future.exception() is None]
+    _tell(tools, found, wanted)
+    if any(not one.passed for one in found):
+        reject(tools, claim, [one for one in found if not one.passed], wanted)
+    looked: dict[int, list[Looked]] = {}
+    for (index, *_), future in zip(places, ended, strict=True):
+        looked.setdefault(index, []).append(future.result())
+    _copy(tools, validator, claim, wanted, found)
+    summaries = {index: summary(results, wanted.moment) for index, results in looked.items()}
+    return _with_summaries(claim, summaries), tuple(found)
 
 
-def _look(tools: Tools, validator: Validator, device: DeviceRecord, gpu_uuid: str, wanted: Check) -> ValidationResult:
-    again = wanted.moment is Moment.AGAIN
-    look = Look(
-        depth=Depth.FULL if wanted.moment in WHOLE else _depth(tools.journal.state, device),
-        deadline_seconds=tools.deadlines.revalidate_seconds if again else tools.deadlines.validate_seconds,
-        begin=wanted.begin,
-        given_up=wanted.given_up,
-    )
-    return tools.hardware.validate(validator, _target(tools, device, gpu_uuid), look)
+def _copy(tools: Tools, validator: Validator, claim: ClaimRecord, wanted: Check, found: list[Looked]) -> None:
+    """Copy among GPUs that were promised NVLink: as thoroughly as each of them was looked at."""
+    full = {one.gpu_uuid for one in found if one.result.depth is Depth.FULL}
+    for linked in linked_sets(claim, tools.node):
+        depth = Depth.FULL if any(gpu_uuid in full for _, gpu_uuid in linked) else Depth.QUICK
+        pairs = copied(tools, validator, linked, wanted, depth)
+        if failed := [one for one in pairs if not one.passed]:
+            _tell(tools, failed[:1], wanted)
+            reject(tools, claim, failed, wanted)
 
 
-def _depth(state: JournalState, device: DeviceRecord) -> Depth:
-    unused = device.placement is None and set(device.gpu_uuids) <= set(state.clean)
-    return Depth.QUICK if unused else Depth.FULL
+def _with_summaries(claim: ClaimRecord, summaries: dict[int, ValidationSummary]) -> ClaimRecord:
+    def told(index: int, device: DeviceRecord) -> DeviceRecord:
+        return msgspec.structs.replace(device, validation=summaries.get(index))
+
+    return msgspec.structs.replace(claim, devices=tuple(told(*one) for one in enumerate(claim.devices)))
 
 
-def _target(tools: Tools, device: DeviceRecord, gpu_uuid: str) -> ValidationTarget:
-    gpu = answering_gpu(tools, gpu_uuid)
-    profile = offered_device(device, tools.node.gpus).profile
-    return ValidationTarget(
-        gpu=gpu,
-        instance=find_instance(tools, device),
-        memory_mib=profile.memory_mib if profile else gpu.memory_mib,
-        multiprocessors=profile.multiprocessors if profile else gpu.multiprocessors,
-    )
+def _tell(tools: Tools, found: list[Looked], wanted: Check) -> None:
+    for one in found:
+        result = "skipped" if one.result.skipped else "passed"
+        if not one.passed:
+            result = "failed"
+        elif wanted.given_up():
+            result = "given-up"
+        tools.validated(wanted.moment, one.result.depth, result, one.result.seconds)

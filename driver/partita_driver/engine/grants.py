@@ -71,7 +71,7 @@ def _nvlink_promises(spec: DeviceClaim) -> Callable[[str], str]:
         name
         for request in spec.requests
         for name, exact in _alternatives(request)
-        if any(attribute in selector.cel.expression for selector in exact.selectors)
+        if any(one.cel is not None and attribute in one.cel.expression for one in exact.selectors)
     }
 
     def promise(request: str) -> str:

@@ -20,8 +20,12 @@ def validator(node: Node) -> Scripted:
 def test_an_error_reported_while_the_validator_computes_fails_the_device_with_the_gpus_own_words(
     node: Node, validator: Scripted
 ) -> None:
-    uuid = node.gpu_uuid(0)
-    validator.during = lambda *_: str(node.backend.faults.plant(SelfReport(gpu_uuid=uuid, report="remap-pending")))  # type: ignore[assignment, return-value]
+    pending = SelfReport(gpu_uuid=node.gpu_uuid(0), report="remap-pending")
+
+    def breaks(*_: object) -> None:
+        node.backend.faults.plant(pending)
+
+    validator.during = breaks
     with pytest.raises(ValidationFailed, match="the GPU reports remap-pending"):
         node.engine.prepare(claim(node.whole(0)))
     effects = {fault.reason: fault.effect for fault in node.engine.faults()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -47,6 +48,9 @@ INSTANCES_SECONDS = 2.0
 """From a change of MIG instances to a look for those of others: most are the driver's own, and come in series."""
 
 PROBE_SECONDS = 1.0
+LONG_STOP_SECONDS = 1.0
+"""A part that takes longer to stop is named in the log."""
+
 CLOSE_SECONDS = 1.0
 """For calls still at work at the end: the kubelet's have had their time, and a validation may take minutes."""
 
@@ -286,7 +290,10 @@ class Driver:
         if self._serving:
             self._handover.leave()
             for part in self._parts():
+                begun = time.monotonic()
                 part.stop()
+                if (seconds := time.monotonic() - begun) > LONG_STOP_SECONDS:
+                    log.info("stopping took long", part=type(part).__name__, seconds=round(seconds, 1))
             ended = self._engine.close(CLOSE_SECONDS)
         else:
             self._kubelet.stop()

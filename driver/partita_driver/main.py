@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
-import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -19,6 +18,7 @@ from partita_driver.logs import configure_logs
 from partita_driver.options import Options, open_backend
 from partita_driver.settings.parse import SHAPES
 from partita_driver.show import as_json, as_table, contents_of
+from partita_plugins.ending import when_told_to_end
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.offer import Offer, SlottedHardware
 from partita_plugins.wire.learn import learn_types
@@ -83,8 +83,7 @@ def run(*, log_level: str, log_json: bool, **options: Any) -> None:
     learn_types()
     configure_logs(log_level, as_json=log_json)
     driver = Driver(Options(**options))
-    for wanted in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(wanted, lambda _signal, _frame: driver.stop())
+    when_told_to_end(driver.stop)
     if not driver.run():
         # Like SIGKILL: a call that is still at work must not outlive the lock on the state folder.
         os._exit(0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import os
-import signal
 import socket
 import sys
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path
 import click
 import structlog
 
+from partita_plugins.ending import when_told_to_end
 from partita_plugins.errors import InvalidInput
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.wire.learn import learn_types
@@ -88,8 +88,7 @@ def run(
     _log_as_json()
     api = KubeApi.connect(str(kubeconfig) if kubeconfig else None, user_agent="partita-scheduler")
     ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
+    when_told_to_end(ending.set)
     faulthandler.enable(file=2)  # standard error itself: sys.stderr may be a stand-in without a descriptor
     learn_types()
     application = Application(api, settings).start()

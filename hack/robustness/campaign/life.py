@@ -25,6 +25,7 @@ from partita_driver.journal.records import JournalState
 from partita_driver.journal.store import Journal
 from partita_driver.logs import configure_logs
 from partita_driver.options import Options
+from partita_plugins.ending import when_told_to_end
 from partita_plugins.errors import PartitaError
 from partita_plugins.pauses import Pause
 
@@ -96,7 +97,7 @@ def live(life: Life) -> None:
             boot_id_file=folders.boot_id,
         )
     )
-    signal.signal(signal.SIGTERM, lambda _signal, _frame: driver.stop())
+    when_told_to_end(driver.stop)
     with ExitStack() as stack:
         stack.enter_context(full_disk(folders.state, folders.full.exists))
         stack.enter_context(Recorder(folders.state, folders.shadow).watching())

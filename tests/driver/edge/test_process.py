@@ -20,6 +20,7 @@ from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire import FAULT_TAINT_KEY, pool_name
 from tests.driver.edge.test_claims import claim_json, result
 from tests.driver.edge.worlds import NODE, eventually
+from tests.testing.signals import send_beside_main
 
 
 class Node:
@@ -96,6 +97,12 @@ def test_a_claim_is_prepared_told_and_taken_back_and_sigterm_ends_it_well(short_
         world.process.send_signal(signal.SIGTERM)
         assert world.process.wait(15) == 0
         assert not list((short_path / "registry-dir").iterdir())
+
+
+def test_sigterm_ends_it_whichever_thread_the_system_gives_it_to(short_path: Path) -> None:
+    with node(short_path) as world:
+        send_beside_main(world.process.pid, signal.SIGTERM)
+        assert world.process.wait(15) == 0
 
 
 def test_a_device_that_fails_is_tainted_and_told_before_the_kubelet_hears_of_it(short_path: Path) -> None:

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 
 from partita_scheduler.main import main
 from tests.scheduler.edge.cluster import api_server
+from tests.testing.signals import send_beside_main
 
 
 def call(*args: str) -> str:
@@ -89,7 +90,7 @@ def test_help_teaches_the_three_steps() -> None:
     assert all(f"partita-scheduler {step}" in text for step in ("certificates", "stanza", "run"))
 
 
-def test_the_process_becomes_ready_and_leaves_on_sigterm(tmp_path: Path) -> None:
+def test_the_process_becomes_ready_and_leaves_on_sigterm_whichever_thread_hears_of_it(tmp_path: Path) -> None:
     call("certificates", "--out", str(tmp_path / "pki"), "--host", "127.0.0.1")
     with api_server(tmp_path):
         args = [sys.executable, "-m", "partita_scheduler", "run", "--kubeconfig", str(tmp_path / "kubeconfig")]
@@ -102,7 +103,7 @@ def test_the_process_becomes_ready_and_leaves_on_sigterm(tmp_path: Path) -> None
             context = ssl.create_default_context(cafile=f"{tmp_path}/pki/ca.crt")
             context.load_cert_chain(f"{tmp_path}/pki/client.crt", f"{tmp_path}/pki/client.key")
             assert _ready(f"https://{address}/readyz", context)
-            process.send_signal(signal.SIGTERM)
+            send_beside_main(process.pid, signal.SIGTERM)
             assert process.wait(15) == 0
         finally:
             process.kill()

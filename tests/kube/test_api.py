@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import msgspec
 import pytest
 from kubernetes.config import ConfigException
 
@@ -36,10 +37,20 @@ def test_an_object_comes_back_as_a_value(api: kube.KubeApi) -> None:
     }
     api.create(RESOURCE_CLAIMS, claim, "default")
     found = api.get(RESOURCE_CLAIMS, "c", "default", as_=ResourceClaim)
-    exactly = found.spec.devices.requests[0].exactly
+    [request] = found.spec.devices.requests or []
+    exactly = request.exactly
     assert exactly is not None
     assert exactly.device_class_name == "gpu.partita.dev"
     assert found.status.allocation is None
+
+
+def test_lists_that_the_api_server_writes_as_null_are_read() -> None:
+    """A claim that kube-scheduler makes where a node's device plugin serves all of a pod's extended resources."""
+    device = {"driver": "d.example.com", "pool": "p", "device": "x", "conditions": None}
+    raw = msgspec.json.encode({"spec": {"devices": {"requests": None}}, "status": {"devices": [device]}})
+    found = msgspec.json.decode(raw, type=ResourceClaim)
+    assert not found.spec.devices.requests
+    assert not found.status.devices[0].conditions
 
 
 def test_a_list_reads_all_pages(api: kube.KubeApi, monkeypatch: pytest.MonkeyPatch) -> None:

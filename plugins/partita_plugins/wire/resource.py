@@ -211,7 +211,9 @@ class DeviceConstraint(Struct, frozen=True, kw_only=True):
 
 
 class DeviceClaim(Struct, frozen=True, kw_only=True):
-    requests: list[DeviceRequest] = []
+    requests: list[DeviceRequest] | None = None
+    """The API server writes null for a claim without any: kube-scheduler makes such claims."""
+
     constraints: list[DeviceConstraint] = []
     config: list[DeviceConfig] = []
 
@@ -268,7 +270,9 @@ class AllocatedDeviceStatus(Struct, frozen=True, kw_only=True):
     pool: str
     device: str
     share_id: str | None = msgspec.field(default=None, name="shareID")
-    conditions: list[Condition] = []
+    conditions: list[Condition] | None = None
+    """The API server writes null for a driver that has none to tell."""
+
     data: Any = None
 
 

@@ -71,7 +71,7 @@ def _claim(claim: ResourceClaim) -> Iterator[str]:
 
 
 def _device(status: AllocatedDeviceStatus) -> Iterator[str]:
-    for condition in status.conditions:
+    for condition in status.conditions or ():
         text = " ".join(part for part in (condition.reason, condition.message) if part)
         yield f"  {status.device}: {condition.type}={condition.status} {text}".rstrip()
     if status.data is not None:

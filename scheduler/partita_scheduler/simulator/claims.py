@@ -91,7 +91,7 @@ def _configs(allocation: Allocation, claim: ResourceClaim, classes: Mapping[str,
 
 def _class_of(claim: ResourceClaim, request: str) -> str:
     main, _, alternative = request.partition("/")
-    for entry in claim.spec.devices.requests:
+    for entry in claim.spec.devices.requests or ():
         if entry.name == main and entry.exactly:
             return entry.exactly.device_class_name
         for option in entry.first_available if entry.name == main else []:

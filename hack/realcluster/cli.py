@@ -89,7 +89,12 @@ def _parser() -> argparse.ArgumentParser:
 def _add_life(add: Callable[..., argparse.ArgumentParser]) -> None:
     up = add("up", help="start a cluster; building it the first time")
     _version(up)
-    up.add_argument("--nodes", type=_node_count, default=DEFAULT_NODES, help=f"how many (default {DEFAULT_NODES})")
+    up.add_argument(
+        "--nodes",
+        type=_node_count,
+        default=DEFAULT_NODES,
+        help=f"how many (default {DEFAULT_NODES}); 0 is a control plane alone, for nodes that exist in the API only",
+    )
     up.add_argument(
         "--base-port",
         type=int,
@@ -188,7 +193,7 @@ def _version(parser: argparse.ArgumentParser) -> None:
 
 def _node_count(text: str) -> int:
     count = int(text)
-    if not 1 <= count <= MAX_NODES:
-        msg = f"between 1 and {MAX_NODES}"
+    if not 0 <= count <= MAX_NODES:
+        msg = f"between 0 and {MAX_NODES}"
         raise argparse.ArgumentTypeError(msg)
     return count

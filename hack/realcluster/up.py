@@ -104,7 +104,8 @@ class Start:
         layout.scheduler_config.write_text(scheduler_config.merge(self.scheduler_text, scheduler))
         for node in self.nodes:
             self._write_node(node)
-        (layout.root / "images.tar").write_bytes(images.build(platform.machine()))
+        if self.nodes:
+            (layout.root / "images.tar").write_bytes(images.build(platform.machine()))
 
     def _write_node(self, node: Node) -> None:
         folder = self.layout.node(node.name)

@@ -34,7 +34,8 @@ def run_up(layout: Layout, arguments: argparse.Namespace) -> int:
         if down(layout):
             say("Cleaned up what an earlier up had left half-way.")
         Start(layout, asked, text).run()
-    say(f"Kubernetes {asked.version} is ready with {', '.join(asked.nodes)} after {time.monotonic() - started:.1f} s.")
+    nodes = ", ".join(asked.nodes) or "no node"
+    say(f"Kubernetes {asked.version} is ready with {nodes} after {time.monotonic() - started:.1f} s.")
     say(f"  hack/cluster kubectl get nodes    or    export KUBECONFIG={layout.kubeconfig}")
     return 0
 

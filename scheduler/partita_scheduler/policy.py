@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from partita_plugins.errors import InvalidInput
 from partita_plugins.wire.resource import Allocation
+from partita_scheduler.allocator.allocation import allocation
 from partita_scheduler.allocator.in_use import Uses, in_use
 from partita_scheduler.allocator.inputs import InputPool
 from partita_scheduler.allocator.node_match import selector_matches
@@ -26,7 +27,7 @@ from partita_scheduler.policy_claims import (
     needs_no_claim,
     wants,
 )
-from partita_scheduler.policy_node import Judgement, allocation, judge
+from partita_scheduler.policy_node import Judgement, judge
 from partita_scheduler.policy_wishes import Wishes, wishes
 from partita_scheduler.reasons import Reason
 from partita_scheduler.view import EXTENDED_CLAIM_NAME, ClusterView, Pod

@@ -13,10 +13,8 @@ from partita_plugins.errors import PartitaError
 from partita_plugins.model.quantity import MIB, format_mib
 from partita_plugins.registry import load
 from partita_plugins.scorers.links import linked_pairwise, rows
-from partita_plugins.wire.resource import Allocation, AllocationResult, DeviceAllocation
-from partita_scheduler.allocator.capacity import canonical, parsed
-from partita_scheduler.allocator.in_use import NOTHING, PREDICTED_SHARE, Uses
-from partita_scheduler.allocator.inputs import InputDevice, InputPool
+from partita_scheduler.allocator.in_use import NOTHING, Uses
+from partita_scheduler.allocator.inputs import InputPool
 from partita_scheduler.allocator.nodes import NodePools
 from partita_scheduler.allocator.numbers import Numbers
 from partita_scheduler.allocator.plan import ClaimPlan
@@ -124,47 +122,3 @@ def _part(pool: InputPool, pick: Pick) -> str:
     if pick.consumed is not None:
         return f"{format_mib(int(dict(pick.consumed).get('memory', Decimal(0)) / MIB))} of GPU {slot}"
     return f"{piece.shape} on GPU {slot}" if piece.shape not in {"gpu", "group"} else ""
-
-
-def allocation(node: str, pools: tuple[InputPool, ...], picks: tuple[Pick, ...], rules: Rules) -> Allocation:
-    """What status.allocation of the claim will hold, but for configuration, share IDs and times."""
-    results = [_result(pools[pick.pool], pick, rules) for pick in picks]
-    local = any(_is_local(pools[pick.pool].devices[pick.device]) for pick in picks)
-    field = {"key": "metadata.name", "operator": "In", "values": [node]}
-    return Allocation(
-        devices=DeviceAllocation(results=results),
-        node_selector={"nodeSelectorTerms": [{"matchFields": [field]}]} if local else None,
-    )
-
-
-def _is_local(device: InputDevice) -> bool:
-    spec = device.slice_.spec
-    own = device.raw.node_name if spec.per_device_node_selection else spec.node_name
-    return bool(own or device.raw.binds_to_node)
-
-
-def _result(pool: InputPool, pick: Pick, rules: Rules) -> AllocationResult:
-    device = pool.devices[pick.device]
-    return AllocationResult(
-        request=pick.request.name,
-        driver=pool.id.driver,
-        pool=pool.id.pool,
-        device=device.name,
-        share_id=PREDICTED_SHARE if pick.consumed is not None else None,
-        consumed_capacity={name: _written(device, name, value, rules) for name, value in pick.consumed or ()},
-        admin_access=True if pick.request.admin else None,
-        tolerations=list(pick.request.tolerations),
-        binding_conditions=device.raw.binding_conditions,
-        binding_failure_conditions=device.raw.binding_failure_conditions,
-    )
-
-
-def _written(device: InputDevice, name: str, value: Decimal, rules: Rules) -> str:
-    """The consumed quantity in the spelling that kube-scheduler uses."""
-    published = device.raw.capacity[name]
-    policy = published.request_policy
-    if policy and policy.valid_range and policy.valid_range.step:
-        step = policy.valid_range.step
-        stepped = value not in {parsed(text) for text in (policy.default, policy.valid_range.min) if text}
-        return canonical(value, binary=step.endswith("i") or (stepped and not rules.step_decides_format))
-    return canonical(value, binary=published.value.endswith("i"))

@@ -12,7 +12,7 @@ from partita_scheduler.allocator.rules import Rules
 
 MAX_INT64 = 2**63 - 1
 BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
-DECIMAL = ("", "k", "M", "G", "T", "P", "E")
+DECIMAL = ("n", "u", "m", "", "k", "M", "G", "T", "P", "E")
 
 parsed = lru_cache(maxsize=8192)(parse_quantity)
 
@@ -97,14 +97,22 @@ def _whole(value: Decimal, unit: Decimal) -> Decimal:
     return (value / unit).to_integral_value(ROUND_CEILING)
 
 
+def is_binary(text: str) -> bool:
+    """Whether a quantity is written in binary units."""
+    return text.endswith("i")
+
+
 def canonical(value: Decimal, *, binary: bool) -> str:
     """The quantity as the API server writes it: "10Gi", "1500m", "2"."""
-    if value != value.to_integral_value():
-        milli = value * 1000
-        return f"{milli.to_integral_value(ROUND_CEILING)}m"
-    number = int(value)
-    base, units = (1024, BINARY) if binary and abs(number) >= 1024 else (1000, DECIMAL)
+    if binary and abs(value) >= 1024 and value == value.to_integral_value():
+        return _in_units(value, BINARY, 1024)
+    return _in_units(value * 10**9, DECIMAL, 1000)
+
+
+def _in_units(value: Decimal, units: tuple[str, ...], base: int) -> str:
+    """In the largest unit that leaves it whole; a rest below the smallest is rounded up."""
+    number = int(value.to_integral_value(ROUND_CEILING))
     power = 0
     while number and number % base == 0 and power < len(units) - 1:
         number, power = number // base, power + 1
-    return f"{number}{units[power]}"
+    return f"{number}{units[power]}" if number else "0"

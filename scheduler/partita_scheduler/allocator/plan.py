@@ -17,6 +17,7 @@ from partita_plugins.wire.resource import (
     Taint,
     Toleration,
 )
+from partita_scheduler.allocator.capacity import is_binary
 from partita_scheduler.cel import Selector, selector
 
 BLOCKING_EFFECTS = frozenset({"NoSchedule", "NoExecute"})
@@ -45,6 +46,8 @@ class RequestPlan:
     admin: bool
     tolerations: tuple[Toleration, ...]
     capacities: tuple[tuple[str, Decimal], ...]
+    binary: frozenset[str]
+    """Capacities asked for in binary units ("1536Mi"), which decides how the share is written."""
 
     @property
     def selectors(self) -> tuple[Selector, ...]:
@@ -95,7 +98,7 @@ def plan_claim(claim: ResourceClaim, classes: Mapping[str, DeviceClass]) -> Clai
     """The claim as the search needs it. Raises PlanError where kube-scheduler would give up before the first node."""
     devices = claim.spec.devices
     requests: list[tuple[RequestPlan, ...]] = []
-    for request in devices.requests:
+    for request in devices.requests or ():
         if request.exactly:
             requests.append((_request(request.name, request.name, 0, request.exactly, classes),))
         elif request.first_available:
@@ -130,6 +133,7 @@ def _request(name: str, main: str, place: int, exact: ExactRequest, classes: Map
         admin=bool(exact.admin_access),
         tolerations=tuple(exact.tolerations),
         capacities=tuple(sorted((key, parse_quantity(value)) for key, value in wanted.items())),
+        binary=frozenset(key for key, value in wanted.items() if is_binary(value)),
     )
 
 

@@ -38,6 +38,8 @@ class Search:
         self._constraints: list[list[Constraint]] = [[constraint(c, rules) for c in one.constraints] for one in claims]
         self._all: dict[RequestPlan, list[tuple[int, int]]] = {}
         self.picks: list[list[Pick]] = [[] for _ in claims]
+        self.given_back = 0
+        """How often a device that was taken led nowhere."""
 
     def run(self) -> tuple[tuple[Pick, ...], ...] | None:
         """The devices of each claim, or None. Raises Abort, CelError, CelUnsupported or OutOfSteps."""
@@ -193,6 +195,7 @@ class Search:
 
     def _give_back(self, c: int, request: RequestPlan, at: tuple[int, int]) -> None:
         device = self._pools[at[0]].devices[at[1]]
+        self.given_back += 1
         self.picks[c].pop()
         if device.shared:
             self._shared[at].pop()

@@ -69,7 +69,7 @@ def _nvlink_promises(spec: DeviceClaim) -> Callable[[str], str]:
     attribute = NVLINK_ISLAND.partition("/")[2]
     selecting = {
         name
-        for request in spec.requests
+        for request in spec.requests or ()
         for name, exact in _alternatives(request)
         if any(one.cel is not None and attribute in one.cel.expression for one in exact.selectors)
     }

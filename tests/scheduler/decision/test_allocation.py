@@ -48,10 +48,9 @@ def test_the_node_selector_says_from_where_the_devices_can_be_reached(where: Any
 
 
 def test_node_selectors_of_several_devices_are_put_together() -> None:
-    node = {"perDeviceNodeSelection": True}
     both = [
-        slice_of("1", device("x", nodeSelector=chosen_by("zone")), **node, pool="p"),
-        slice_of("2", device("y", nodeSelector=chosen_by("zone")), **node, pool="q"),
+        slice_of("1", device("x", nodeSelector=chosen_by("zone")), pool="p", perDeviceNodeSelection=True),
+        slice_of("2", device("y", nodeSelector=chosen_by("zone")), pool="q", perDeviceNodeSelection=True),
     ]
     assert allocated(both, request(count=2)).node_selector == chosen_by("zone")
 
@@ -79,7 +78,7 @@ def test_a_share_is_written_in_the_units_of_the_quantity_that_it_was_taken_from(
 ) -> None:
     memory = {"value": "16Gi"} | ({"requestPolicy": policy} if policy else {})
     shared = device("x", allowMultipleAllocations=True, capacity={"memory": memory})
-    wanted = request(**({"capacity": {"requests": {"memory": asked}}} if asked else {}))
+    wanted = request(capacity={"requests": {"memory": asked}} if asked else None)
     for minor, expected in by_minor.items():
         [result] = allocated([slice_of("1", shared)], wanted, minor).devices.results
         assert result.consumed_capacity == {"memory": expected}

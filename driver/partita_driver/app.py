@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from partita_driver.binding.before_bind import BeforeBind
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.claims import Claims, read_claim
 from partita_driver.claims_in_api import ClaimsInApi, other_drivers, recall
@@ -32,6 +33,7 @@ from partita_driver.pages import Progress, pages
 from partita_driver.settings.parse import NodeSettings
 from partita_driver.settings.watch import SettingsWatch
 from partita_driver.simulated_machine import with_machine
+from partita_driver.slices.pool import PoolInputs, Published
 from partita_driver.slices.publisher import Publisher
 from partita_driver.status import StatusWriter
 from partita_driver.upkeep import GONE_SECONDS, Upkeep
@@ -99,6 +101,7 @@ class Driver:
             settings=lambda: self._settings.current,
             health=lambda: self._kubelet.health,
             metrics=self.metrics,
+            validates=self._validator is not None,
         )
         self._publisher = Publisher(
             self._api,
@@ -107,7 +110,7 @@ class Driver:
             owner=lambda: self._settings.owner,
             allocated=self._claims_in_api.allocated,
             counter=self.metrics,
-            on_pool=self._offering.published,
+            on_pool=self._pool_published,
             on_features=self._status.features_changed,
         )
         self._kubelet = self._make_kubelet()
@@ -149,12 +152,21 @@ class Driver:
             other_slices=lambda: other_drivers(self._api, options.node_name),
             on_change=self._neighbours_changed,
         )
+        self._before_bind = BeforeBind(
+            self._api,
+            options.node_name,
+            engine=self._engine,
+            outcomes=self._status,
+            counter=self.metrics,
+            tainted=lambda: self._publisher.publish_now(PUBLISH_NOW_SECONDS),
+        )
         self._offering.begin(self._engine, self._neighbours)
         self._coming.come(self._engine)
         self._serving = True
         for part in (self._status, self._settings, self._publisher, self._kubelet, self._health, self._upkeep):
             part.start()
         self._neighbours.start()
+        self._before_bind.start()
         self._probe.start()
 
     def run(self) -> bool:
@@ -247,6 +259,10 @@ class Driver:
         if not self._publisher.publish_now(PUBLISH_NOW_SECONDS):
             log.warning("a fault's taint has not reached the API server yet")
 
+    def _pool_published(self, inputs: PoolInputs, pool: Published) -> None:
+        self._offering.published(inputs, pool)
+        self._before_bind.published(binding=self._publisher.binding)
+
     def _validates(self, moment: Moment) -> bool:
         settings = self._settings.current
         return settings is None or settings.validation.at(moment)
@@ -282,7 +298,7 @@ class Driver:
 
     def _parts(self) -> tuple[Part, ...]:
         """In the order in which they stop."""
-        local = (self._probe, self._kubelet, self._health, self._upkeep, self._neighbours)
+        local = (self._probe, self._kubelet, self._before_bind, self._health, self._upkeep, self._neighbours)
         return (*local, self._publisher, self._settings, self._status)
 
     def _stop_parts(self) -> bool:

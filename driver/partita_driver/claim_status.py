@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from partita_driver.claims import Prepared
-from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import AllocatedDeviceStatus, Condition, ResourceClaim
+from partita_plugins.wire import DRIVER_NAME, VALIDATED_CONDITION
+from partita_plugins.wire.resource import AllocatedDeviceStatus, AllocationResult, Condition, ResourceClaim
 
 
 def status_patch(found: dict[str, Any], uid: str, entries: Sequence[AllocatedDeviceStatus]) -> dict[str, Any] | None:
@@ -19,32 +19,52 @@ def status_patch(found: dict[str, Any], uid: str, entries: Sequence[AllocatedDev
     if found["metadata"]["uid"] != uid or not status.get("allocation"):
         return None
     before = status.get("devices") or []
-    mine = [msgspec.to_builtins(entry) for entry in entries]
-    told = [_timeless(entry) for entry in before if entry.get("driver") == DRIVER_NAME]
-    if told == [_timeless(entry) for entry in mine]:
+    told = [entry for entry in before if entry.get("driver") == DRIVER_NAME]
+    mine = [_since_then(msgspec.to_builtins(entry), told) for entry in entries]
+    if [_timeless(entry) for entry in told] == [_timeless(entry) for entry in mine]:
         return None
     others = [entry for entry in before if entry.get("driver") != DRIVER_NAME]
     version = {"uid": uid, "resourceVersion": found["metadata"]["resourceVersion"]}
     return {"metadata": version, "status": {"devices": [*others, *mine]}}
 
 
-def device_status(device: Prepared) -> AllocatedDeviceStatus:
-    """One device as the claim's status shows it."""
+def device_status(device: Prepared, results: Sequence[AllocationResult] = ()) -> AllocatedDeviceStatus:
+    """A device that is handed out, as the claim's status shows it."""
+    ready = condition(
+        "Ready", "Validated" if device.validation is not None and device.validation.looked else "Prepared"
+    )
+    return _status(device, [ready, *_bound(device, results)])
+
+
+def ahead_status(device: Prepared, results: Sequence[AllocationResult]) -> AllocatedDeviceStatus:
+    """A device that is ready for a pod which is not bound yet."""
+    return _status(device, _bound(device, results))
+
+
+def condition(kind: str, reason: str, message: str = "") -> Condition:
+    """A condition that is true from now on."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return Condition(type=kind, status="True", reason=reason, message=message, last_transition_time=now)
+
+
+def _bound(device: Prepared, results: Sequence[AllocationResult]) -> list[Condition]:
+    """What kube-scheduler waits for, as long as the device is allocated: another pod of the claim may come."""
+    key = (device.pool, device.device, device.share_id)
+    waits = any(
+        VALIDATED_CONDITION in one.binding_conditions and (one.pool, one.device, one.share_id) == key for one in results
+    )
+    return [condition(VALIDATED_CONDITION, "Validated")] if waits else []
+
+
+def _status(device: Prepared, conditions: list[Condition]) -> AllocatedDeviceStatus:
     validation = msgspec.to_builtins(device.validation) if device.validation is not None else None
     data: dict[str, Any] = {"uuid": device.uuid, **({"validation": validation} if validation else {})}
-    ready = Condition(
-        type="Ready",
-        status="True",
-        reason="Validated" if device.validation is not None and device.validation.looked else "Prepared",
-        message="",
-        last_transition_time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-    )
     return AllocatedDeviceStatus(
         driver=DRIVER_NAME,
         pool=device.pool,
         device=device.device,
         share_id=device.share_id,
-        conditions=[ready],
+        conditions=conditions,
         data=data,
     )
 
@@ -65,6 +85,22 @@ def concerned(claim: ResourceClaim) -> list[dict[str, Any]]:
         if user.resource == "pods"
     ]
     return [itself, *pods]
+
+
+def _since_then(entry: dict[str, Any], told: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """An entry whose conditions are as old as they are."""
+    known = {
+        (one.get("pool"), one.get("device"), one.get("shareID"), old["type"], old.get("status")): old
+        for one in told
+        for old in one.get("conditions") or []
+    }
+    key = (entry.get("pool"), entry.get("device"), entry.get("shareID"))
+    conditions = []
+    for new in entry.get("conditions") or []:
+        old = known.get((*key, new["type"], new["status"]))
+        since = {"lastTransitionTime": old["lastTransitionTime"]} if old and "lastTransitionTime" in old else {}
+        conditions.append({**new, **since})
+    return {**entry, "conditions": conditions}
 
 
 def _timeless(entry: dict[str, Any]) -> dict[str, Any]:

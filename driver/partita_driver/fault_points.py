@@ -36,7 +36,9 @@ POINTS: Mapping[str, str] = {
     "cdi-renamed": "the CDI file is in place",
     "cdi-handed": "the CDI file is there, the journal does not say prepared",
     "prepared": "the journal says prepared, the kubelet has no answer",
+    "made-ahead": "the journal says that the claim is ready for a pod that is not bound, its conditions say nothing",
     "replay-written": "a replayed claim's CDI file is written again, its record is as it was",
+    "bind-answered": "a claim's conditions say how it went, and the driver does not know that they do",
     # Unprepare, and undoing what failed
     "undo-intended": "the claim is undoing in the journal, nothing is undone",
     "cdi-removed": "the CDI file is gone, the hardware is as it was",

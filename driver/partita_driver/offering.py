@@ -23,7 +23,11 @@ class Offering:
         settings: Callable[[], NodeSettings | None],
         health: Callable[[], HealthService],
         metrics: Metrics,
+        *,
+        validates: bool = True,
     ) -> None:
+        """Without a validator (`validates`) kube-scheduler is let wait for nothing."""
+        self._validates = validates
         self._node_name, self._settings, self._health, self._metrics = node_name, settings, health, metrics
         self._engine: ClaimEngine | None = None
         self._neighbours: Neighbours | None = None
@@ -48,6 +52,7 @@ class Offering:
             faults=engine.faults(),
             foreign=engine.foreign_placements() | withheld,
             allocated=frozenset(held),
+            binding=self._validates and settings.validation.bind,
         )
 
     def published(self, inputs: PoolInputs, pool: Published) -> None:

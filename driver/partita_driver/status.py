@@ -78,7 +78,8 @@ class StatusWriter:
 
     def prepared(self, claim: ResourceClaim, devices: Sequence[Prepared]) -> None:
         """The claim's devices are ready: their identity and validation go to its status."""
-        entries = [device_status(device) for device in devices]
+        results = claim.status.allocation.devices.results if claim.status.allocation else []
+        entries = [device_status(device, results) for device in devices]
         self._later("status", lambda: self._write_status(claim, entries))
 
     def validation_failed(self, claim: ResourceClaim, error: ValidationFailed) -> None:

@@ -106,7 +106,7 @@ def record_has_hardware(seen: Observation) -> Iterator[str]:
         waits = record.unseen or (record.state is ClaimState.INTENDED and record.remake)
         if record.state is ClaimState.UNDOING or waits:
             continue
-        if record.state is not ClaimState.PREPARED:
+        if record.state is not ClaimState.PREPARED and not record.waits:
             yield f"claim {uid} is {record.state}, although no call is in progress"
         yield from (f"claim {uid}: {missing}" for missing in missing_hardware(seen, record))
 
@@ -131,7 +131,7 @@ def promise_is_kept(seen: Observation) -> Iterator[str]:
 def cdi_file_has_claim(seen: Observation) -> Iterator[str]:
     for uid in seen.cdi:
         record = seen.records.get(uid)
-        if record is None or record.state is not ClaimState.PREPARED:
+        if record is None or not (record.state is ClaimState.PREPARED or record.waits):
             yield f"the CDI file of claim {uid} is there, and the claim is {record.state if record else 'unknown'}"
 
 
@@ -163,7 +163,9 @@ def time_slice_follows_clients(seen: Observation) -> Iterator[str]:
         shares = clients(seen, gpu.uuid)
         if any(state is ClaimState.UNDOING for _device, state in shares):
             continue
-        wanted = {device.time_slice for device, state in shares if state is ClaimState.PREPARED} - {"Default"}
+        wanted = {
+            device.time_slice for device, state in shares if state in (ClaimState.CHECKED, ClaimState.PREPARED)
+        } - {"Default"}
         if gpu.time_slice not in (wanted or {"Default"}):
             yield f"{gpu.uuid} has time slice {gpu.time_slice}, its clients want {', '.join(sorted(wanted)) or 'none'}"
 

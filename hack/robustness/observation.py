@@ -81,6 +81,9 @@ class SeenRecord:
     unseen: bool = False
     """Found again after the journal was lost, and not looked at yet: its GPU did not answer."""
 
+    waits: bool = False
+    """Ready for a pod that is not bound yet, and handed to nobody."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenCdi:
@@ -185,6 +188,7 @@ def seen_record(claim: ClaimRecord) -> SeenRecord:
         devices=tuple(held_in(device) for device in claim.devices),
         remake=claim.remake,
         unseen=claim.unseen,
+        waits=claim.ready_ahead,
     )
 
 

@@ -20,6 +20,11 @@ class PartitaError(Exception):
         super().__init__(f"{message}; {advice}" if advice else message)
         self.advice = advice
 
+    @property
+    def finding(self) -> str:
+        """What is wrong, without the advice."""
+        return str(self).removesuffix(f"; {self.advice}")
+
 
 class Retryable(PartitaError):
     """The same call may succeed after `delay_seconds`."""

@@ -140,3 +140,21 @@ def test_a_watch_that_ends_at_once_is_not_asked_for_without_pause() -> None:
     time.sleep(0.3)
     cache.stop()
     assert len(api.begun) == 1
+
+
+def test_what_is_not_to_be_kept_is_neither_held_nor_told_of(server: ApiServer, api: KubeApi, seen: Seen) -> None:
+    def listen(old: DeviceClass | None, new: DeviceClass | None) -> None:
+        seen.append((old.metadata.name if old else None, new.metadata.name if new else None))
+
+    server.create(make("other"))
+    mine = server.create({**make("mine"), "metadata": {**make("mine")["metadata"], "labels": {"mine": "yes"}}})
+    cache = Reflector(api, CONFIG_MAPS, DeviceClass, listen, keep=lambda one: "mine" in one.metadata.labels)
+    cache.start()
+    assert cache.wait_synced(10)
+    server.create(make("another"))
+    mine["metadata"]["labels"] = {}
+    server.update(mine)
+    soon(lambda: len(seen) > 1)
+    assert seen == [(None, "mine"), ("mine", None)]
+    assert names(cache) == set()
+    cache.stop()

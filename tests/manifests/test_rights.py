@@ -22,7 +22,7 @@ CLAIMS = "resource.k8s.io/resourceclaims"
 # Who, where (cluster or namespace), resource with its object names: verbs.
 GRANTED = {
     ("driver", "", SLICES): "get list watch create update delete",
-    ("driver", "", CLAIMS): "get list",
+    ("driver", "", CLAIMS): "get list watch",
     ("driver", "", f"{CLAIMS}/status"): "patch",
     ("driver", "", f"{CLAIMS}/driver (gpu.partita.dev)"): "associated-node:patch",
     ("driver", "", "nodes"): "get list watch",

@@ -15,7 +15,7 @@ from partita_driver.engine.gone import GoneClaims, Holds
 from partita_driver.engine.health import check_health
 from partita_driver.engine.idle import idle_processes
 from partita_driver.engine.locks import Flights
-from partita_driver.engine.prepare import prepare
+from partita_driver.engine.prepare import prepare, prepare_ahead
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
 from partita_driver.engine.validation.again import revalidate
@@ -152,6 +152,25 @@ class ClaimEngine:
 
         record = self._flights.run(claim_uid, "prepare", act, self._patience)
         return prepared_claim(record, self._tools.node_name).devices
+
+    def prepare_ahead(self, claim: ResourceClaim) -> tuple[PreparedDevice, ...]:
+        """Make, validate and write the CDI file of a claim whose pod is not bound yet; Prepare hands it out later.
+
+        Idempotent. Raises PartitaError as `prepare` does. What is never handed out `undo_ahead` takes back, and
+        `reconcile_claims` once the claim is gone.
+        """
+
+        def act() -> ClaimRecord:
+            self.confirm()
+            return prepare_ahead(self._tools, claim)
+
+        record = self._flights.run(claim.metadata.uid, "prepare-ahead", act, self._patience)
+        return prepared_claim(record, self._tools.node_name).devices
+
+    def undo_ahead(self, claim_uid: str) -> None:
+        """Take back what was made before the bind and not handed out since; nothing is a success. Raises Retryable."""
+        act = partial(reconcile.undo_ahead, self._tools, claim_uid)
+        self._flights.run(claim_uid, "undo-ahead", act, self._patience)
 
     def unprepare(self, claim_uid: str) -> None:
         """Take back what a claim holds. An unknown claim is a success. Raises PartitaError if something remains.

@@ -46,7 +46,7 @@ def mend_daemon(tools: Tools, claim_uid: str) -> None:
 
 
 def _daemon_steps(claim: ClaimRecord) -> tuple[RunMpsDaemon, ...]:
-    """Of a claim that pods may be using."""
-    if claim.state is not ClaimState.PREPARED:
+    """Of a claim that pods may be using, or are about to."""
+    if claim.state is not ClaimState.PREPARED and not claim.ready_ahead:
         return ()
     return tuple(step for device in claim.devices for step in device.steps if isinstance(step, RunMpsDaemon))

@@ -1,4 +1,7 @@
-"""Prepare, from an allocated claim to a CDI file: journal the intent, make, check, hand out; or undo all of it."""
+"""Prepare, from an allocated claim to a CDI file: journal the intent, make, check, hand out; or undo all of it.
+
+Before the bind the same is done but for the handing out: Prepare then finds the claim checked.
+"""
 
 from __future__ import annotations
 
@@ -37,19 +40,43 @@ log = structlog.get_logger(__name__)
 
 def prepare(tools: Tools, claim: ResourceClaim) -> ClaimRecord:
     """The claim's record, prepared. Raises PartitaError; whatever was made is undone or stays journalled as undoing."""
-    devices = granted_devices(claim, tools.node_name, partial(device_by_name, tools.node, tools.strategies))
-    wanted = ClaimRecord(
-        uid=claim.metadata.uid, namespace=claim.metadata.namespace, name=claim.metadata.name, devices=devices
-    )
+    wanted = _wanted(tools, claim)
     known = _settled(tools, wanted)
     if known is not None and known.state is ClaimState.PREPARED:
         # Also on hardware that is quarantined by now: its pod may be running, and a NoExecute taint evicts that.
         if (replayed := _replay(tools, known, wanted)) is not None:
             return replayed
         known = tools.put(known, ClaimEvent.REBOOT, Durability.BEST_EFFORT)
-    if known is not None:
-        wanted = msgspec.structs.replace(wanted, state=known.state, remake=known.remake)
-    return _anew(tools, wanted)
+    elif known is not None and known.ready_ahead:
+        refuse_faulty(tools.journal.state.faults, known.devices)
+        if (ready := _replay(tools, known, wanted)) is not None:
+            return _hand_out(tools, ready)
+        _undo_all(tools, known.uid)
+        known = None
+    return _anew(tools, _taken_up(wanted, known))
+
+
+def prepare_ahead(tools: Tools, claim: ResourceClaim) -> ClaimRecord:
+    """The claim's record, checked and with its CDI file, or prepared if it was already. Raises as `prepare` does."""
+    wanted = _wanted(tools, claim)
+    known = _settled(tools, wanted)
+    if known is not None and known.state is ClaimState.PREPARED:
+        return known
+    if known is not None and known.ready_ahead:
+        refuse_faulty(tools.journal.state.faults, known.devices)
+        return known
+    return _anew(tools, msgspec.structs.replace(_taken_up(wanted, known), ahead=True))
+
+
+def _wanted(tools: Tools, claim: ResourceClaim) -> ClaimRecord:
+    devices = granted_devices(claim, tools.node_name, partial(device_by_name, tools.node, tools.strategies))
+    return ClaimRecord(
+        uid=claim.metadata.uid, namespace=claim.metadata.namespace, name=claim.metadata.name, devices=devices
+    )
+
+
+def _taken_up(wanted: ClaimRecord, known: ClaimRecord | None) -> ClaimRecord:
+    return msgspec.structs.replace(wanted, state=known.state, remake=known.remake) if known else wanted
 
 
 def _settled(tools: Tools, wanted: ClaimRecord) -> ClaimRecord | None:
@@ -59,12 +86,16 @@ def _settled(tools: Tools, wanted: ClaimRecord) -> ClaimRecord | None:
         return None
     known = _with_requests(known, wanted)
     same = [device.identity for device in known.devices] == [device.identity for device in wanted.devices]
-    if same and known.state in (ClaimState.INTENDED, ClaimState.PREPARED):
+    if same and (known.ready_ahead or known.state in (ClaimState.INTENDED, ClaimState.PREPARED)):
         return _seen(tools, known)
-    undo(tools, wanted.uid)
-    if wanted.uid in tools.journal.state.claims:
-        raise Retryable("what the claim held before is not undone yet", delay_seconds=5.0)
+    _undo_all(tools, wanted.uid)
     return None
+
+
+def _undo_all(tools: Tools, claim_uid: str) -> None:
+    undo(tools, claim_uid)
+    if claim_uid in tools.journal.state.claims:
+        raise Retryable("what the claim held before is not undone yet", delay_seconds=5.0)
 
 
 def _seen(tools: Tools, known: ClaimRecord) -> ClaimRecord:
@@ -88,13 +119,13 @@ def _with_requests(known: ClaimRecord, wanted: ClaimRecord) -> ClaimRecord:
 
 
 def _replay(tools: Tools, known: ClaimRecord, wanted: ClaimRecord) -> ClaimRecord | None:
-    """A prepared claim again: its CDI file rewritten and checked, nothing validated. None if its partition is gone."""
+    """A claim that is ready: its CDI file rewritten and checked, nothing validated. None if its partition is gone."""
     try:
         for device in known.devices:
             find_instance(tools, device)
         current = write_cdi(tools, msgspec.structs.replace(known, namespace=wanted.namespace, name=wanted.name))
     except PartitionGone:
-        log.warning("a prepared partition is gone and is made again", claim=known.uid)
+        log.warning("a partition is gone and is made again", claim=known.uid, state=str(known.state))
         return None
     except (HardwareError, Retryable) as error:
         # A GPU that does not answer has lost nothing: a pod may be computing on it.
@@ -133,7 +164,6 @@ def _refuse_foreign(tools: Tools, wanted: ClaimRecord) -> None:
 def _anew(tools: Tools, wanted: ClaimRecord) -> ClaimRecord:
     if wanted.state is ClaimState.ABSENT:
         _refuse_foreign(tools, wanted)
-    gpu_uuids = [uuid for device in wanted.devices if not device.admin for uuid in device.gpu_uuids]
 
     def admit(state: JournalState) -> JournalState:
         refuse_faulty(state.faults, wanted.devices)
@@ -141,18 +171,19 @@ def _anew(tools: Tools, wanted: ClaimRecord) -> ClaimRecord:
         refuse_other_time_slice(state, wanted)
         return with_clean(state, drop=[uuid for one in wanted.devices if one.placement for uuid in one.gpu_uuids])
 
-    def hand_out(state: JournalState) -> JournalState:
-        refuse_faulty(state.faults, wanted.devices)
-        return with_clean(state, drop=gpu_uuids)
-
     claim = tools.put(wanted, ClaimEvent.INTEND, Durability.REQUIRED, admit)
     try:
         reached("intended")
-        claim = make_and_check(tools, claim, Check(moment=Moment.PREPARE))
+        moment = Moment.BIND if claim.ahead else Moment.PREPARE
+        claim = make_and_check(tools, claim, Check(moment=moment))
         reached("checked")
         claim = msgspec.structs.replace(write_cdi(tools, claim), remake=False)
         reached("cdi-handed")
-        claim = tools.put(claim, ClaimEvent.HAND_OUT, Durability.REQUIRED, hand_out)
+        if claim.ahead:
+            tools.journal.change(lambda state: state.with_claim(claim), Durability.REQUIRED)
+            reached("made-ahead")
+            return claim
+        return _hand_out(tools, claim)
     except DaemonStarting:
         # Undone, it would start anew with each Prepare and never be there.
         waiting = msgspec.structs.replace(claim, remake=True)
@@ -166,8 +197,17 @@ def _anew(tools: Tools, wanted: ClaimRecord) -> ClaimRecord:
         if failure is error:
             raise
         raise failure from error
+
+
+def _hand_out(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
+    def admit(state: JournalState) -> JournalState:
+        refuse_faulty(state.faults, claim.devices)
+        used = [uuid for device in claim.devices if not device.admin for uuid in device.gpu_uuids]
+        return with_clean(state, drop=used)
+
+    handed = tools.put(msgspec.structs.replace(claim, ahead=False), ClaimEvent.HAND_OUT, Durability.REQUIRED, admit)
     reached("prepared")
-    return claim
+    return handed
 
 
 def _take_back(tools: Tools, claim_uid: str) -> None:

@@ -37,7 +37,8 @@ def after_boot(state: JournalState, boot_id: str) -> JournalState:
     claims = {
         uid: msgspec.structs.replace(claim.after(ClaimEvent.REBOOT), remake=True)
         if claim.state is ClaimState.PREPARED
-        else claim
+        # What was made ahead is gone, or proven by another boot.
+        else msgspec.structs.replace(claim, ahead=False)
         for uid, claim in state.claims.items()
     }
     return msgspec.structs.replace(state, boot_id=boot_id, claims=claims, clean=())
@@ -45,11 +46,12 @@ def after_boot(state: JournalState, boot_id: str) -> JournalState:
 
 def half_made(state: JournalState) -> tuple[ClaimRecord, ...]:
     """Claims whose Prepare or Unprepare was cut short, to be undone."""
-    return tuple(
-        claim
-        for claim in state.claims.values()
-        if claim.state in HALF_MADE and not (claim.remake and claim.state is ClaimState.INTENDED)
-    )
+    return tuple(claim for claim in state.claims.values() if claim.state in HALF_MADE and not _is_waited_for(claim))
+
+
+def _is_waited_for(claim: ClaimRecord) -> bool:
+    """Whether the next Prepare takes up what is there of a claim."""
+    return claim.ready_ahead or (claim.remake and claim.state is ClaimState.INTENDED)
 
 
 def undoing(state: JournalState, gpu_uuid: str = "") -> tuple[ClaimRecord, ...]:
@@ -75,6 +77,13 @@ def undo_unchanged(tools: Tools, claim: ClaimRecord) -> None:
     """Undo a claim that is still as it was when that was decided: it may have been prepared anew since."""
     if tools.journal.state.claims.get(claim.uid) == claim:
         undo(tools, claim.uid)
+
+
+def undo_ahead(tools: Tools, claim_uid: str) -> None:
+    """Undo what was made before the bind and never handed out. A claim that a kubelet has been given stays."""
+    claim = tools.journal.state.claims.get(claim_uid)
+    if claim is not None and claim.ahead:
+        undo(tools, claim_uid)
 
 
 def unseen(state: JournalState) -> tuple[str, ...]:

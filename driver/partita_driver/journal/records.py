@@ -137,8 +137,16 @@ class ClaimRecord(Record, frozen=True, kw_only=True):
     """The next Prepare takes it up with what is there of it, and nobody else gets its place: it was prepared when the
     node rebooted, or its MPS daemon was still starting."""
 
+    ahead: bool = False
+    """Made before its pod was bound, for nobody yet: no kubelet will give it back. Ends when it is handed out."""
+
     unseen: bool = False
     """A GPU of its did not answer when the journal was rebuilt: it is taken as prepared until that can be looked at."""
+
+    @property
+    def ready_ahead(self) -> bool:
+        """Whether it waits, checked, for the Prepare that hands it out."""
+        return self.ahead and self.state is ClaimState.CHECKED
 
     def after(self, event: ClaimEvent) -> ClaimRecord:
         """The claim after an event. Raises IllegalTransition."""

@@ -3,7 +3,7 @@
 nodes:
 - selector: {gpu.partita.dev/offer: mig}      # labels that the Node must have; the first match wins
   offer: {whole: true, mig: [1g, 3g], shared: false, groups: [2], monitor: false}
-  validation: {prepare: true}
+  validation: {prepare: true, bind: false}
   others: withhold
 """
 
@@ -61,6 +61,9 @@ class ValidationSettings(_Strict, frozen=True, kw_only=True):
 
     prepare: bool = True
     """Before a container gets one."""
+
+    bind: bool = False
+    """Before a pod is bound to the node; kube-scheduler waits, and takes another node where it fails."""
 
     def at(self, moment: Moment) -> bool:
         """Whether devices are validated at a moment: a quarantine is lifted by an answer, never by a setting."""

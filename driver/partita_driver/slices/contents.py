@@ -32,6 +32,7 @@ class Features:
     counters: bool = True
     taints: bool = True
     shares: bool = True
+    conditions: bool = True
 
 
 ALL_FEATURES = Features()
@@ -126,6 +127,7 @@ def dropped(sent: SliceContent, stored: SliceContent) -> Features:
         shares=not any(
             wrote.allow_multiple_allocations and not kept.allow_multiple_allocations for wrote, kept in pairs
         ),
+        conditions=not any(wrote.binding_conditions and not kept.binding_conditions for wrote, kept in pairs),
     )
 
 
@@ -135,6 +137,8 @@ def _without_dropped(device: Device, features: Features) -> Device:
         device,
         consumes_counters=device.consumes_counters if features.counters else [],
         taints=device.taints if features.taints else [],
+        binding_conditions=device.binding_conditions if features.conditions else [],
+        binding_failure_conditions=device.binding_failure_conditions if features.conditions else [],
     )
 
 

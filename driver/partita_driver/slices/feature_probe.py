@@ -18,7 +18,7 @@ from partita_driver.slices.plan import Owner, slice_of
 from partita_plugins.errors import PartitaError
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import RESOURCE_SLICES
-from partita_plugins.wire import FAULT_TAINT_KEY
+from partita_plugins.wire import FAULT_TAINT_KEY, VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION
 from partita_plugins.wire.offer import shared_capacity
 from partita_plugins.wire.resource import CounterConsumption, CounterSet, CounterValue, Device, ResourceSlice, Taint
 
@@ -34,6 +34,8 @@ DROPPED_ADVICE: Mapping[str, str] = {
     "counters": "DRAPartitionableDevices is off in the API server: devices that overlap are not published",
     "taints": "DRADeviceTaints is off in the API server: faulty devices are taken out of the slices instead",
     "shares": "DRAConsumableCapacity is off in the API server: shared GPUs are not published",
+    "conditions": "DRADeviceBindingConditions is off in the API server: devices are validated in Prepare, not before "
+    "the bind",
 }
 """What follows from a feature that is missing."""
 
@@ -108,6 +110,8 @@ def _contents(node_name: str) -> tuple[SliceContent, ...]:
         consumes_counters=[CounterConsumption(counter_set="probe", counters=one)],
         taints=[Taint(key=FAULT_TAINT_KEY, effect="NoSchedule")],
         allow_multiple_allocations=True,
+        binding_conditions=[VALIDATED_CONDITION],
+        binding_failure_conditions=[VALIDATION_FAILED_CONDITION],
     )
     name = slice_name(node_name, PROBE_INDEX)
     return (

@@ -47,6 +47,9 @@ class PoolInputs:
     allocated: frozenset[str] = frozenset()
     """Devices that claims are known to hold: published whatever the offer says (kubernetes#140802)."""
 
+    binding: bool = False
+    """kube-scheduler is to wait for a validation before it binds pods to devices."""
+
     features: Features = ALL_FEATURES
 
 
@@ -56,6 +59,11 @@ class Published:
 
     devices: Mapping[str, Device] = field(default_factory=dict)
     counters: tuple[CounterSet, ...] = ()
+
+    @property
+    def binding(self) -> bool:
+        """Whether kube-scheduler waits for any of it."""
+        return any(device.binding_conditions for device in self.devices.values())
 
     def updated(self, newer: Published) -> Published:
         """Both, the newer where they differ."""
@@ -73,7 +81,7 @@ def desired_pool(
     """
     gpus = inputs.node.gpus
     offered = {format_name(device, gpus): device for device in devices_to_offer(inputs)}
-    encoded = _encoded(tuple(offered.values()), inputs.node)
+    encoded = _encoded(tuple(offered.values()), inputs.node, binding=inputs.binding)
     kept = _kept_devices(inputs, published, sorted(held - offered.keys()))
     described = {device.name: span for device in kept if (span := described_device(device.name, inputs.node))}
     spans = {**described, **offered}
@@ -154,9 +162,9 @@ def _overlaps_any(device: OfferedDevice, others: Iterable[OfferedDevice]) -> boo
 
 
 @lru_cache(maxsize=4)
-def _encoded(devices: tuple[OfferedDevice, ...], node: SlottedHardware) -> tuple[Device, ...]:
+def _encoded(devices: tuple[OfferedDevice, ...], node: SlottedHardware, *, binding: bool) -> tuple[Device, ...]:
     """Settings and hardware change rarely, faults and claims often: the costly part is kept."""
-    return tuple(encode_device(device, node) for device in devices)
+    return tuple(encode_device(device, node, binding=binding) for device in devices)
 
 
 @lru_cache(maxsize=4)

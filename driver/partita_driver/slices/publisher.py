@@ -94,6 +94,7 @@ class Publisher:
         self._kept = KeptFields(api, on_features, probe_seconds, runtime)
         self._writer = SliceWriter(api, self._mirror, self._kept)
         self._last = Published()
+        self._binding = False
         self._frozen, self._look_seconds = False, math.inf
         self._backoff = Backoff(RETRY, runtime.random)
         self._in_step = runtime.lock()
@@ -116,6 +117,11 @@ class Publisher:
     def features(self) -> Features:
         """What the API server keeps."""
         return self._kept.features
+
+    @property
+    def binding(self) -> bool:
+        """Whether slices have binding conditions, or had before the last round: claims may be allocated by those."""
+        return self._binding
 
     def request(self) -> None:
         """Something changed: look soon."""
@@ -179,6 +185,7 @@ class Publisher:
             log.info("slices published", generation=self._writer.generation, writes=writes)
         # Not what the mirror has now: slices that were wiped meanwhile stand in memory too.
         self._last = published(there)
+        self._binding = before.binding or self._last.binding
         self._withdrawals.published()
         reached("slices-published")
         self._on_pool(inputs, self._last)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from random import Random
 
 from hack.robustness.campaign.kubelet import Call, NotReady
@@ -55,6 +56,8 @@ class Cell:
 
     def _set_up(self) -> None:
         scene, starts = self._scene, self._scene.act is Act.START
+        if scene.act is Act.AHEAD:
+            self._node.let_wait()
         if not starts:
             scene.hands(self._node)
         if scene.fresh:
@@ -90,6 +93,7 @@ class Cell:
     def _acts(self) -> dict[Act, Callable[[], Call | None]]:
         return {
             Act.PREPARE: self._prepare_target,
+            Act.AHEAD: self._allocate_target,
             Act.REPLAY: self._prepare_target,
             Act.UNPREPARE: self._unprepare_target,
             Act.HEAL: self._heal,
@@ -103,6 +107,9 @@ class Cell:
     def _prepare_target(self) -> Call:
         self._target = self._target or self._node.claim(self._wish)
         return self._kubelet.prepare(self._target, admin=self._wish.admin)
+
+    def _allocate_target(self) -> None:
+        self._target = self._node.claim(replace(self._wish, waits=True))
 
     def _unprepare_target(self) -> Call:
         assert self._target
@@ -140,6 +147,9 @@ class Cell:
 
     def _recover(self) -> None:
         mode, stage = self._mode, self._stage
+        if self._scene.abandoned and self._target:
+            self._node.forget_claim(self._target)
+            self._target = None
         if mode.loses_unsynced:
             lose_power(stage.folders.state, stage.folders.shadow, Random(stage.result.command))
         if mode.reboots:
@@ -179,8 +189,24 @@ class Cell:
                 stage.problem(Harm.UNSAFE, "broken hardware was handed out")
         elif self._pending:
             stage.must_succeed(self._pending)
+        elif self._scene.act is Act.AHEAD and self._target:
+            self._bind(self._target)
         stage.settle()
         stage.judge("after the kubelet's repeats")
+
+    def _bind(self, target: ClaimRef) -> None:
+        """What kube-scheduler does once the target's conditions say how it went, and the kubelet after it."""
+        end = time.monotonic() + STRIKE_SECONDS
+        while not (told := self._node.told(target)) and time.monotonic() < end:
+            time.sleep(POLL_SECONDS)
+        if told == "ready" and not self._node.broken:
+            self._stage.must_succeed(Call("Prepare", target, admin=self._wish.admin))
+            return
+        if told == "ready":
+            self._stage.problem(Harm.UNSAFE, "a pod would be bound to broken hardware")
+        elif not (told and self._node.broken):
+            self._stage.problem(Harm.LOST, f"no pod can be bound: {told or 'no word on it'}")
+        self._node.forget_claim(target)
 
     def _use_again(self) -> None:
         """The next claim gets the hardware, asked for twice at once; so does its rival, as soon as it is free."""

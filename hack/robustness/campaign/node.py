@@ -19,7 +19,8 @@ from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.mig import PLAIN_PROFILE_ENUMS
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.testing.kubelet.drivers import ClaimRef
-from partita_plugins.wire import DRIVER_NAME, pool_name
+from partita_plugins.testing.scheduling import binding_failure, is_ready_to_bind
+from partita_plugins.wire import DRIVER_NAME, VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION, pool_name
 
 SETTINGS = "nodes: [{offer: {whole: true, mig: [1g, 3g], shared: true, groups: [2], monitor: true}}]"
 NAMESPACE = "default"
@@ -35,6 +36,8 @@ class Wish:
 
     devices: tuple[str, ...]
     admin: bool = False
+    waits: bool = False
+    """kube-scheduler waits for their validation before it binds the pod."""
 
 
 class Node:
@@ -101,6 +104,16 @@ class Node:
         self.server.update(made, subresource="status")
         return ClaimRef(namespace=NAMESPACE, name=name, uid=str(made["metadata"]["uid"]))
 
+    def let_wait(self) -> None:
+        """The node's settings ask for validation before the bind."""
+        found = self.server.get("ConfigMap", CONFIG_MAP, "partita-system")
+        self.server.update({**found, "data": {KEY: SETTINGS.replace("}}]", "}, validation: {bind: true}}]")}})
+
+    def told(self, ref: ClaimRef) -> str:
+        """What kube-scheduler reads of a claim's binding conditions: "ready", what failed, or nothing yet."""
+        claim = self.server.get("ResourceClaim", ref.name, ref.namespace)
+        return binding_failure(claim) or ("ready" if is_ready_to_bind(claim) else "")
+
     def forget_claim(self, ref: ClaimRef) -> None:
         """The claim is gone from the API."""
         self.server.delete("ResourceClaim", ref.name, ref.namespace)
@@ -146,6 +159,9 @@ def _result(index: int, device: str, wish: Wish) -> dict[str, Any]:
     result: dict[str, Any] = {"request": f"r{index}", "driver": DRIVER_NAME, "pool": pool_name(NODE), "device": device}
     if wish.admin:
         result["adminAccess"] = True
+    if wish.waits:
+        result["bindingConditions"] = [VALIDATED_CONDITION]
+        result["bindingFailureConditions"] = [VALIDATION_FAILED_CONDITION]
     if device.endswith("-shared"):
         result["shareID"] = f"00000000-0000-4000-8000-{next(_names):012d}"
         result["consumedCapacity"] = {"memory": SHARE_MEMORY}

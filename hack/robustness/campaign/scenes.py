@@ -24,6 +24,9 @@ class Act(StrEnum):
     """What the driver is doing when the fault strikes."""
 
     PREPARE = "prepare"
+    AHEAD = "ahead"
+    """kube-scheduler has allocated the target and waits for its validation before it binds the pod."""
+
     REPLAY = "replay"
     UNPREPARE = "unprepare"
     START = "start"
@@ -94,6 +97,9 @@ class Scene:
     broken: bool = False
     """The hands broke the target's hardware: Prepare is refused until it heals."""
 
+    abandoned: bool = False
+    """The target's pod is deleted before it is bound, while no driver runs."""
+
     journal_lost: bool = False
     """Both copies are damaged: with tmpfs gone as well nothing is left to find claims by."""
 
@@ -123,6 +129,10 @@ _MIG_BY_HAND = Scene(
     act=Act.PREPARE, target="whole", hands=lambda node: node.machine.switch_mig(node.gpus[3].uuid, enabled=True)
 )
 
+_AHEAD = _each(Act.AHEAD, "partition", "whole", "group", "share", "admin")
+_ABANDONED = tuple(replace(scene, abandoned=True) for scene in _each(Act.AHEAD, "first-partition", "first-share"))
+_BROKEN_AHEAD = tuple(replace(scene, act=Act.AHEAD) for scene in _BROKEN)
+
 SCENES: Mapping[str, tuple[Scene, ...]] = {
     "slots-given": (_FRESH,),
     "journal-set-aside": (_DAMAGED, _HALF_DAMAGED),
@@ -143,6 +153,7 @@ SCENES: Mapping[str, tuple[Scene, ...]] = {
     "done-create-compute-instance": (
         *_each(Act.PREPARE, "partition", "first-partition"),
         *_each(Act.PREPARE, "two-partitions", nth=2),
+        *_ABANDONED[:1],
     ),
     "done-set-time-slice": _each(Act.PREPARE, "first-share"),
     "made": _PREPARE,
@@ -151,6 +162,8 @@ SCENES: Mapping[str, tuple[Scene, ...]] = {
     "cdi-renamed": _PREPARE,
     "cdi-handed": _PREPARE,
     "prepared": _PREPARE,
+    "made-ahead": (*_AHEAD, *_ABANDONED),
+    "bind-answered": (*_AHEAD[:3], *_ABANDONED, *_BROKEN_AHEAD[:1]),
     "replay-written": _each(Act.REPLAY),
     "undo-intended": _UNPREPARE,
     "cdi-removed": _UNPREPARE,
@@ -161,7 +174,7 @@ SCENES: Mapping[str, tuple[Scene, ...]] = {
     "undo-done": _UNPREPARE,
     "forgotten": _UNPREPARE,
     "unprepared": _UNPREPARE,
-    "quarantined": _BROKEN,
+    "quarantined": (*_BROKEN, *_BROKEN_AHEAD),
     "lifted": _HEALED,
     "revalidated": _HEALED,
     "mended": (replace(_START, hands=_lose_cdi),),

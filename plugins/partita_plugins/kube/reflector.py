@@ -58,10 +58,12 @@ class Reflector(Generic[T]):
         listener: Listener[T] | None = None,
         *,
         namespace: str = "",
+        keep: Callable[[T], bool] = lambda _: True,
         draw: Draw = by_chance,
         **query: str,
     ) -> None:
-        self._namespace, self._draw = namespace, draw
+        """`keep` says what is held and told of; an object that changes so that it is not is told of as deleted."""
+        self._namespace, self._keep, self._draw = namespace, keep, draw
         self._api, self.resource, self._type, self._query = api, resource, as_, query
         self._listener: Listener[T] = listener or _ignore
         self._objects: dict[Key, T] = {}
@@ -127,7 +129,7 @@ class Reflector(Generic[T]):
 
     def _relist(self) -> str:
         items, version = self._api.list(self.resource, self._namespace, as_=self._type, **self._query)
-        fresh = {_key(item): item for item in items}
+        fresh = {_key(item): item for item in items if self._keep(item)}
         with self._lock:
             stale, self._objects = self._objects, fresh
         self._last_contact = time.monotonic()
@@ -157,11 +159,13 @@ class Reflector(Generic[T]):
             raise Unavailable(f"the watch on {self.resource.plural} ended at once")
 
     def _apply(self, item: T, *, deleted: bool) -> None:
+        new = None if deleted or not self._keep(item) else item
         with self._lock:
             old = self._objects.pop(_key(item), None)
-            if not deleted:
-                self._objects[_key(item)] = item
-        self._listener(old, None if deleted else item)
+            if new is not None:
+                self._objects[_key(item)] = new
+        if not (old is None and new is None):
+            self._listener(old, new)
 
 
 def _ignore(_old: object, _new: object) -> None:

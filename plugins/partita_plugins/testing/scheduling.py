@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+
 from partita_plugins.testing.apiserver.errors import ApiError
 from partita_plugins.testing.apiserver.metadata import timestamp
 from partita_plugins.testing.kubeapi import Json, KubeApi
@@ -18,6 +21,7 @@ from partita_plugins.testing.recording import record_event
 
 COMPONENT = "default-scheduler"
 CONFLICT_TRIES = 5
+_OF_ALLOCATION = ("allocation", "reservedFor", "devices")
 
 
 def pending_pods(api: KubeApi) -> list[Json]:
@@ -60,6 +64,32 @@ def unreserve_claim(api: KubeApi, claim: Json, pod: Json) -> Json:
     return api.update({**fresh, "status": status}, subresource="status")
 
 
+def binding_failure(claim: Json) -> str:
+    """What a driver says is wrong with an allocated device, in the words of kube-scheduler's event; empty: nothing."""
+    for result, conditions in _bound_results(claim):
+        for kind in result.get("bindingFailureConditions") or []:
+            if said := conditions.get(kind):
+                reason, message = said.get("reason", ""), json.dumps(said.get("message", ""))
+                return f"device binding failed: claim={name_of(claim)}, reason={reason}, message={message}"
+        if not all(conditions.get(kind) for kind in result["bindingConditions"]):
+            return ""
+    return ""
+
+
+def is_ready_to_bind(claim: Json) -> bool:
+    """Whether all binding conditions of all allocated devices are met. kube-scheduler looks every 5 s (KEP-5007)."""
+    return not binding_failure(claim) and all(
+        conditions.get(kind) for result, conditions in _bound_results(claim) for kind in result["bindingConditions"]
+    )
+
+
+def deallocate_claim(api: KubeApi, claim: Json) -> Json:
+    """Take the devices back after a failure, as kube-scheduler's next attempt does."""
+    fresh = api.get("ResourceClaim", name_of(claim), namespace_of(claim))
+    status = {key: value for key, value in (fresh.get("status") or {}).items() if key not in _OF_ALLOCATION}
+    return api.update({**fresh, "status": status}, subresource="status")
+
+
 def bind_pod(api: KubeApi, pod: Json, node: str) -> None:
     """Give a pod its node, and say so in an event."""
     api.bind(pod, node)
@@ -82,6 +112,19 @@ def report_unschedulable(api: KubeApi, pod: Json, message: str) -> None:
     }
     api.patch("Pod", name_of(pod), patch, namespace_of(pod), subresource="status")
     record_event(api, pod, reason="FailedScheduling", message=message, component=COMPONENT)
+
+
+def _bound_results(claim: Json) -> Iterator[tuple[Json, dict[str, Json]]]:
+    """Allocated devices that have binding conditions, in order, each with its conditions that are true."""
+    told = {_device_of(entry): entry for entry in (claim.get("status") or {}).get("devices") or []}
+    for result in ((allocation_of(claim) or {}).get("devices") or {}).get("results") or []:
+        if result.get("bindingConditions"):
+            conditions = told.get(_device_of(result), {}).get("conditions") or []
+            yield result, {one["type"]: one for one in conditions if one.get("status") == "True"}
+
+
+def _device_of(entry: Json) -> tuple[str, ...]:
+    return tuple(str(entry.get(key) or "") for key in ("driver", "pool", "device", "shareID"))
 
 
 def _reserve_once(api: KubeApi, claim: Json, pod: Json, allocation: Json | None) -> Json:

@@ -17,3 +17,9 @@ WITHDRAWN_TAINT_KEY = f"{DRIVER_NAME}/withdrawn"
 
 FAULT_TAINT_KEY = f"{DRIVER_NAME}/fault"
 """Taint on every device that overlaps hardware which failed. Its value is a short machine-readable reason."""
+
+VALIDATED_CONDITION = f"{DRIVER_NAME}/validated"
+"""Binding condition: kube-scheduler waits for it before it binds a pod to the claim's node."""
+
+VALIDATION_FAILED_CONDITION = f"{DRIVER_NAME}/validation-failed"
+"""Its counterpart: kube-scheduler takes the claim's devices back and looks for others."""

@@ -20,7 +20,7 @@ from partita_plugins.model.offer import (
 )
 from partita_plugins.model.quantity import format_mib
 from partita_plugins.model.topology import PCIE_LETTERS, Topology
-from partita_plugins.wire import MONITOR_TAINT_KEY
+from partita_plugins.wire import MONITOR_TAINT_KEY, VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION
 from partita_plugins.wire.device_names import format_name
 from partita_plugins.wire.resource import (
     AttributeValue,
@@ -41,9 +41,14 @@ SHARE_DEFAULT_FRACTION = 8
 """A claim that names no memory gets one part in eight."""
 
 
-def encode_device(device: OfferedDevice, node: SlottedHardware) -> Device:
-    """One device as it is published, with the taints that its kind always has and no other."""
+def encode_device(device: OfferedDevice, node: SlottedHardware, *, binding: bool = False) -> Device:
+    """One device as it is published, with the taints that its kind always has and no other.
+
+    With `binding` kube-scheduler waits for the driver's validation (KEP-5007). `bindsToNode` is for devices that become
+    local when they are allocated: slices that name their node, as all of ours, bind to it anyway.
+    """
     gpus = node.gpus
+    waits = binding and device.kind is not DeviceKind.MONITOR
     return Device(
         name=format_name(device, gpus),
         attributes=_ATTRIBUTES[device.kind](device, node),
@@ -54,6 +59,8 @@ def encode_device(device: OfferedDevice, node: SlottedHardware) -> Device:
         ],
         allow_multiple_allocations=True if device.kind is DeviceKind.SHARED else None,
         taints=list(STANDING_TAINTS.get(device.kind, ())),
+        binding_conditions=[VALIDATED_CONDITION] if waits else [],
+        binding_failure_conditions=[VALIDATION_FAILED_CONDITION] if waits else [],
     )
 
 

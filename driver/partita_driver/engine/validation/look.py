@@ -15,8 +15,9 @@ from partita_driver.journal.records import ClaimRecord, DeviceRecord, JournalSta
 from partita_driver.moments import Moment
 from partita_plugins.contracts import Depth, Look, ValidationResult, ValidationTarget, Validator
 
-WHOLE = frozenset({Moment.IDLE, Moment.AGAIN})
-"""Moments at which no claim waits: what is known of a device spares nothing."""
+WHOLE = frozenset({Moment.IDLE, Moment.BIND, Moment.AGAIN})
+"""Moments at which what is known of a device spares nothing: no claim waits, or one waits for kube-scheduler anyway,
+which looks every five seconds."""
 
 
 def _never() -> bool:

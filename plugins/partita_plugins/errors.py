@@ -6,6 +6,7 @@ PartitaError
 │   ├── InvalidInput   a person wrote something we cannot take
 │   └── ValidationFailed   a device gave a wrong answer
 └── BackendError       what the hardware answered, by NVML's own code
+    └── DeviceHung     it does not answer, and holds a process that nobody can end
 """
 
 from __future__ import annotations
@@ -77,3 +78,13 @@ class BackendError(PartitaError):
     def __init__(self, code: NvmlCode, message: str, *, advice: str = "") -> None:
         super().__init__(f"{message} ({code.name})", advice=advice)
         self.code = code
+
+
+class DeviceHung(BackendError):
+    """A process that uses the GPU cannot be ended, not by SIGKILL: the kernel waits for the GPU on its behalf.
+
+    Whoever gets it quarantines the GPU as hung, and calls nothing on it until a person has reset it.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(NvmlCode.TIMEOUT, message, advice="look for NVRM lines in the kernel log; reset the GPU")

@@ -13,7 +13,7 @@ from partita_driver.fault_points import reached
 from partita_driver.hardware.workers import NODE, Deadlines, Hung, Workers
 from partita_driver.health.faults import as_partita_error
 from partita_plugins.contracts import DeviceBackend, Look, ValidationResult, ValidationTarget, Validator
-from partita_plugins.errors import BackendError, NvmlCode, Retryable
+from partita_plugins.errors import BackendError, DeviceHung, NvmlCode, Retryable
 from partita_plugins.model.gpu import ComputeMode, DeviceNode, GpuInstance, GpuProcess, HealthEvent, NodeHardware
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.steps import CreateComputeInstance, CreateGpuInstance
@@ -250,5 +250,7 @@ class Hardware:
     def _call(self, gpu_uuid: str, name: str, act: Callable[[], T], deadline_seconds: float | None = None) -> T:
         try:
             return self._workers.call(gpu_uuid, name, act, deadline_seconds or self._deadlines.call_seconds)
+        except DeviceHung as error:
+            raise Hung(str(error).partition(";")[0], gpu_uuid=gpu_uuid, first=True) from error
         except BackendError as error:
             raise HardwareError(gpu_uuid, f"{name} on {gpu_uuid or 'the node'}", error) from error

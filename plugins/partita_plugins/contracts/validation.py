@@ -84,7 +84,10 @@ class Validator(Protocol):
     name: str
 
     def validate(self, target: ValidationTarget, look: Look) -> ValidationResult:
-        """Run within the deadline. A wrong answer is a finding, never an exception; BackendError if it cannot run."""
+        """Run within the deadline. A wrong answer is a finding, never an exception; BackendError if it cannot run.
+
+        DeviceHung where what it has begun cannot be ended: the GPU is hung, and this call does not wait for it.
+        """
 
     def validate_peers(self, targets: Sequence[ValidationTarget], look: Look) -> ValidationResult:
         """Copy directly between every two of several whole GPUs that were promised NVLink, and compare.

@@ -58,13 +58,18 @@ class SimulatedBackend:
         self._memory_lock = threading.Lock()
         self._events = EventFeed(machine.faults, sleep=sleep, clock=clock)
 
+    @property
+    def words(self) -> int:
+        """32-bit words of each GPU's memory that are real."""
+        return self._words
+
     def gpu_uuids(self) -> tuple[str, ...]:
         return tuple(gpu.uuid for gpu in self.machine.hardware.gpus)
 
     def discover(self, *, without: Collection[str] = ()) -> NodeHardware:
         for gpu_uuid in self.gpu_uuids():
             if gpu_uuid not in without:
-                self._hang("discover", gpu_uuid)
+                self.hang("discover", gpu_uuid)
         self._sleep(self._delays.query_seconds)
         return self.machine.discover(without)
 
@@ -138,12 +143,12 @@ class SimulatedBackend:
 
     def health(self, gpu_uuid: str) -> tuple[HealthEvent, ...]:
         self.machine.known(gpu_uuid)
-        self._hang("health", gpu_uuid)
+        self.hang("health", gpu_uuid)
         return tuple(event for fault in self.faults.on(gpu_uuid) if (event := event_of(fault)))
 
     def wait_events(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
         for gpu in self.machine.hardware.gpus:
-            self._hang("wait_events", gpu.uuid)
+            self.hang("wait_events", gpu.uuid)
         return self._events.wait(timeout_seconds)
 
     def open_memory(self, gpu_uuid: str, instance: GpuInstance | None) -> SimulatedMemory:
@@ -194,12 +199,13 @@ class SimulatedBackend:
     def _enter(self, call: str, gpu_uuid: str, seconds: float) -> Gpu:
         """What every call on a GPU meets first: an unknown UUID, a hang, a lost GPU, the delay."""
         gpu = self.machine.known(gpu_uuid)
-        self._hang(call, gpu_uuid)
+        self.hang(call, gpu_uuid)
         self._sleep(seconds)
         self._faults_of_living(gpu_uuid)
         return gpu
 
-    def _hang(self, call: str, gpu_uuid: str) -> None:
+    def hang(self, call: str, gpu_uuid: str) -> None:
+        """Wait while a hung call of that name is planted on a GPU."""
         deadline = self._clock() + HANG_SECONDS_MAX
         while any(isinstance(fault, HungCall) and fault.call in (call, "*") for fault in self.faults.on(gpu_uuid)):
             if self._clock() > deadline:

@@ -39,6 +39,7 @@ class SimulatedMachine:
     """Hardware that outlives processes. Holds no state of its own beside the catalog's data."""
 
     def __init__(self, state_dir: Path, record: MachineRecord) -> None:
+        self.folder = state_dir
         self.record = record
         self.hardware = catalog.machine(record.machine, record.seed)
         self.files = GpuFiles(state_dir / "gpus")

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from partita_plugins.backends.simulated import faults
 from partita_plugins.backends.simulated.memory import SimulatedMemory
+from partita_plugins.errors import BackendError
 from partita_plugins.testing.gpu.kernels import Fault, HostKernels, Machine
-from partita_plugins.validators.cuda.port import Argument, Device, DeviceFacts, OutOfRoom
+from partita_plugins.validators.cuda.port import Argument, Device, DeviceFacts, DeviceFailed, OutOfRoom
 
 SMALL_BYTES = 2**17
 """Less than that comes out of the context's own memory, which a program cannot have."""
@@ -41,9 +42,10 @@ class HostDevice:
         uuid: str,
         compute_capability: int,
         link: Callable[[str, str], bool],
+        hang: Callable[[], None],
     ) -> None:
-        """`link` says whether what two GPUs copy to each other arrives as it was."""
-        self._memory, self._kernels, self._link = memory, kernels, link
+        """`link` says whether what two GPUs copy to each other arrives as it was; `hang` is what a launch meets."""
+        self._memory, self._kernels, self._link, self._hang = memory, kernels, link, hang
         self.uuid = uuid
         self.facts = DeviceFacts(
             memory_bytes=memory.memory_mib << 20,
@@ -74,11 +76,12 @@ class HostDevice:
             del self._taken[pointer]
 
     def launch(self, kernel: str, grid: int, block: int, arguments: Sequence[Argument]) -> None:
+        self._hang()
         self._kernels.launch(self._machine(), kernel, grid, block, arguments)
         self._stick()
 
     def wait(self) -> None:
-        self._memory.faults()
+        self._faults()
 
     def upload(self, pointer: int, values: NDArray[Any]) -> None:
         ctypes.memmove(pointer, values.ctypes.data, values.nbytes)
@@ -104,7 +107,7 @@ class HostDevice:
 
     def _machine(self) -> Machine:
         machine = Machine(multiprocessors=max(1, self.facts.multiprocessors))
-        for fault in self._memory.faults():
+        for fault in self._faults():
             match fault:
                 case faults.StuckLine(line=line):
                     machine = replace(machine, stuck_line=line)
@@ -115,8 +118,15 @@ class HostDevice:
 
     def _stick(self) -> None:
         words, first = self._memory.window, self._memory.first
-        for fault in self._memory.faults():
+        for fault in self._faults():
             if isinstance(fault, faults.StuckBit) and first <= fault.word < first + len(words):
                 mask = np.uint32(1 << fault.bit)
                 word = words[fault.word - first]
                 words[fault.word - first] = word | mask if fault.value else word & ~mask
+
+    def _faults(self) -> tuple[faults.Fault, ...]:
+        """Of the GPU now; one that is lost fails every call."""
+        try:
+            return self._memory.faults()
+        except BackendError as error:
+            raise DeviceFailed(719, str(error)) from error

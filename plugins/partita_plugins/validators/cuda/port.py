@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from partita_plugins.errors import NvmlCode
+
 Argument = np.uint32 | np.uint64
 """Of a kernel: numbers by their width, pointers as 64 bits."""
 
@@ -28,9 +30,9 @@ class OutOfRoom(Exception):
 class Unavailable(Exception):
     """Nothing can be computed here, and it is not the device's fault: what is missing, and what to do."""
 
-    def __init__(self, message: str, advice: str) -> None:
+    def __init__(self, code: NvmlCode, message: str, advice: str = "") -> None:
         super().__init__(message)
-        self.advice = advice
+        self.code, self.advice = code, advice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,5 +86,5 @@ class Device(Protocol):
 class Opener(Protocol):
     """Makes CUDA devices of a process; imported before it is known which."""
 
-    def __call__(self, visible: Sequence[str]) -> Sequence[Device]:
+    def __call__(self, visible: Sequence[str], /) -> Sequence[Device]:
         """Open the devices by CUDA UUID, in this order. Raises Unavailable, or DeviceFailed."""

@@ -19,7 +19,7 @@ enum FaultKind : u32 {
     WRONG_BIT,     // a multiprocessor gets the last bit of sums wrong
     NOT_A_NUMBER,  // its tensor cores answer NaN
     SWAPPED_LANES, // its tensor cores see two lanes' operands exchanged
-    IDLE,          // it never runs, and neither do the blocks that were its
+    IDLE,          // it gets no block, another gets them
 };
 
 struct Machine {
@@ -29,15 +29,23 @@ struct Machine {
 };
 
 INLINE thread_local Machine host_machine = {1, NO_FAULT, 0, -1};
-INLINE thread_local u32 host_block, host_thread, host_blocks, host_threads;
+INLINE thread_local u32 host_block, host_thread, host_blocks, host_threads, host_multiprocessor, host_fault;
 
 INLINE u32 block_index() { return host_block; }
 INLINE u32 thread_index() { return host_thread; }
 INLINE u32 blocks() { return host_blocks; }
 INLINE u32 threads() { return host_threads; }
-INLINE u32 multiprocessor() { return host_block % host_machine.multiprocessors; }
-INLINE bool faulty(u32 kind) {
-    return host_machine.fault == kind && multiprocessor() == host_machine.faulty_multiprocessor;
+INLINE u32 multiprocessor() { return host_multiprocessor; }
+
+// Where a block runs, and what is wrong there.
+INLINE void place_block(u32 block) {
+    const Machine &machine = host_machine;
+    host_block = block;
+    host_multiprocessor = block % machine.multiprocessors;
+    const bool faulty = host_multiprocessor == machine.faulty_multiprocessor;
+    host_fault = faulty && machine.fault != IDLE ? machine.fault : NO_FAULT;
+    if (faulty && machine.fault == IDLE)
+        host_multiprocessor = (block + 1) % machine.multiprocessors;
 }
 
 struct alignas(16) Quad {
@@ -63,8 +71,8 @@ INLINE u64 bits_of(double value) {
     return bits;
 }
 // Every step of a chain is exact: fused and not fused are the same.
-INLINE float multiply_add(float a, float b, float c) { return a * b + c + (faulty(WRONG_BIT) ? 1.0f : 0.0f); }
-INLINE double multiply_add(double a, double b, double c) { return a * b + c + (faulty(WRONG_BIT) ? 1.0 : 0.0); }
+INLINE float multiply_add(float a, float b, float c) { return a * b + c + (host_fault == WRONG_BIT ? 1.0f : 0.0f); }
+INLINE double multiply_add(double a, double b, double c) { return a * b + c + (host_fault == WRONG_BIT ? 1.0 : 0.0); }
 
 INLINE u64 add_atomically(u64 *counter, u64 value) {
     const u64 before = *counter;
@@ -92,7 +100,7 @@ template <class Format, class A, class B, class C> INLINE void multiply_tile(Lan
     const u32 per = 32 / Format::bits, depth = 8 * per;
     float rows[16][32], columns[32][8];
     for (u32 lane = 0; lane < 32; ++lane) {
-        const u32 source = faulty(SWAPPED_LANES) && lane < 2 ? 1 - lane : lane;
+        const u32 source = host_fault == SWAPPED_LANES && lane < 2 ? 1 - lane : lane;
         for (u32 i = 0; i < 4 * per; ++i) { // a_i, in PTX's numbering
             const u32 row = lane / 4 + (i / per % 2 ? 8 : 0);
             const u32 column = lane % 4 * per + i % per + (i / per / 2 ? depth / 2 : 0);
@@ -108,7 +116,7 @@ template <class Format, class A, class B, class C> INLINE void multiply_tile(Lan
             float sum = c[lane].at[i];
             for (u32 k = 0; k < depth; ++k)
                 sum += rows[lane / 4 + (i < 2 ? 0 : 8)][k] * columns[k][lane % 4 * 2 + i % 2];
-            c[lane].at[i] = faulty(NOT_A_NUMBER) ? NAN : sum + (faulty(WRONG_BIT) ? 1.0f : 0.0f);
+            c[lane].at[i] = host_fault == NOT_A_NUMBER ? NAN : sum + (host_fault == WRONG_BIT ? 1.0f : 0.0f);
         }
     }
 }
@@ -118,7 +126,9 @@ template <class... Arguments>
 INLINE void run(u32 grid, u32 block, u32 step, void (*kernel)(Arguments...), Arguments... arguments) {
     host_blocks = grid;
     host_threads = block;
-    for (host_block = 0; host_block < grid; ++host_block)
-        for (host_thread = 0; host_thread < block && !faulty(IDLE); host_thread += step)
+    for (u32 number = 0; number < grid; ++number) {
+        place_block(number);
+        for (host_thread = 0; host_thread < block; host_thread += step)
             kernel(arguments...);
+    }
 }

@@ -1,0 +1,133 @@
+"""Memory: as much as the budget allows, chunk by chunk, each filled and checked with the pattern and its complement.
+
+What went through all four counts, also when the look ends there. Where time is left all of it is read once more: what
+was written later must not have changed what was written before, wherever it landed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from partita_plugins.validators.cuda.budget import Budget
+from partita_plugins.validators.cuda.compute import judged
+from partita_plugins.validators.cuda.port import Device
+from partita_plugins.validators.cuda.report import ReportBuffer
+from partita_plugins.validators.findings import wrong_word
+
+KERNEL_SECONDS = 0.004
+"""What a kernel is sized for: others get their turn, and giving up takes no longer."""
+
+FIRST_BYTES = 64 << 20
+"""A chunk before it is known how fast the device is."""
+
+GROWTH_MAX = 4.0
+THREADS = 256
+BLOCKS_PER_MULTIPROCESSOR = 8
+WORD = 4
+QUAD = 4
+"""Kernels take words by so many."""
+
+INVERTED = (0, 0xFFFFFFFF)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Consecutive words."""
+
+    first: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLook:
+    """What a look at memory found, and how far it came."""
+
+    findings: tuple[str, ...]
+    covered_bytes: int
+
+
+class MemoryCheck:
+    """Fill and check of one allocation."""
+
+    def __init__(self, device: Device, pointer: int, size_bytes: int, seed: int) -> None:
+        self._device, self._pointer, self._seed = device, pointer, seed
+        self._words = size_bytes // WORD // QUAD * QUAD
+        self._report = ReportBuffer(device)
+        self._grid = BLOCKS_PER_MULTIPROCESSOR * device.facts.multiprocessors
+
+    def look(self, begin: float, budget: Budget, findings_max: int) -> MemoryLook:
+        """Go from `begin`, a share of the allocation, on and around its end, until the budget is over."""
+        findings: list[str] = []
+        done: list[Chunk] = []
+        sizing = Sizing()
+        first = int(begin % 1.0 * self._words) // QUAD * QUAD
+        while (chunk := self._next(first, done, sizing.words)) and not budget.over():
+            if not self._passes(chunk, sizing, budget):
+                break
+            done.append(chunk)
+            findings += self._judged(2 * chunk.count)
+        for chunk in done:
+            if budget.over():
+                break
+            self._launch("check", chunk, INVERTED[-1])
+            findings += self._judged(chunk.count)
+        self._report.free()
+        covered = sum(chunk.count for chunk in done) * WORD
+        return MemoryLook(tuple(dict.fromkeys(findings))[:findings_max], covered)
+
+    def _next(self, first: int, done: list[Chunk], words: int) -> Chunk | None:
+        """The chunk after those that are done; None where that is where they began."""
+        covered = sum(chunk.count for chunk in done)
+        at = (first + covered) % self._words if self._words else 0
+        count = min(words, self._words - covered, self._words - at)
+        return Chunk(at, count) if count > 0 else None
+
+    def _passes(self, chunk: Chunk, sizing: Sizing, budget: Budget) -> bool:
+        """All four phases; False where the budget ended between two of them."""
+        self._report.reset()
+        for inverted in INVERTED:
+            for kernel in ("fill", "check"):
+                if budget.over():
+                    return False
+                began = budget.clock()
+                self._launch(kernel, chunk, inverted)
+                self._device.wait()
+                sizing.took(chunk.count, budget.clock() - began)
+        return True
+
+    def _launch(self, kernel: str, chunk: Chunk, inverted: int) -> None:
+        arguments = (
+            np.uint64(self._pointer + chunk.first * WORD),
+            np.uint64(chunk.first),
+            np.uint64(chunk.count),
+            np.uint32(self._seed),
+            np.uint32(inverted),
+        )
+        report = (self._report.pointer,) if kernel == "check" else ()
+        self._device.launch(kernel, self._grid, THREADS, (*arguments, *report))
+
+    def _judged(self, count: int) -> Iterator[str]:
+        found = self._report.read()
+        self._report.reset()
+        yield from (
+            wrong_word(one.place, one.got, one.expected) for one in sorted(found.kept, key=lambda one: one.place)
+        )
+        if found.checked != count:
+            yield from judged("memory check", found, count)
+
+
+class Sizing:
+    """How many words a chunk has, so that its kernels take what they should."""
+
+    def __init__(self) -> None:
+        self.words = FIRST_BYTES // WORD
+
+    def took(self, words: int, seconds: float) -> None:
+        """A kernel over so many words took that long. A chunk that had to be smaller tells only if it was slow."""
+        if words < self.words and seconds < KERNEL_SECONDS:
+            return
+        wanted = words * min(KERNEL_SECONDS / max(seconds, 1e-6), GROWTH_MAX)
+        self.words = max(QUAD, int(wanted) // QUAD * QUAD)

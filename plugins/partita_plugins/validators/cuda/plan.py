@@ -1,0 +1,127 @@
+"""A whole look, on devices that are open: what is run in which order, and what is said of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from partita_plugins.validators.cuda.budget import Budget
+from partita_plugins.validators.cuda.compute import Arithmetic
+from partita_plugins.validators.cuda.memory import MemoryCheck, MemoryLook
+from partita_plugins.validators.cuda.messages import Answer, Request
+from partita_plugins.validators.cuda.peers import Copies
+from partita_plugins.validators.cuda.port import Device, DeviceFailed, OutOfRoom
+
+FINDINGS_MAX = 8
+"""Enough to see a pattern, few enough for an event."""
+
+QUICK_SECONDS = 0.03
+"""For memory; arithmetic and the context take the rest of a quick look's 100 ms."""
+
+SHARED = "shared"
+MEASURED_BYTES = 256 << 20
+ALLOCATIONS_MAX = 8
+
+
+class Plan:
+    """One request."""
+
+    def __init__(
+        self,
+        request: Request,
+        devices: Sequence[Device],
+        *,
+        began: float,
+        clock: Callable[[], float],
+        given_up: Callable[[], bool],
+    ) -> None:
+        """`began` is when the request was read."""
+        self._request, self._devices, self._clock = request, devices, clock
+        self._budget = Budget(ends=began + request.budget_seconds, clock=clock, given_up=given_up)
+        self._seconds = {"start": clock() - began}
+        self._memory = MemoryLook((), 0)
+        self._room = 1
+        self._arithmetic: list[str] = []
+        self._failed: list[str] = []
+        self._rates: dict[str, float] = {}
+
+    def run(self) -> Answer:
+        """The answer. A device that fails meanwhile is what was found."""
+        if self._lacks_room():
+            return self._answer(SHARED)
+        for name, act in self._parts().items():
+            try:
+                with self._timed(name):
+                    act()
+            except DeviceFailed as error:
+                self._failed.append(f"{error}, in {name}")
+                break
+        return self._answer("")
+
+    def _parts(self) -> dict[str, Callable[[], None]]:
+        if len(self._devices) > 1:
+            return {"copies": self._check_peers}
+        # Arithmetic first: it takes little, and no budget is too small for it.
+        parts = {"compute": self._check_arithmetic, "memory": self._check_memory}
+        return {**parts, "rates": self._measure} if self._request.measure else parts
+
+    def _check_peers(self) -> None:
+        copies = Copies(self._devices, self._request.visible, self._request.seed)
+        self._arithmetic += copies.findings(self._budget)
+
+    def _check_arithmetic(self) -> None:
+        rounds = self._request.limits.rounds
+        arithmetic = Arithmetic(self._devices[0], rounds=rounds, shared=self._request.shared)
+        self._arithmetic += arithmetic.findings(self._request.seed)
+
+    def _check_memory(self) -> None:
+        request, device = self._request, self._devices[0]
+        self._room = max(1, device.room_bytes())
+        pointer, size = self._allocated(device, small=request.quick or request.shared)
+        check = MemoryCheck(device, pointer, size, request.seed)
+        budget = self._budget.within(QUICK_SECONDS) if request.quick else self._budget
+        self._memory = check.look(request.begin, budget, FINDINGS_MAX)
+        device.free(pointer)
+
+    def _allocated(self, device: Device, *, small: bool) -> tuple[int, int]:
+        """All the room there is, or what is enough for a small look. Each refusal makes the wish smaller."""
+        limits = self._request.limits
+        size = max(self._room - limits.left_bytes, self._room // 2)
+        if small:
+            size = min(limits.quick_bytes, self._room // 2)
+        for _ in range(ALLOCATIONS_MAX):
+            try:
+                return device.allocate(size), size
+            except OutOfRoom:
+                size -= size // 8
+        raise DeviceFailed(2, f"{size} bytes cannot be allocated, though {self._room} are said to be free")
+
+    def _measure(self) -> None:
+        self._rates = self._devices[0].copy_rates(MEASURED_BYTES)
+
+    def _lacks_room(self) -> bool:
+        limits = self._request.limits
+        needed = limits.quick_bytes + limits.headroom_bytes
+        return self._request.shared and any(device.room_bytes() < needed for device in self._devices)
+
+    @contextmanager
+    def _timed(self, name: str) -> Iterator[None]:
+        began = self._clock()
+        try:
+            yield
+        finally:
+            self._seconds[name] = self._clock() - began
+
+    def _answer(self, skipped: str) -> Answer:
+        facts = self._devices[0].facts
+        # The plainest findings first: a wrong word explains a wrong product, not the other way round.
+        findings = [*self._failed, *self._memory.findings, *self._arithmetic]
+        return Answer(
+            memory_bytes=facts.memory_bytes,
+            multiprocessors=facts.multiprocessors,
+            findings=tuple(findings[:FINDINGS_MAX]),
+            memory_coverage=min(1.0, self._memory.covered_bytes / self._room),
+            skipped=skipped,
+            seconds=self._seconds,
+            rates=self._rates,
+        )

@@ -1,0 +1,70 @@
+"""What a child's look means: findings about the device, or an error about everything else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from partita_plugins.contracts import ValidationTarget
+from partita_plugins.errors import BackendError, NvmlCode
+from partita_plugins.validators.cuda.conversation import Heard
+from partita_plugins.validators.cuda.messages import Answer, Refusal
+from partita_plugins.validators.findings import wrong_memory_size, wrong_multiprocessors
+
+GIVEN_UP = "given up"
+KILLED = -9
+
+RESERVED_MIB, RESERVED_SHARE = 640, 0.006
+"""How much less than NVML's total CUDA may see: the driver keeps some for itself. Seen: 350 to 480 MiB on cards of 15
+to 48 GiB, 407 of an H100 PCIe's 81,559, 0.4% of an H200's. A lost memory stack is 4 GiB and more."""
+
+
+def answer_of(heard: Heard, deadline_seconds: float) -> Answer:
+    """The answer, or one made of what else is known of the child.
+
+    Raises BackendError where nothing was learnt of the device: it is busy, something is missing on the node, or it was
+    not open in time.
+    """
+    if isinstance(heard.answer, Answer):
+        return heard.answer
+    if isinstance(heard.answer, Refusal):
+        raise BackendError(heard.answer.code, heard.answer.message, advice=heard.answer.advice)
+    if heard.gave_up:
+        return Answer(skipped=GIVEN_UP)
+    if heard.garbage:
+        return Answer(findings=(f"the validation process answered {heard.garbage!r}",))
+    if not heard.late:
+        return Answer(findings=(_crash(heard),))
+    if heard.started:
+        return Answer(findings=(f"the device did not finish within {deadline_seconds:g} s",))
+    raise BackendError(
+        NvmlCode.TIMEOUT,
+        f"the device was not open within {deadline_seconds:g} s",
+        advice="switch persistence mode on, and see whether the node has CPU time to spare",
+    )
+
+
+def _crash(heard: Heard) -> str:
+    """How a child ended that said nothing. SIGKILL from outside is the kernel's, out of memory: no device's fault."""
+    code = heard.exit_code
+    if code == KILLED:
+        raise BackendError(
+            NvmlCode.INSUFFICIENT_RESOURCES,
+            "the validation process was killed, probably for want of host memory",
+            advice="raise the memory limit of the driver's container",
+        )
+    how = f"by signal {-code}" if code is not None and code < 0 else f"with status {code}"
+    return f"the validation process ended {how}{f': {heard.last_words}' if heard.last_words else ''}"
+
+
+def figures(answer: Answer, targets: Sequence[ValidationTarget]) -> tuple[str, ...]:
+    """Memory size and multiprocessors against what was promised, of one device."""
+    if len(targets) != 1 or not answer.memory_bytes:
+        return ()
+    (target,) = targets
+    found = []
+    memory_mib = answer.memory_bytes >> 20
+    if memory_mib < target.memory_mib - max(RESERVED_MIB, RESERVED_SHARE * target.memory_mib):
+        found.append(wrong_memory_size(memory_mib, target.memory_mib))
+    if answer.multiprocessors != target.multiprocessors:
+        found.append(wrong_multiprocessors(answer.multiprocessors, target.multiprocessors))
+    return tuple(found)

@@ -1,0 +1,181 @@
+"""A child that hangs, dies, talks nonsense or cannot be killed: what is told of its device, and who waits for whom."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from partita_plugins.contracts import Depth, Look, ValidationTarget
+from partita_plugins.errors import BackendError, DeviceHung, NvmlCode
+from partita_plugins.validators.cuda import conversation
+from partita_plugins.validators.cuda.process import ChildProcess
+from partita_plugins.validators.cuda.validator import CudaValidator
+
+LOOK = Look(depth=Depth.FULL, deadline_seconds=0.6)
+ANSWER = {"type": "answer", "memory_bytes": 81559 << 20, "multiprocessors": 132, "memory_coverage": 0.25}
+
+READY = """
+import json, os, signal, sys, time
+def say(**message):
+    print(json.dumps(message), flush=True)
+say(type="ready")
+request = json.loads(sys.stdin.readline())
+"""
+
+
+def _validator(script: str) -> CudaValidator:
+    command = [sys.executable, "-I", "-S", "-c", READY + script]
+    return CudaValidator("test", lambda: ChildProcess(command, {}), spares=0)
+
+
+def _said(script: str, whole: ValidationTarget) -> str:
+    """The one finding."""
+    (finding,) = _validator(script).validate(whole, LOOK).findings
+    return finding
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversation, "EXIT_SECONDS", 0.3)
+    monkeypatch.setattr(conversation, "GIVE_UP_SECONDS", 0.2)
+
+
+def test_an_answer_is_passed_on(whole: ValidationTarget) -> None:
+    result = _validator(f"say(**{ANSWER})").validate(whole, LOOK)
+    assert (result.method, result.passed, result.memory_coverage) == ("test", True, 0.25)
+
+
+def test_a_child_is_told_no_more_than_it_needs(whole: ValidationTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "value")
+    script = 'say(type="answer", findings=[*os.environ, str(os.getcwd()), *request["visible"]])'
+    found = _validator(script).validate(whole, LOOK).findings
+    assert "SECRET" not in found
+    assert found[-2:] == ("/", whole.gpu.uuid)
+
+
+@pytest.mark.parametrize(
+    ("script", "finding"),
+    [
+        ("print('hello')", "the validation process answered 'hello'"),
+        ("print('x' * 10**6)", f"the validation process answered '{'x' * 80}'"),
+        ("os.abort()", "the validation process ended by signal 6"),
+        (
+            "sys.stderr.write('first\\nCUDA error 719: launch failure\\n'); sys.exit(3)",
+            "the validation process ended with status 3: CUDA error 719: launch failure",
+        ),
+        ("sys.exit(0)", "the validation process ended with status 0"),
+        ("say(type='started'); time.sleep(60)", "the device did not finish within 0.6 s"),
+    ],
+)
+def test_what_a_child_does_to_a_device_is_found(whole: ValidationTarget, script: str, finding: str) -> None:
+    assert _said(script, whole) == finding
+
+
+def test_last_words_are_bounded(whole: ValidationTarget) -> None:
+    assert len(_said("sys.stderr.write('x' * 10**5); sys.exit(1)", whole)) < 500
+
+
+def test_a_child_that_never_opens_the_device_blames_nobody(whole: ValidationTarget) -> None:
+    began = time.monotonic()
+    with pytest.raises(BackendError, match="TIMEOUT") as caught:
+        _validator("time.sleep(60)").validate(whole, LOOK)
+    assert not isinstance(caught.value, DeviceHung)
+    assert time.monotonic() - began < 5
+
+
+def test_a_child_that_the_kernel_kills_blames_nobody(whole: ValidationTarget) -> None:
+    with pytest.raises(BackendError, match="raise the memory limit") as caught:
+        _validator("os.kill(os.getpid(), signal.SIGKILL)").validate(whole, LOOK)
+    assert caught.value.code is NvmlCode.INSUFFICIENT_RESOURCES
+
+
+def test_a_refusal_is_an_error_with_its_advice(whole: ValidationTarget) -> None:
+    script = 'say(type="refusal", code=12, message="there is no libcuda.so.1", advice="install it")'
+    with pytest.raises(BackendError, match=r"there is no libcuda.so.1 \(LIBRARY_NOT_FOUND\); install it"):
+        _validator(script).validate(whole, LOOK)
+
+
+def test_giving_up_is_said_and_what_was_seen_counts(whole: ValidationTarget) -> None:
+    script = f"say(type='started'); sys.stdin.readline(); say(**{ANSWER})"
+    result = _validator(script).validate(whole, Look(depth=Depth.FULL, deadline_seconds=30, given_up=lambda: True))
+    assert (result.passed, result.memory_coverage, result.skipped) == (True, 0.25, "")
+
+
+def test_a_child_that_does_not_give_up_is_killed_and_proves_nothing(whole: ValidationTarget) -> None:
+    look = Look(depth=Depth.FULL, deadline_seconds=30, given_up=lambda: True)
+    result = _validator("say(type='started'); time.sleep(60)").validate(whole, look)
+    assert (result.memory_coverage, result.skipped) == (0.0, "given up")
+
+
+def test_a_child_that_answers_and_stays_is_ended_before_the_answer_counts(whole: ValidationTarget) -> None:
+    """In exclusive mode nobody else could open the GPU."""
+    children: list[ChildProcess] = []
+
+    def start() -> ChildProcess:
+        command = [sys.executable, "-I", "-S", "-c", f"{READY}say(**{ANSWER}); time.sleep(60)"]
+        children.append(ChildProcess(command, {}))
+        return children[-1]
+
+    assert CudaValidator("test", start, spares=0).validate(whole, LOOK).passed
+    assert children[0].exit_code() == -9
+
+
+class Immortal:
+    """A child in the driver's uninterruptible sleep: it says nothing, and SIGKILL does nothing."""
+
+    def __init__(self, *lines: bytes) -> None:
+        self._lines = list(lines)
+        self.killed = 0
+        self.dead = False
+
+    def send(self, line: bytes) -> None: ...
+
+    def line(self, timeout_seconds: float) -> bytes | None:
+        return self._lines.pop(0) if self._lines else None
+
+    def kill(self) -> None:
+        self.killed += 1
+
+    def gone(self, timeout_seconds: float) -> bool:
+        return self.dead
+
+    def exit_code(self) -> int | None:
+        return None
+
+    def last_words(self) -> str:
+        return ""
+
+
+def _clock() -> Callable[[], float]:
+    ticks: Iterator[float] = iter(number / 100 for number in range(10**6))
+    return lambda: next(ticks)
+
+
+@pytest.mark.parametrize("lines", [(), (json.dumps({"type": "started"}).encode(),), (json.dumps(ANSWER).encode(),)])
+def test_a_child_that_cannot_be_killed_hangs_the_gpu_and_is_never_waited_for(
+    whole: ValidationTarget, partition: ValidationTarget, lines: tuple[bytes, ...]
+) -> None:
+    children: list[Immortal] = []
+
+    def start() -> Immortal:
+        children.append(Immortal(*lines))
+        return children[-1]
+
+    validator = CudaValidator("test", start, spares=0, clock=_clock())
+    with pytest.raises(DeviceHung, match=f"{whole.gpu.uuid} cannot be ended"):
+        validator.validate(whole, LOOK)
+    assert children[0].killed == 1
+    with pytest.raises(DeviceHung):
+        validator.validate(whole, LOOK)
+    assert len(children) == 1, "nobody touches the GPU again"
+    with pytest.raises(DeviceHung, match=partition.gpu.uuid):
+        validator.validate(partition, LOOK)
+    assert len(children) == 2, "other GPUs are not concerned"
+    children[0].dead = True
+    with pytest.raises(DeviceHung):
+        validator.validate(whole, LOOK)
+    assert len(children) == 3, "a GPU whose child has ended may be looked at again"

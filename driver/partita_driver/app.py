@@ -20,6 +20,7 @@ from partita_driver.handover import ARRIVAL_SECONDS, ComingEngine, Handover
 from partita_driver.hardware.workers import Deadlines
 from partita_driver.health.faults import Fault
 from partita_driver.health.watch import HealthWatch
+from partita_driver.idle_looks import QUIET_SECONDS, IdleLooks
 from partita_driver.journal.store import Journal, read_boot_id
 from partita_driver.kubelet.server import KubeletServer
 from partita_driver.kubelet.sockets import remove_dead_sockets, socket_paths
@@ -37,7 +38,7 @@ from partita_driver.slices.pool import PoolInputs, Published
 from partita_driver.slices.publisher import Publisher
 from partita_driver.status import StatusWriter
 from partita_driver.upkeep import GONE_SECONDS, Upkeep
-from partita_plugins.errors import Retryable
+from partita_plugins.errors import Retryable, ValidationFailed
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.wire import DRIVER_NAME, pool_name
 
@@ -71,6 +72,7 @@ class Driver:
     """One node's driver. start() returns when it serves or has been told to stop."""
 
     gone_seconds = GONE_SECONDS
+    quiet_seconds = QUIET_SECONDS
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -160,6 +162,13 @@ class Driver:
             counter=self.metrics,
             tainted=lambda: self._publisher.publish_now(PUBLISH_NOW_SECONDS),
         )
+        self._idle = IdleLooks(
+            self._engine,
+            period_seconds=self._idle_period,
+            not_ours=self._neighbours.gpus_of_others,
+            on_failure=self._tell_idle_failure,
+            quiet_seconds=self.quiet_seconds,
+        )
         self._offering.begin(self._engine, self._neighbours)
         self._coming.come(self._engine)
         self._serving = True
@@ -167,6 +176,7 @@ class Driver:
             part.start()
         self._neighbours.start()
         self._before_bind.start()
+        self._idle.start()
         self._probe.start()
 
     def run(self) -> bool:
@@ -217,6 +227,7 @@ class Driver:
             recall=lambda: recall(self._api, self._options.node_name),
             mps=open_mps(self._options, self._api),
             validates=self._validates,
+            validated=self.metrics.validated,
         )
 
     def _open_journal(self) -> Journal:
@@ -234,11 +245,16 @@ class Driver:
                 outcomes=self._status,
                 counter=self.metrics,
                 on_refused=self._claims_in_api.doubt,
-                on_released=self._publisher.released,
+                on_released=self._released,
             ),
             on_registered=self._registered,
             health_address=options.health_address,
         )
+
+    def _released(self) -> None:
+        self._publisher.released()
+        if self._serving:
+            self._idle.wake()
 
     def _registered(self) -> None:
         self._handover.arrive()
@@ -266,6 +282,14 @@ class Driver:
     def _validates(self, moment: Moment) -> bool:
         settings = self._settings.current
         return settings is None or settings.validation.at(moment)
+
+    def _idle_period(self) -> float | None:
+        settings = self._settings.current
+        return settings.validation.idle_seconds if settings else None
+
+    def _tell_idle_failure(self, error: ValidationFailed) -> None:
+        if owner := self._settings.owner:
+            self._status.idle_gpu_failed(owner, error)
 
     def _node_facts(self) -> KubeFacts | None:
         node = self._settings.node
@@ -298,7 +322,15 @@ class Driver:
 
     def _parts(self) -> tuple[Part, ...]:
         """In the order in which they stop."""
-        local = (self._probe, self._kubelet, self._before_bind, self._health, self._upkeep, self._neighbours)
+        local = (
+            self._probe,
+            self._idle,
+            self._kubelet,
+            self._before_bind,
+            self._health,
+            self._upkeep,
+            self._neighbours,
+        )
         return (*local, self._publisher, self._settings, self._status)
 
     def _stop_parts(self) -> bool:

@@ -53,6 +53,9 @@ POINTS: Mapping[str, str] = {
     "quarantined": "a fault is journalled, its taint is not published",
     "lifted": "a fault is lifted in the journal, its taint is still published",
     "revalidated": "quarantined hardware passed under a claim of the driver's own, which still holds it",
+    # while idle
+    "idle-intended": "a claim of the driver's own has an idle GPU, which is not looked at yet",
+    "idle-looked": "an idle GPU passed under a claim of the driver's own, which still holds it",
     # reconciling
     "mended": "a CDI file that was lost is there again, or an orphan is gone",
     "claims-gone": "claims that the API no longer has are known, none is undone",

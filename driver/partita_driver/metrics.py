@@ -33,6 +33,16 @@ class Metrics:
         self._claims = self._counter("partita_claims_total", "Calls by verb and result.", "verb", "result")
         self._claim_seconds = self._histogram("partita_claim_seconds", "Time of a whole call by verb.", "verb")
         self._phase_seconds = self._histogram("partita_phase_seconds", "Time of one phase of a call.", "phase")
+        validation = ("moment", "depth", "result")
+        self._validation_seconds = self._histogram(
+            "partita_validation_seconds", "Time of a look at one GPU by moment, depth and result.", *validation
+        )
+        self._validation_failures = self._counter(
+            "partita_validation_failures_total", "Looks that found a GPU broken by moment.", "moment"
+        )
+        self._validation_age = self._gauge(
+            "partita_validation_age_seconds", "Since the last validation of a whole GPU by its UUID.", "gpu"
+        )
         self._publishes = self._counter("partita_publishes_total", "Rounds of writing slices by result.", "result")
         self._told = self._counter("partita_told_total", "Claim statuses and events by result.", "what", "result")
         self._prepared = self._gauge("partita_prepared_devices", "Devices that claims hold by kind.", "kind")
@@ -45,6 +55,16 @@ class Metrics:
 
     def phase(self, phase: str, seconds: float) -> None:
         self._phase_seconds.labels(phase).observe(seconds)
+
+    def validated(self, moment: str, depth: str, result: str, seconds: float) -> None:
+        self._validation_seconds.labels(moment, depth, result).observe(seconds)
+        if result == "failed":
+            self._validation_failures.labels(moment).inc()
+
+    def set_validation_ages(self, seconds: Mapping[str, float]) -> None:
+        self._validation_age.clear()
+        for gpu_uuid, age in seconds.items():
+            self._validation_age.labels(gpu_uuid).set(age)
 
     def published(self, result: str) -> None:
         self._publishes.labels(result).inc()

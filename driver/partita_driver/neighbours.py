@@ -82,6 +82,13 @@ class Neighbours:
         with self._lock:
             return self._found
 
+    def gpus_of_others(self) -> frozenset[str] | None:
+        """UUIDs of GPUs that are somebody else's; None before the first look."""
+        if self.found is None:
+            return None
+        gpus = self._engine.node.gpus
+        return frozenset(gpus[slot].uuid for slot, _ in self.withheld() if slot in gpus)
+
     def withheld(self) -> frozenset[tuple[int, Placement | None]]:
         """GPUs that are somebody else's, by slot; nothing before the first look."""
         gpus = self._engine.node.gpus

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -57,6 +58,8 @@ def pages(
         if known := engine():
             claims = known.prepared().values()
             metrics.set_prepared(device.kind for claim in claims for device in claim.devices)
+            now = time.time()
+            metrics.set_validation_ages({uuid: now - look.at for uuid, look in known.looks.items() if look.at})
             metrics.set_faults(fault.reason for fault in known.faults())
         return 200, metrics.text()
 

@@ -87,6 +87,11 @@ class StatusWriter:
         for regarding in concerned(claim):
             self._later("event", lambda who=regarding: self._warn(who, VALIDATION_FAILED, error))  # type: ignore[misc]
 
+    def idle_gpu_failed(self, owner: Owner, error: ValidationFailed) -> None:
+        """A GPU that nobody has is broken: an event on the Node."""
+        node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}
+        self._later("event", lambda: self._warn(node, VALIDATION_FAILED, error))
+
     def settings_refused(self, owner: Owner, error: InvalidInput) -> None:
         """The node's settings are wrong: an event on the Node."""
         node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}

@@ -19,20 +19,21 @@ from partita_driver.engine.prepare import prepare, prepare_ahead
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
 from partita_driver.engine.validation.again import revalidate
+from partita_driver.engine.validation.idle import IdleGpu, Outcome, idle_gpus, look_while_idle
 from partita_driver.engine.validation.own import own_claim_uid
 from partita_driver.engine.values import PreparedClaim, PreparedDevice, prepared_claim
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import Hardware, HardwareError
 from partita_driver.hardware.workers import Deadlines, Workers
 from partita_driver.health.faults import Fault
-from partita_driver.journal.records import ClaimRecord
+from partita_driver.journal.records import ClaimRecord, GpuLook
 from partita_driver.journal.store import Durability, Journal
 from partita_driver.lifecycle import ClaimState
 from partita_driver.moments import Moment
 from partita_driver.mps.keeper import Mps
 from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
-from partita_plugins.errors import PartitaError
+from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.model.gpu import GpuProcess, HealthEvent
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import SlottedHardware
@@ -257,6 +258,34 @@ class ClaimEngine:
         except (PartitaError, HardwareError) as error:
             log.info("not validated again", gpu=gpu.uuid, error=str(tools.blamed(error)))
             return False
+
+    def idle_gpus(self) -> tuple[IdleGpu, ...]:
+        """GPUs that may be looked at while nobody has them; none where no validator runs or the settings say no."""
+        tools = self._tools
+        if tools.validator is None or self.unconfirmed or not tools.validates(Moment.IDLE):
+            return ()
+        return idle_gpus(tools.journal.state, tools.node)
+
+    def look_while_idle(self, gpu_uuid: str) -> Outcome:
+        """Validate a GPU that nobody has; a claim that arrives goes first. Raises ValidationFailed once quarantined."""
+        tools = self._tools
+        gpu = tools.gpu(gpu_uuid)
+        if gpu is None:
+            return Outcome.NOT_NOW
+        try:
+            return self._flights.run(own_claim_uid(gpu), "look", lambda: look_while_idle(tools, gpu), 0.0)
+        except Retryable as error:
+            log.info("an idle GPU was not looked at", gpu=gpu_uuid, error=str(error))
+            return Outcome.NOT_NOW
+
+    def stop_idle_looks(self) -> None:
+        """Have looks at idle GPUs given up, and let none begin."""
+        self._tools.right_of_way.close()
+
+    @property
+    def looks(self) -> Mapping[str, GpuLook]:
+        """The last validation of each whole GPU, by UUID."""
+        return self._tools.journal.state.looks
 
     def prepared(self) -> Mapping[str, PreparedClaim]:
         """Claims that are handed out, by UID."""

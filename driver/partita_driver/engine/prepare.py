@@ -5,6 +5,8 @@ Before the bind the same is done but for the handing out: Prepare then finds the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import msgspec
@@ -20,6 +22,7 @@ from partita_driver.engine.rules import (
     refuse_faulty,
     refuse_other_time_slice,
     refuse_overlap,
+    touches,
     with_clean,
 )
 from partita_driver.engine.tools import Tools
@@ -27,12 +30,13 @@ from partita_driver.engine.undo import undo
 from partita_driver.engine.validation.look import Check
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import HardwareError
+from partita_driver.health.faults import VALIDATION
 from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent, ClaimState
 from partita_driver.moments import Moment
 from partita_driver.mps.keeper import DaemonStarting
-from partita_plugins.errors import PartitaError, Retryable
+from partita_plugins.errors import PartitaError, Permanent, Retryable
 from partita_plugins.wire.resource import ResourceClaim
 
 log = structlog.get_logger(__name__)
@@ -162,8 +166,7 @@ def _refuse_foreign(tools: Tools, wanted: ClaimRecord) -> None:
 
 
 def _anew(tools: Tools, wanted: ClaimRecord) -> ClaimRecord:
-    if wanted.state is ClaimState.ABSENT:
-        _refuse_foreign(tools, wanted)
+    gpu_uuids = [uuid for device in wanted.devices if not device.admin for uuid in device.gpu_uuids]
 
     def admit(state: JournalState) -> JournalState:
         refuse_faulty(state.faults, wanted.devices)
@@ -171,7 +174,10 @@ def _anew(tools: Tools, wanted: ClaimRecord) -> ClaimRecord:
         refuse_other_time_slice(state, wanted)
         return with_clean(state, drop=[uuid for one in wanted.devices if one.placement for uuid in one.gpu_uuids])
 
-    claim = tools.put(wanted, ClaimEvent.INTEND, Durability.REQUIRED, admit)
+    with tools.right_of_way.arriving(gpu_uuids), _turned_away(tools, wanted):
+        if wanted.state is ClaimState.ABSENT:
+            _refuse_foreign(tools, wanted)
+        claim = tools.put(wanted, ClaimEvent.INTEND, Durability.REQUIRED, admit)
     try:
         reached("intended")
         moment = Moment.BIND if claim.ahead else Moment.PREPARE
@@ -208,6 +214,23 @@ def _hand_out(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
     handed = tools.put(msgspec.structs.replace(claim, ahead=False), ClaimEvent.HAND_OUT, Durability.REQUIRED, admit)
     reached("prepared")
     return handed
+
+
+@contextmanager
+def _turned_away(tools: Tools, wanted: ClaimRecord) -> Iterator[None]:
+    """A pod that was sent to a GPU while it was found broken, idle, waits there for ever: from now on it is evicted."""
+    try:
+        yield
+    except Permanent:
+        found = [
+            msgspec.structs.replace(fault, effect="NoExecute")
+            for fault in tools.journal.state.faults
+            if (fault.reason, fault.effect) == (VALIDATION, "NoSchedule")
+            and any(touches(fault, device) for device in wanted.devices if not device.admin)
+        ]
+        if found:
+            tools.quarantine(*found)
+        raise
 
 
 def _take_back(tools: Tools, claim_uid: str) -> None:

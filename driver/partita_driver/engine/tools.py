@@ -11,6 +11,7 @@ import structlog
 
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.engine.locks import GpuLocks
+from partita_driver.engine.right_of_way import RightOfWay
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import Hardware, HardwareError
 from partita_driver.hardware.slots import give_slots, slotted
@@ -59,6 +60,7 @@ class Tools:
         self.validates, self.validated = validates, validated
         self.runtime = runtime
         self.locks = GpuLocks(runtime)
+        self.right_of_way = RightOfWay(runtime)
         self.reports: Counter[tuple[str, str, int | None, int | None]] = Counter()
         """How often each fault was reported, by its key; a known one too."""
 
@@ -147,18 +149,23 @@ class Tools:
         return after
 
     def quarantine(self, *faults: Fault, also: Callable[[JournalState], JournalState] = lambda state: state) -> None:
-        """Journal faults, in one transaction with `also`, and tell once who publishes taints. Known: no news."""
+        """Journal faults, in one transaction with `also`, and tell once who publishes taints.
+
+        What is known is no news, unless by now pods have to go.
+        """
         stamped = {fault.key: self._stamped(fault) for fault in faults}
         news: list[Fault] = []
 
         def add(state: JournalState) -> JournalState:
             # Counted here, where nothing is lifted meanwhile.
             self.reports.update(stamped.keys())
-            known = {one.key for one in state.faults}
-            news[:] = [fault for key, fault in stamped.items() if key not in known]
+            known = {one.key: one.effect for one in state.faults}
+            news[:] = [fault for key, fault in stamped.items() if known.get(key) not in (fault.effect, "NoExecute")]
+            newer = {fault.key for fault in news}
+            kept = [one for one in state.faults if one.key not in newer]
             faulty = {fault.gpu_uuid for fault in faults}
             clean = tuple(uuid for uuid in state.clean if uuid not in faulty)
-            return also(msgspec.structs.replace(state, faults=(*state.faults, *news), clean=clean))
+            return also(msgspec.structs.replace(state, faults=(*kept, *news), clean=clean))
 
         self.journal.change(add, Durability.BEST_EFFORT)
         reached("quarantined")

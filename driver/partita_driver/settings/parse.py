@@ -3,14 +3,14 @@
 nodes:
 - selector: {gpu.partita.dev/offer: mig}      # labels that the Node must have; the first match wins
   offer: {whole: true, mig: [1g, 3g], shared: false, groups: [2], monitor: false}
-  validation: {prepare: true, bind: false}
+  validation: {prepare: true, idle: true, idleSeconds: 21600, bind: false}
   others: withhold
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 import yaml
@@ -65,9 +65,14 @@ class ValidationSettings(_Strict, frozen=True, kw_only=True):
     bind: bool = False
     """Before a pod is bound to the node; kube-scheduler waits, and takes another node where it fails."""
 
+    idle: bool = True
+    """While nobody has a GPU: after it was given back, and when it was not looked at for so long."""
+
+    idle_seconds: Annotated[int, msgspec.Meta(ge=1)] = msgspec.field(default=6 * 3600, name="idleSeconds")
+
     def at(self, moment: Moment) -> bool:
         """Whether devices are validated at a moment: a quarantine is lifted by an answer, never by a setting."""
-        return {Moment.PREPARE: self.prepare}.get(moment, True)
+        return {Moment.PREPARE: self.prepare, Moment.IDLE: self.idle}.get(moment, True)
 
 
 class NodeSettings(_Strict, frozen=True, kw_only=True):

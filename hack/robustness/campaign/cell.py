@@ -25,6 +25,10 @@ class CellFailed(Exception):
     """The cell could not be played to its end; the text says where."""
 
 
+def _nothing() -> None:
+    """The driver does it by itself."""
+
+
 class Cell:
     """One point in one mode, on a stage of its own."""
 
@@ -66,7 +70,7 @@ class Cell:
         self._stage.wait_ready()
         for wish in BYSTANDERS.values():
             self._expect(self._kubelet.prepare(self._node.claim(wish(self._node))), "a bystander")
-        if scene.act in (Act.UNPREPARE, Act.REPLAY, Act.RECONCILE):
+        if scene.act in (Act.UNPREPARE, Act.REPLAY, Act.RECONCILE, Act.IDLE):
             self._expect(self._prepare_target(), "the target")
         if scene.act is Act.HEAL and not self._prepare_target().error:
             raise CellFailed("broken hardware was handed out before the fault")
@@ -78,6 +82,9 @@ class Cell:
             self._scene.hands(self._node)
             if self._node.rebooted:
                 self._kubelet.rebooted()
+        if act is Act.IDLE and self._target:
+            self._end(self._target)
+            self._target = None
         folders.armed.touch()
         if act is Act.START:
             self._begin(armed=True)
@@ -96,13 +103,15 @@ class Cell:
             Act.AHEAD: self._allocate_target,
             Act.REPLAY: self._prepare_target,
             Act.UNPREPARE: self._unprepare_target,
+            Act.IDLE: _nothing,
             Act.HEAL: self._heal,
             Act.RECONCILE: self._lose_claim,
         }
 
     def _begin(self, *, armed: bool) -> None:
         point = self._stage.result.point if armed else ""
-        self._stage.begin(point, nth=self._scene.nth, kill=self._mode.kills)
+        idle = self._scene.act is Act.IDLE
+        self._stage.begin(point, nth=self._scene.nth, kill=self._mode.kills, idle=idle)
 
     def _prepare_target(self) -> Call:
         self._target = self._target or self._node.claim(self._wish)

@@ -6,6 +6,7 @@ apart, the same parts, threads and sockets.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -30,6 +31,7 @@ from partita_plugins.errors import PartitaError
 from partita_plugins.pauses import Pause
 
 REVALIDATE = Pause(0.2, 0.8)
+IDLE_QUIET_SECONDS = 1.0
 
 
 class Life(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +48,9 @@ class Life(msgspec.Struct, frozen=True, kw_only=True):
 
     kill: bool = True
     """SIGKILL at the point; False: the disk is full from there on, and the process goes on."""
+
+    idle: bool = False
+    """Idle GPUs are looked at soon; False: never, and what is left at the end is a claim's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +102,7 @@ def live(life: Life) -> None:
             boot_id_file=folders.boot_id,
         )
     )
+    driver.quiet_seconds = IDLE_QUIET_SECONDS if life.idle else math.inf
     when_told_to_end(driver.stop)
     with ExitStack() as stack:
         stack.enter_context(full_disk(folders.state, folders.full.exists))

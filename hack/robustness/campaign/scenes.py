@@ -33,6 +33,9 @@ class Act(StrEnum):
     HEAL = "heal"
     """Quarantined hardware is well again, and the driver finds out."""
 
+    IDLE = "idle"
+    """The target was given back, and its GPU is looked at."""
+
     RECONCILE = "reconcile"
     """The target's claim is gone from the API."""
 
@@ -109,6 +112,7 @@ def _each(act: Act, *targets: str, nth: int = 1) -> tuple[Scene, ...]:
 
 
 _PREPARE, _UNPREPARE = _each(Act.PREPARE), _each(Act.UNPREPARE)
+_IDLE = _each(Act.IDLE, "whole", "group", "first-share")
 _JOURNAL = (
     Scene(act=Act.PREPARE, target="first-partition"),
     Scene(act=Act.UNPREPARE, target="partition"),
@@ -177,6 +181,8 @@ SCENES: Mapping[str, tuple[Scene, ...]] = {
     "quarantined": (*_BROKEN, *_BROKEN_AHEAD),
     "lifted": _HEALED,
     "revalidated": _HEALED,
+    "idle-intended": _IDLE,
+    "idle-looked": _IDLE,
     "mended": (replace(_START, hands=_lose_cdi),),
     "claims-gone": _each(Act.RECONCILE),
     "slice-written": (_FRESH, *_BROKEN),

@@ -34,9 +34,10 @@ class Stage:
         self.kubelet = Kubelet(self.folders, self.node.gpus, TIME_SLICE)
         self.process: Process | None = None
 
-    def begin(self, point: str = "", *, nth: int = 1, kill: bool = True) -> Process:
+    def begin(self, point: str = "", *, nth: int = 1, kill: bool = True, idle: bool = False) -> Process:
         """A new driver process. With a point: the fault strikes there once it is armed."""
-        self.process = self._zygote.begin(Life(root=str(self.folders.root), point=point, nth=nth, kill=kill))
+        life = Life(root=str(self.folders.root), point=point, nth=nth, kill=kill, idle=idle)
+        self.process = self._zygote.begin(life)
         return self.process
 
     def wait_ready(self) -> None:

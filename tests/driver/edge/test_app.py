@@ -17,7 +17,9 @@ import yaml
 
 from partita_driver.app import Driver
 from partita_driver.engine import PreparedClaim, PreparedDevice
+from partita_driver.engine.validation.idle import IdleGpu
 from partita_driver.health.faults import Fault
+from partita_driver.journal.records import GpuLook
 from partita_driver.kubelet.sockets import SocketPaths, socket_paths
 from partita_driver.node_condition import CONDITION
 from partita_driver.options import Options, StateLock
@@ -98,6 +100,16 @@ class FakeEngine:
 
     def check_health(self) -> None:
         """All GPUs are well."""
+
+    def idle_gpus(self) -> tuple[IdleGpu, ...]:
+        return ()
+
+    def stop_idle_looks(self) -> None:
+        """Nothing is looked at."""
+
+    @property
+    def looks(self) -> Mapping[str, GpuLook]:
+        return {}
 
     def wait_events(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
         return tuple(self._backend.wait_events(timeout_seconds))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from partita_plugins.contracts import Depth, Look, ValidationResult, ValidationTarget
 
 
-def _nothing(_target: ValidationTarget, _look: Look) -> None:
+def nothing(_target: ValidationTarget, _look: Look) -> None:
     """Nothing happens while it looks."""
 
 
@@ -25,7 +25,7 @@ class Scripted:
 
     coverage: float = 1.0
     skipped: str = ""
-    during: Callable[[ValidationTarget, Look], None] = _nothing
+    during: Callable[[ValidationTarget, Look], None] = nothing
     """Called while it looks."""
 
     looks: list[tuple[str, Look]] = field(default_factory=list)

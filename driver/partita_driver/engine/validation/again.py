@@ -5,14 +5,13 @@ from __future__ import annotations
 import msgspec
 import structlog
 
-from partita_driver.engine.grants import record_of
 from partita_driver.engine.health import reported_faults, still_reported
 from partita_driver.engine.make import make_and_check
 from partita_driver.engine.rules import refuse_overlap, touches
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
 from partita_driver.engine.validation.look import Check
-from partita_driver.engine.validation.own import give_back, own_claim_uid
+from partita_driver.engine.validation.own import give_back, own_claim_uid, own_device
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import HardwareError
 from partita_driver.health.faults import NVLINK, VALIDATION, Fault
@@ -23,7 +22,6 @@ from partita_driver.moments import Moment
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.offer import DeviceKind, OfferedDevice
-from partita_plugins.wire.device_names import format_name
 
 log = structlog.get_logger(__name__)
 
@@ -82,7 +80,7 @@ def _devices_over(tools: Tools, fault: Fault, gpu: Gpu) -> tuple[DeviceRecord, .
     peers = [peer for gpu_uuid in fault.linked if (peer := tools.gpu(gpu_uuid))]
     if not peers:
         return (_device_over(tools, fault, gpu),)
-    alone = [_record(tools, OfferedDevice(kind=DeviceKind.GPU, slots=(_slot(tools, one),))) for one in (gpu, *peers)]
+    alone = [own_device(tools, OfferedDevice(kind=DeviceKind.GPU, slots=(_slot(tools, one),))) for one in (gpu, *peers)]
     return tuple(msgspec.structs.replace(one, nvlink=NVLINK) for one in alone)
 
 
@@ -103,12 +101,8 @@ def _device_over(tools: Tools, fault: Fault, gpu: Gpu) -> DeviceRecord:
             min(fitting, key=lambda one: one[:3]) if fitting else max(places, key=lambda one: (one[0], -one[2]))
         )
         offered = OfferedDevice(kind=DeviceKind.MIG, slots=(slot,), profile=profile, placement=placement)
-    return _record(tools, offered)
+    return own_device(tools, offered)
 
 
 def _slot(tools: Tools, gpu: Gpu) -> int:
     return next(slot for slot, one in tools.node.gpus.items() if one.uuid == gpu.uuid)
-
-
-def _record(tools: Tools, offered: OfferedDevice) -> DeviceRecord:
-    return record_of(offered, format_name(offered, tools.node.gpus), tools.node.gpus, tools.strategies, request="own")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import structlog
 
+from partita_driver.engine.grants import record_of
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
+from partita_driver.journal.records import DeviceRecord
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import Gpu
+from partita_plugins.model.offer import OfferedDevice
+from partita_plugins.wire.device_names import format_name
 
 log = structlog.get_logger(__name__)
 
@@ -18,6 +22,11 @@ OWN_CLAIM = "revalidate-"
 def own_claim_uid(gpu: Gpu) -> str:
     """UID of the claim under which a GPU is validated."""
     return f"{OWN_CLAIM}{gpu.pci_label}"
+
+
+def own_device(tools: Tools, offered: OfferedDevice) -> DeviceRecord:
+    """A device of an own claim."""
+    return record_of(offered, format_name(offered, tools.node.gpus), tools.node.gpus, tools.strategies, request="own")
 
 
 def give_back(tools: Tools, claim_uid: str) -> None:

@@ -49,11 +49,13 @@ def with_looks(tools: Tools, state: JournalState, looked: Iterable[Looked], want
 
 
 def _look_of(one: Looked, last: GpuLook | None, wanted: Check, now: float) -> GpuLook:
-    """The next idle look goes on where the last full one ended."""
-    result = one.result
-    next_begin = last.next_begin if last else 0.0
+    """The next idle look goes on where the last full one ended; one that was given up is no validation."""
+    result, before = one.result, last or GpuLook()
+    next_begin = before.next_begin
     if result.depth is Depth.FULL and result.memory_coverage > 0:
         next_begin = (result.memory_begin + result.memory_coverage) % 1.0
+    if one.passed and wanted.given_up():
+        return msgspec.structs.replace(before, next_begin=next_begin)
     return GpuLook(
         at=now,
         moment=wanted.moment,

@@ -14,7 +14,7 @@ from hack.robustness.simulation.api import Server
 from hack.robustness.simulation.node import NODE
 
 from partita_plugins.model.quantity import to_mib
-from partita_plugins.wire import DRIVER_NAME, pool_name
+from partita_plugins.wire import DRIVER_NAME, VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION, pool_name
 from partita_plugins.wire.resource import (
     Allocation,
     AllocationResult,
@@ -51,8 +51,11 @@ class Scheduler:
         elif old:
             self._slices.pop(old.metadata.name, None)
 
-    def claim(self, wish: str, namespace: str, name: str) -> ResourceClaim | None:
-        """A new claim with the device that it is allocated; None where nothing fits."""
+    def claim(self, wish: str, namespace: str, name: str, *, waits: bool = False) -> ResourceClaim | None:
+        """A new claim with the device that it is allocated; None where nothing fits.
+
+        With `waits` its pod is bound only once the device is validated.
+        """
         claims = list(self._server.claims.values())
         held = {one.device: self._devices[one.device] for one in results(claims)}
         device = allocate(wish, complete_pool(self._slices), capacity_of(self._slices), held, claims)
@@ -67,6 +70,8 @@ class Scheduler:
             share_id=self._server.uid() if kind == "shared" else None,
             consumed_capacity={"memory": SHARE} if kind == "shared" else {},
             admin_access=True if kind == "monitor" else None,
+            binding_conditions=[VALIDATED_CONDITION] if waits else [],
+            binding_failure_conditions=[VALIDATION_FAILED_CONDITION] if waits else [],
         )
         config = [time_slice(interval)] if interval else []
         uid = self._server.uid()

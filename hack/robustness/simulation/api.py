@@ -12,11 +12,12 @@ from hack.robustness.simulation.runtime import EPOCH
 from hack.robustness.simulation.tasks import Process, Task, Tasks
 
 from partita_plugins.kube.api import Conflict, NotFound, Unavailable
-from partita_plugins.kube.resources import RESOURCE_CLAIMS, Resource
-from partita_plugins.wire.resource import Device, ObjectMeta, ResourceClaim, ResourceSlice
+from partita_plugins.kube.resources import RESOURCE_CLAIMS, RESOURCE_SLICES, Resource
+from partita_plugins.wire.resource import AllocatedDeviceStatus, Device, ObjectMeta, ResourceClaim, ResourceSlice
 
 T = TypeVar("T")
-Listener = Callable[[ResourceSlice | None, ResourceSlice | None], None]
+Listener = Callable[[Any, Any], None]
+"""Called with the old and the new object; None: there was none, or there is none any more."""
 
 SILENCE_SECONDS = 5.0
 """Until a request to a server that is gone fails."""
@@ -48,8 +49,20 @@ class Server:
         self.version += 1
         return f"00000000-0000-4000-8000-{self.version:012d}"
 
-    def put_claim(self, claim: ResourceClaim) -> None:
-        self.claims[claim.metadata.namespace, claim.metadata.name] = claim
+    def put_claim(self, claim: ResourceClaim) -> ResourceClaim:
+        """Store under a new version."""
+        key = claim.metadata.namespace, claim.metadata.name
+        self.version += 1
+        metadata = msgspec.structs.replace(claim.metadata, resource_version=str(self.version))
+        old = self.claims.get(key)
+        stored = self.claims[key] = msgspec.structs.replace(claim, metadata=metadata)
+        self._tell(RESOURCE_CLAIMS, old, stored)
+        return stored
+
+    def drop_claim(self, claim: ResourceClaim) -> None:
+        """Delete it."""
+        del self.claims[claim.metadata.namespace, claim.metadata.name]
+        self._tell(RESOURCE_CLAIMS, claim, None)
 
     def put_slice(self, entry: ResourceSlice) -> ResourceSlice:
         """Store under a new version; the UID stays that of the first."""
@@ -61,26 +74,32 @@ class Server:
         devices = [_stamped(device, now) for device in entry.spec.devices]
         spec = msgspec.structs.replace(entry.spec, devices=devices)
         stored = self.slices[name] = msgspec.structs.replace(entry, metadata=metadata, spec=spec)
-        self._tell(old, stored)
+        self._tell(RESOURCE_SLICES, old, stored)
         return stored
 
     def drop_slice(self, name: str) -> None:
         if old := self.slices.pop(name, None):
-            self._tell(old, None)
+            self._tell(RESOURCE_SLICES, old, None)
 
-    def watch(self, process: Process, listener: Listener) -> Watch:
+    def watch(self, process: Process, listener: Listener, resource: Resource = RESOURCE_SLICES) -> Watch:
         """Changes from now on, and what there is first; ends with its process."""
         self._watches = [one for one in self._watches if one.process.alive]
-        self._watches.append(Watch(self, process, listener))
+        self._watches.append(Watch(self, process, listener, resource))
         return self._watches[-1]
 
+    def all(self, resource: Resource) -> list[Any]:
+        """Every object of a kind, by name."""
+        found: dict[Any, Any] = dict(self.claims if resource is RESOURCE_CLAIMS else self.slices)
+        return [entry for _, entry in sorted(found.items())]
+
     def told(self, process: Process) -> bool:
-        """Has this process heard of every change of slices?"""
+        """Has this process heard of every change?"""
         return all(not watch.behind for watch in self._watches if watch.process is process)
 
-    def _tell(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
+    def _tell(self, resource: Resource, old: object, new: object) -> None:
         for watch in self._watches:
-            watch.tell(old, new)
+            if watch.resource is resource:
+                watch.tell(old, new)
 
 
 def _stamped(device: Device, now: str) -> Device:
@@ -90,13 +109,13 @@ def _stamped(device: Device, now: str) -> Device:
 
 
 class Watch:
-    """Tells one process of slices, in order and late."""
+    """Tells one process of one kind of object, in order and late."""
 
-    def __init__(self, server: Server, process: Process, listener: Listener) -> None:
-        self.process = process
+    def __init__(self, server: Server, process: Process, listener: Listener, resource: Resource) -> None:
+        self.process, self.resource = process, resource
         self.synced = False
         self._server, self._listener = server, listener
-        self._waiting: list[tuple[ResourceSlice | None, ResourceSlice | None]] = []
+        self._waiting: list[tuple[object, object]] = []
         self._task: Task | None = None
 
     @property
@@ -105,12 +124,12 @@ class Watch:
         return bool(self._waiting)
 
     def start(self) -> None:
-        self._task = self._server.tasks.start(self.process, "watch-slices", self._run)
+        self._task = self._server.tasks.start(self.process, f"watch-{self.resource.plural}", self._run)
 
     def stop(self) -> None:
         """It ends with its process."""
 
-    def tell(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
+    def tell(self, old: object, new: object) -> None:
         if self.synced:
             self._waiting.append((old, new))
             if self._task:
@@ -120,13 +139,13 @@ class Watch:
         tasks, server = self._server.tasks, self._server
         self._while_down()
         self.synced = True
-        self._waiting = [(None, entry) for _, entry in sorted(server.slices.items())]
+        self._waiting = [(None, entry) for entry in server.all(self.resource)]
         while True:
             while self._waiting:
                 tasks.sleep(tasks.random.random() * LAG_SECONDS + server.slow_seconds)
                 self._while_down()
                 self._listener(*self._waiting.pop(0))
-            tasks.block("waits for a change of slices", None)
+            tasks.block(f"waits for a change of {self.resource.plural}", None)
 
     def _while_down(self) -> None:
         while self._server.down:
@@ -139,14 +158,28 @@ class Client:
     def __init__(self, server: Server) -> None:
         self._server = server
 
-    def get(self, resource: Resource, name: str, namespace: str = "", *, as_: type[T]) -> T:  # noqa: ARG002 - objects are kept as such
+    def get(self, resource: Resource, name: str, namespace: str = "", *, as_: type[T]) -> T:
         self._travel("reads from the API")
         found: Any = (
             self._server.claims.get((namespace, name)) if resource is RESOURCE_CLAIMS else self._server.slices.get(name)
         )
         if found is None:
             raise NotFound(404, "NotFound", f"{resource.plural} {name} not found")
+        if as_ is msgspec.Raw:
+            return msgspec.Raw(msgspec.json.encode(found))  # type: ignore[return-value]
         return found  # type: ignore[no-any-return]
+
+    def patch(self, _resource: Resource, name: str, patch: dict[str, Any], namespace: str, _subresource: str) -> bytes:
+        """Of a claim's status: what drivers say of its devices."""
+        self._travel("writes a claim's status")
+        found = self._server.claims.get((namespace, name))
+        if found is None:
+            raise NotFound(404, "NotFound", f"{name} not found")
+        if patch["metadata"]["resourceVersion"] != found.metadata.resource_version:
+            raise Conflict(409, "Conflict", f"{name} was changed meanwhile")
+        devices = msgspec.convert(patch["status"]["devices"], list[AllocatedDeviceStatus])
+        status = msgspec.structs.replace(found.status, devices=devices)
+        return self._answer(msgspec.json.encode(self._server.put_claim(msgspec.structs.replace(found, status=status))))
 
     def list(self, resource: Resource, *, as_: type[T], **_query: str) -> tuple[list[T], str]:  # noqa: ARG002 - as above
         """All claims or slices: there is one node."""

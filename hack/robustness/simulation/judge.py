@@ -31,6 +31,8 @@ def calm(world: SimulatedWorld) -> None:
         world.machine.faults.lift(planted)
     while world.foreign:
         world.tasks.sleep(10.0)
+    for pod in list(world.unbound.values()):
+        world.abandon(pod)
     for pod in [pod for pod in world.disk.pods.values() if not pod.deleted]:
         world.delete_pod(pod)
 

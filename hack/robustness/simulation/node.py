@@ -12,6 +12,8 @@ from hack.robustness.simulation.runtime import SimulatedRuntime
 from hack.robustness.simulation.tasks import Process, Tasks
 
 from partita_driver.app import PUBLISH_NOW_SECONDS
+from partita_driver.binding.asked import own_results
+from partita_driver.binding.before_bind import BeforeBind
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.claims import Claims, Prepared, read_claim
 from partita_driver.claims_in_api import ClaimsInApi, recall
@@ -30,6 +32,8 @@ from partita_plugins.backends.simulated import Delays
 from partita_plugins.contracts import STRATEGY_OF_KIND, SharingStrategy
 from partita_plugins.errors import Retryable, ValidationFailed
 from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.reflector import Listener
+from partita_plugins.kube.resources import RESOURCE_CLAIMS
 from partita_plugins.model.offer import Offer
 from partita_plugins.pauses import Pause
 from partita_plugins.sharing.exclusive import Exclusive
@@ -63,6 +67,19 @@ class Silent:
     def claim_done(self, verb: str, result: str, seconds: float) -> None: ...
     def phase(self, phase: str, seconds: float) -> None: ...
     def published(self, result: str) -> None: ...
+
+
+def of_pool(pool: str, seen: Listener[ResourceClaim]) -> Listener[ResourceClaim]:
+    """Tells of the claims that hold devices of a pool, as a reflector that keeps no others."""
+
+    def holding(claim: ResourceClaim | None) -> ResourceClaim | None:
+        return claim if claim and own_results(claim, pool) else None
+
+    def listen(old: ResourceClaim | None, new: ResourceClaim | None) -> None:
+        if holding(old) or holding(new):
+            seen(holding(old), holding(new))
+
+    return listen
 
 
 class Driver:
@@ -128,6 +145,16 @@ class Driver:
             again=AGAIN,
             runtime=runtime,
         )
+        self.before_bind = BeforeBind(
+            api,
+            NODE,
+            engine=self.engine,
+            outcomes=silent,
+            counter=silent,
+            tainted=lambda: self.publisher.publish_now(PUBLISH_NOW_SECONDS),
+            watch=lambda _api, pool, seen: server.watch(process, of_pool(pool, seen), RESOURCE_CLAIMS),
+            runtime=runtime,
+        )
         self.upkeep = Upkeep(
             self.engine,
             claims=self.claims_in_api,
@@ -145,8 +172,10 @@ class Driver:
             except Retryable as error:
                 self._tasks.sleep(error.delay_seconds)
         self.serving = True
-        for part in (self.publisher, self._health, self.upkeep):
+        for part in (self.publisher, self._health, self.upkeep, self.before_bind):
             part.start()
+        # Some claims of a run wait for their validation and some do not, as after a change of the settings.
+        self.before_bind.published(binding=True)
 
     def inputs(self) -> PoolInputs | None:
         """What the pool follows from; None while the journal begins anew."""

@@ -44,6 +44,17 @@ def _crowd(world: SimulatedWorld, step: Step) -> None:
         world.create_pod(chosen(WISHES, (step.pick + number * 0.3) % 1), f"p{world.tasks.steps}-{number}")
 
 
+def _create_waiting(world: SimulatedWorld, step: Step) -> None:
+    """A pod that is bound only once its device is validated. No monitor: it lets nobody wait."""
+    world.create_pod(chosen(WISHES[:-1], step.pick), f"w{world.tasks.steps}", waits=True)
+
+
+def _abandon(world: SimulatedWorld, step: Step) -> None:
+    """A pod is deleted before it is bound."""
+    if pods := list(world.unbound.values()):
+        world.abandon(chosen(pods, step.pick))
+
+
 def _delete(world: SimulatedWorld, step: Step) -> None:
     if pods := _pods(world):
         world.delete_pod(chosen(pods, step.pick))
@@ -144,6 +155,8 @@ Act = Callable[[SimulatedWorld, Step], None]
 OPERATIONS: Mapping[str, tuple[int, Act]] = {
     "create": (26, _create),
     "crowd": (5, _crowd),
+    "create-waiting": (12, _create_waiting),
+    "abandon": (5, _abandon),
     "delete": (18, _delete),
     "empty": (2, _empty),
     "delete-by-force": (3, _delete_by_force),

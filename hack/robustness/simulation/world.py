@@ -23,12 +23,15 @@ from partita_driver.claims import Prepared
 from partita_driver.kubelet.dra_service import ClaimRef
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.model.offer import Offer
+from partita_plugins.wire import VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION
+from partita_plugins.wire.resource import ResourceClaim
 
 MACHINE, GPUS = "hgx-h100", 2
 EVERYTHING = Offer(
     whole=True, mig_shapes=frozenset({"1g", "3g"}), shared=True, group_sizes=frozenset({2}), monitor=True
 )
 RESTART_SECONDS = 1.0
+BINDING_LOOK_SECONDS = 5.0
 NAMESPACE = "default"
 
 
@@ -50,6 +53,9 @@ class SimulatedWorld:
         self.offer = EVERYTHING
         self.outside = Process("outside")
         self.disk, self.kubelet = Disk(), None  # type: Disk, Kubelet | None
+        self.unbound: dict[str, Pod] = {}
+        """Pods that kube-scheduler has not bound yet, by claim UID: no kubelet knows of them."""
+
         self.driver: Driver | None = None
         self.boots = 1
         self.full_disk = self.cdi_lost = self.was_full = False
@@ -185,22 +191,52 @@ class SimulatedWorld:
 
     # --- pods ------------------------------------------------------------------------------------------------------
 
-    def create_pod(self, wish: str, name: str) -> bool:
-        """Let kube-scheduler allocate a claim, and the kubelet see its pod. False where nothing fits."""
+    def create_pod(self, wish: str, name: str, *, waits: bool = False) -> bool:
+        """Let kube-scheduler allocate a claim, and the kubelet see its pod. False where nothing fits.
+
+        With `waits` the kubelet sees it only once the driver has said that the device is validated.
+        """
         if (NAMESPACE, name) in self.server.claims:
             return False
-        claim = self.scheduler.claim(wish, NAMESPACE, name)
+        claim = self.scheduler.claim(wish, NAMESPACE, name, waits=waits)
         if claim is None or claim.status.allocation is None:
             return False
         self.server.put_claim(claim)
         gpus, uid = dict(enumerate(self.machine.hardware.gpus)), claim.metadata.uid
         names = [one.device for one in claim.status.allocation.devices.results]
         held = tuple(held_by_name(device, gpus) for device in names)
-        pod = self.disk.pods[uid] = Pod(name, ClaimRef(namespace=NAMESPACE, name=name, uid=uid), held)
+        pod = Pod(name, ClaimRef(namespace=NAMESPACE, name=name, uid=uid), held)
         self.say(f"pod {name} with claim {uid} gets {', '.join(names)}")
+        if waits:
+            self.unbound[uid] = pod
+            self.tasks.start(self.outside, f"prebind-{name}", lambda: self._wait_to_bind(pod))
+        else:
+            self._bind(pod)
+        return True
+
+    def _bind(self, pod: Pod) -> None:
+        self.disk.pods[pod.ref.uid] = pod
         if self.kubelet and self.kubelet.process.alive:
             self.kubelet.sync(pod)
-        return True
+
+    def _wait_to_bind(self, pod: Pod) -> None:
+        """kube-scheduler's PreBind: it looks every five seconds, and takes the devices back when one has failed."""
+        while pod.ref.uid in self.unbound:
+            told = word_on(self.server.claims[NAMESPACE, pod.name])
+            if told == VALIDATED_CONDITION:
+                self.say(f"pod {pod.name} is bound")
+                self._bind(self.unbound.pop(pod.ref.uid))
+            elif told == VALIDATION_FAILED_CONDITION:
+                self.say(f"pod {pod.name} goes elsewhere")
+                self.abandon(pod)
+            else:
+                self.tasks.sleep(BINDING_LOOK_SECONDS)
+
+    def abandon(self, pod: Pod) -> None:
+        """A pod that was never bound is gone, and its claim with it."""
+        self.say(f"pod {pod.name} is gone before it was bound")
+        del self.unbound[pod.ref.uid]
+        self._forget(pod)
 
     def delete_pod(self, pod: Pod, *, force: bool = False) -> None:
         """The kubelet is to end it. With force pod and claim are gone from the API at once."""
@@ -233,4 +269,11 @@ class SimulatedWorld:
         pod.gone = True
         known = self.server.claims.get((NAMESPACE, pod.name))
         if known and known.metadata.uid == pod.ref.uid:
-            del self.server.claims[NAMESPACE, pod.name]
+            self.server.drop_claim(known)
+
+
+def word_on(claim: ResourceClaim) -> str:
+    """The condition of a claim's one device that is true; empty: none yet."""
+    conditions = [one for entry in claim.status.devices for one in entry.conditions or ()]
+    said = {one.type for one in conditions if one.status == "True"}
+    return next((kind for kind in (VALIDATION_FAILED_CONDITION, VALIDATED_CONDITION) if kind in said), "")

@@ -7,6 +7,7 @@ from hack.benchmarks.prepare import prepare
 from hack.benchmarks.soak import soak
 from hack.benchmarks.start import start
 from hack.benchmarks.topology import topology
+from hack.benchmarks.watch import watch
 
 
 @click.group(help="Measure Partita. Every figure is a ratio against a baseline taken in the same run.")
@@ -18,6 +19,7 @@ main.add_command(prepare)
 main.add_command(soak)
 main.add_command(start)
 main.add_command(topology)
+main.add_command(watch)
 
 if __name__ == "__main__":
     main(prog_name="hack/bench")

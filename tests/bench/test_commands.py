@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 from hack.benchmarks.__main__ import main
+
+from partita_plugins.testing.apiserver import ApiServer
 
 
 def run(*arguments: str) -> list[dict[str, Any]]:
@@ -50,3 +55,21 @@ def test_topology_finds_the_best_set_of_every_size() -> None:
         assert 0 < row["bandwidth"] <= row["best_bandwidth"]
         assert 0 < row["p50_seconds"] <= row["seconds"]
     assert all(row["bandwidth"] == row["best_bandwidth"] for row in rows if row["policy"] == "partita")
+
+
+def test_watch_counts_what_every_node_is_sent(tmp_path: Path) -> None:
+    with ApiServer() as server:
+        kubeconfig = str(server.write_kubeconfig(tmp_path / "kubeconfig"))
+        load = ("--nodes", "3", "--rate", "10", "--seconds", "1")
+        rows = run("watch", *load, "--kubeconfig", kubeconfig, "--pid", str(os.getpid()))
+        assert server.list("ResourceClaim").items == []
+    found = {row["mode"]: row for row in rows}
+    assert list(found) == ["none", "all", "label"]
+    assert found["none"]["sent_mib_per_second"] == 0
+    assert found["none"]["times_baseline"] == 1
+    assert found["all"]["kib_per_node_and_claim"] == pytest.approx(
+        3 * found["label"]["kib_per_node_and_claim"], rel=0.2
+    )
+    assert found["all"]["driver_microseconds_per_event"] > 0
+    for row in rows:
+        assert 0 < row["write_p50_seconds"] <= row["write_p99_seconds"]

@@ -20,9 +20,6 @@ from hack.robustness.simulation.steps import Step
 from partita_driver.engine import undo
 
 SEEDS = range(1, 61)
-ONCE_FAILED = (201, 1035, 1486, 50387)
-"""Seeds that found a defect with the operations there are now; each is fixed."""
-
 Place = tuple[Path, object]
 
 
@@ -32,7 +29,7 @@ def place() -> Iterator[Place]:
         yield made
 
 
-@pytest.mark.parametrize("seed", [*SEEDS, *ONCE_FAILED])
+@pytest.mark.parametrize("seed", SEEDS)
 def test_all_invariants_hold(place: Place, seed: int) -> None:
     result = run(seed, *place)  # type: ignore[arg-type]
     assert not result.invariant, f"hack/simulate --seed {seed} --trace: {result.found}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 from hack.robustness.simulation.api import Client, Listener, Server
 from hack.robustness.simulation.tasks import Tasks
@@ -15,6 +15,7 @@ from partita_driver.slices.plan import Owner
 from partita_driver.slices.pool import PoolInputs, Published
 from partita_driver.slices.publisher import WITHDRAW_SECONDS, Publisher
 from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.resources import Resource
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire.resource import Device, ResourceSlice
 from tests.driver.edge.worlds import NODE, Counted, inputs_of, slotted
@@ -42,7 +43,7 @@ class Store(Server):
         super().__init__(Tasks(random.Random(0)))
         self._on_change = on_change
 
-    def _tell(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
+    def _tell(self, _resource: Resource, old: Any, new: Any) -> None:
         self._on_change(old, new)
 
 

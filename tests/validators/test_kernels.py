@@ -92,11 +92,26 @@ def test_errors_are_counted_and_a_bounded_number_kept(kernels: HostKernels) -> N
 
 
 def test_memory_with_a_stuck_address_line_is_its_own_image(kernels: HostKernels) -> None:
-    words, run = _words(4096), Run(kernels, Machine(multiprocessors=6, stuck_line=10))
+    words = _words(4096)
+    machine = Machine(multiprocessors=6, stuck_line=10, memory=int(_address(words)), memory_bytes=words.nbytes)
+    run = Run(kernels, machine)
     memory = (_address(words), np.uint64(0), np.uint64(4096), np.uint32(SEED), np.uint32(0))
     run("fill", *memory)
     run("check", *memory)
     assert run.report["errors"] == 2048
+
+
+def test_an_address_line_is_the_memory_s_not_an_array_s(kernels: HostKernels) -> None:
+    words = _words(2048)
+    machine = Machine(multiprocessors=6, stuck_line=10, memory=int(_address(words)), memory_bytes=words.nbytes)
+    run = Run(kernels, machine)
+    halves = [(_address(half), np.uint64(0), np.uint64(1024)) for half in (words[:1024], words[1024:])]
+    for seed, half in enumerate(halves):
+        run("fill", *half, np.uint32(seed), np.uint32(0))
+    run("check", *halves[1], np.uint32(1), np.uint32(0))
+    assert run.report["errors"] == 0, "what was written last is read, from the wrong half"
+    run("check", *halves[0], np.uint32(0), np.uint32(0))
+    assert run.report["errors"] > 1000
 
 
 @pytest.mark.parametrize("name", answers.HALF_OF_FORMAT)
@@ -133,11 +148,11 @@ def test_every_multiprocessor_that_took_part_is_noted(kernels: HostKernels, kern
 @pytest.mark.parametrize(
     ("fault", "kernel"),
     [
-        *((Fault.WRONG_BIT, name) for name in ("chain_fp32", "chain_fp64")),
+        *((fault, name) for name in ("chain_fp32", "chain_fp64") for fault in (Fault.WRONG_BIT, Fault.LOW_BIT)),
         *(
             (fault, f"product_{name}")
             for name in answers.HALF_OF_FORMAT
-            for fault in (Fault.WRONG_BIT, Fault.NOT_A_NUMBER, Fault.SWAPPED_LANES)
+            for fault in (Fault.WRONG_BIT, Fault.LOW_BIT, Fault.NOT_A_NUMBER, Fault.SWAPPED_LANES)
         ),
     ],
 )

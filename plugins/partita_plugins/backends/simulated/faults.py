@@ -119,7 +119,7 @@ class MissingMultiprocessor(
     """Only instances that cover this slice; None: every device on the GPU."""
 
 
-SmEffect = Literal["wrong-bit", "nan", "swapped-lanes", "idle"]
+SmEffect = Literal["wrong-bit", "low-bit", "nan", "swapped-lanes", "idle"]
 SM_EFFECTS: tuple[str, ...] = get_args(SmEffect)
 
 
@@ -130,7 +130,9 @@ class FaultyMultiprocessor(
 
     gpu_uuid: str
     effect: SmEffect
-    """The last bit of sums is wrong; tensor cores answer NaN, or exchange the operands of two lanes; it never runs."""
+    """Sums are too large, by one or by the least that their format can tell; tensor cores answer NaN, or exchange the
+    operands of two lanes; it never runs.
+    """
 
     multiprocessor: int = 0
     memory_slice: int | None = None

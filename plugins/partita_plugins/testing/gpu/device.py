@@ -28,6 +28,7 @@ EFFECTS = {
     "nan": Fault.NOT_A_NUMBER,
     "swapped-lanes": Fault.SWAPPED_LANES,
     "idle": Fault.IDLE,
+    "low-bit": Fault.LOW_BIT,
 }
 
 
@@ -106,7 +107,9 @@ class HostDevice:
         return {"host-to-device": values.nbytes / (time.perf_counter() - began)}
 
     def _machine(self) -> Machine:
-        machine = Machine(multiprocessors=max(1, self.facts.multiprocessors))
+        machine = Machine(
+            multiprocessors=max(1, self.facts.multiprocessors), memory=self._base, memory_bytes=self._memory.words * 4
+        )
         for fault in self._faults():
             match fault:
                 case faults.StuckLine(line=line):

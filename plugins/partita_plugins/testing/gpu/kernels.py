@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import IntEnum
 from pathlib import Path
 
@@ -21,6 +21,7 @@ class Fault(IntEnum):
     NOT_A_NUMBER = 2
     SWAPPED_LANES = 3
     IDLE = 4
+    LOW_BIT = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,11 @@ class Machine:
     fault: Fault = Fault.NONE
     faulty_multiprocessor: int = 0
     stuck_line: int = -1
-    """Bit of every word address that is always 0; -1: none."""
+    """Bit of the address of every word of the memory that is always 0; -1: none."""
+
+    memory: int = 0
+    memory_bytes: int = 0
+    """Where the memory is, in this process."""
 
 
 class _Machine(ctypes.Structure):
@@ -40,6 +45,8 @@ class _Machine(ctypes.Structure):
         ("fault", ctypes.c_uint32),
         ("faulty_multiprocessor", ctypes.c_uint32),
         ("stuck_line", ctypes.c_int),
+        ("memory", ctypes.c_uint64),
+        ("memory_bytes", ctypes.c_uint64),
     )
 
 
@@ -51,6 +58,6 @@ class HostKernels:
 
     def launch(self, machine: Machine, kernel: str, grid: int, block: int, arguments: Sequence[Argument]) -> None:
         """Run a kernel by name; pointers are addresses in this process."""
-        state = _Machine(machine.multiprocessors, machine.fault, machine.faulty_multiprocessor, machine.stuck_line)
+        state = _Machine(*astuple(machine))
         values = [(ctypes.c_uint32 if isinstance(one, np.uint32) else ctypes.c_uint64)(int(one)) for one in arguments]
         self._library[f"launch_{kernel}"](ctypes.byref(state), ctypes.c_uint32(grid), ctypes.c_uint32(block), *values)

@@ -16,19 +16,21 @@ template <class T> struct Lanes {
 
 enum FaultKind : u32 {
     NO_FAULT,
-    WRONG_BIT,     // a multiprocessor gets the last bit of sums wrong
+    WRONG_BIT,     // a multiprocessor's sums are one too large
     NOT_A_NUMBER,  // its tensor cores answer NaN
     SWAPPED_LANES, // its tensor cores see two lanes' operands exchanged
     IDLE,          // it gets no block, another gets them
+    LOW_BIT,       // its sums are too large by the least that their format can tell
 };
 
 struct Machine {
     u32 multiprocessors;
     u32 fault, faulty_multiprocessor;
-    int stuck_line; // this bit of every word address reads 0; -1: none
+    int stuck_line;             // this bit of the address of every word of the memory reads 0; -1: none
+    u64 memory, memory_bytes;   // where the memory is
 };
 
-INLINE thread_local Machine host_machine = {1, NO_FAULT, 0, -1};
+INLINE thread_local Machine host_machine = {1, NO_FAULT, 0, -1, 0, 0};
 INLINE thread_local u32 host_block, host_thread, host_blocks, host_threads, host_multiprocessor, host_fault;
 
 INLINE u32 block_index() { return host_block; }
@@ -53,12 +55,15 @@ struct alignas(16) Quad {
 };
 
 // Where an access really goes. The two lowest lines are within a quad.
-INLINE u64 wired(u64 index) {
-    const int line = host_machine.stuck_line;
-    return line < 0 ? index : index & ~((1ull << line) / 4);
+template <class T> INLINE T *wired(T *at) {
+    const Machine &machine = host_machine;
+    const u64 offset = (u64)at - machine.memory;
+    if (machine.stuck_line < 0 || offset >= machine.memory_bytes)
+        return at;
+    return (T *)(machine.memory + (offset & ~(sizeof(u32) << machine.stuck_line)));
 }
-INLINE void store(Quad *quads, u64 index, Quad value) { quads[wired(index)] = value; }
-INLINE Quad load(const Quad *quads, u64 index) { return quads[wired(index)]; }
+INLINE void store(Quad *quads, u64 index, Quad value) { *wired(quads + index) = value; }
+INLINE Quad load(const Quad *quads, u64 index) { return *wired(quads + index); }
 
 INLINE u32 bits_of(float value) {
     u32 bits;
@@ -70,9 +75,19 @@ INLINE u64 bits_of(double value) {
     std::memcpy(&bits, &value, sizeof bits);
     return bits;
 }
+
+// A sum as the multiprocessor gives it.
+template <class Real> INLINE Real given(Real sum) {
+    if (host_fault == NO_FAULT)
+        return sum;
+    if (host_fault == LOW_BIT)
+        return std::nextafter(sum, (Real)INFINITY);
+    return host_fault == WRONG_BIT ? sum + 1 : sum;
+}
+
 // Every step of a chain is exact: fused and not fused are the same.
-INLINE float multiply_add(float a, float b, float c) { return a * b + c + (host_fault == WRONG_BIT ? 1.0f : 0.0f); }
-INLINE double multiply_add(double a, double b, double c) { return a * b + c + (host_fault == WRONG_BIT ? 1.0 : 0.0); }
+INLINE float multiply_add(float a, float b, float c) { return given(a * b + c); }
+INLINE double multiply_add(double a, double b, double c) { return given(a * b + c); }
 
 INLINE u64 add_atomically(u64 *counter, u64 value) {
     const u64 before = *counter;
@@ -116,7 +131,7 @@ template <class Format, class A, class B, class C> INLINE void multiply_tile(Lan
             float sum = c[lane].at[i];
             for (u32 k = 0; k < depth; ++k)
                 sum += rows[lane / 4 + (i < 2 ? 0 : 8)][k] * columns[k][lane % 4 * 2 + i % 2];
-            c[lane].at[i] = host_fault == NOT_A_NUMBER ? NAN : sum + (host_fault == WRONG_BIT ? 1.0f : 0.0f);
+            c[lane].at[i] = host_fault == NOT_A_NUMBER ? NAN : given(sum);
         }
     }
 }

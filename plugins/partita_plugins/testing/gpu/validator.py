@@ -15,7 +15,7 @@ from partita_plugins.validators.cuda.messages import Limits
 from partita_plugins.validators.cuda.process import ChildProcess
 from partita_plugins.validators.cuda.validator import SPARES, CudaValidator
 
-LIMITS = Limits(quick_bytes=2**18, left_bytes=0, headroom_bytes=2**18, rounds=1)
+LIMITS = Limits(quick_bytes=2**18, first_bytes=2**16, left_bytes=0, headroom_bytes=2**18, rounds=1)
 """For GPUs with megabytes."""
 
 

@@ -20,9 +20,6 @@ from partita_plugins.validators.findings import wrong_word
 KERNEL_SECONDS = 0.004
 """What a kernel is sized for: others get their turn, and giving up takes no longer."""
 
-FIRST_BYTES = 64 << 20
-"""A chunk before it is known how fast the device is."""
-
 GROWTH_MAX = 4.0
 THREADS = 256
 BLOCKS_PER_MULTIPROCESSOR = 8
@@ -52,8 +49,10 @@ class MemoryLook:
 class MemoryCheck:
     """Fill and check of one allocation."""
 
-    def __init__(self, device: Device, pointer: int, size_bytes: int, seed: int) -> None:
+    def __init__(self, device: Device, pointer: int, size_bytes: int, *, seed: int, first_bytes: int) -> None:
+        """`first_bytes` is a chunk before it is known how fast the device is."""
         self._device, self._pointer, self._seed = device, pointer, seed
+        self._first_words = first_bytes // WORD
         self._words = size_bytes // WORD // QUAD * QUAD
         self._report = ReportBuffer(device)
         self._grid = BLOCKS_PER_MULTIPROCESSOR * device.facts.multiprocessors
@@ -62,7 +61,7 @@ class MemoryCheck:
         """Go from `begin`, a share of the allocation, on and around its end, until the budget is over."""
         findings: list[str] = []
         done: list[Chunk] = []
-        sizing = Sizing()
+        sizing = Sizing(self._first_words)
         first = int(begin % 1.0 * self._words) // QUAD * QUAD
         while (chunk := self._next(first, done, sizing.words)) and not budget.over():
             if not self._passes(chunk, sizing, budget):
@@ -122,8 +121,8 @@ class MemoryCheck:
 class Sizing:
     """How many words a chunk has, so that its kernels take what they should."""
 
-    def __init__(self) -> None:
-        self.words = FIRST_BYTES // WORD
+    def __init__(self, words: int) -> None:
+        self.words = words
 
     def took(self, words: int, seconds: float) -> None:
         """A kernel over so many words took that long. A chunk that had to be smaller tells only if it was slow."""

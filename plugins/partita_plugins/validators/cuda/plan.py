@@ -78,7 +78,7 @@ class Plan:
         request, device = self._request, self._devices[0]
         self._room = max(1, device.room_bytes())
         pointer, size = self._allocated(device, small=request.quick or request.shared)
-        check = MemoryCheck(device, pointer, size, request.seed)
+        check = MemoryCheck(device, pointer, size, seed=request.seed, first_bytes=request.limits.first_bytes)
         budget = self._budget.within(QUICK_SECONDS) if request.quick else self._budget
         self._memory = check.look(request.begin, budget, FINDINGS_MAX)
         device.free(pointer)

@@ -7,6 +7,7 @@ from hack.benchmarks.prepare import prepare
 from hack.benchmarks.soak import soak
 from hack.benchmarks.start import start
 from hack.benchmarks.topology import topology
+from hack.benchmarks.validate import validate
 from hack.benchmarks.watch import watch
 
 
@@ -20,6 +21,7 @@ main.add_command(soak)
 main.add_command(start)
 main.add_command(topology)
 main.add_command(watch)
+main.add_command(validate)
 
 if __name__ == "__main__":
     main(prog_name="hack/bench")

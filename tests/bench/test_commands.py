@@ -73,3 +73,24 @@ def test_watch_counts_what_every_node_is_sent(tmp_path: Path) -> None:
     assert found["all"]["driver_microseconds_per_event"] > 0
     for row in rows:
         assert 0 < row["write_p50_seconds"] <= row["write_p99_seconds"]
+
+
+def test_validate_tells_of_every_planted_fault_and_method_and_of_the_law() -> None:
+    rows = run(
+        *("validate", "--faults", "1", "--fault", "short-memory", "--fault", "nan", "--machine", "a30-x4"),
+        *("--memory-mib", "2", "--law-faults", "10", "--sound-runs", "1"),
+    )
+    planted = [row for row in rows if row["bench"] == "validate"]
+    assert {(row["fault"], row["method"]) for row in planted} == {
+        (fault, method)
+        for fault in ("short-memory", "nan")
+        for method in ("partita", "vector-add", "isfinite", "epsilon")
+    }
+    assert all(row["found"] == (row["method"] == "partita") for row in planted)
+    assert all(0 < row["coverage"] <= 1 for row in planted)
+    [sound], [lawful], [idle] = (
+        [row for row in rows if row["bench"] == f"validate-{n}"] for n in ("sound", "law", "idle")
+    )
+    assert (sound["runs"], sound["false_alarms"]) == (1, 0)
+    assert (lawful["faults"], lawful["holds"]) == (10, True)
+    assert idle["covered"] == 1.0

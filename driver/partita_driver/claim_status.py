@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from partita_driver.claims import Prepared
+from partita_driver.journal.records import ValidationSummary
 from partita_plugins.wire import DRIVER_NAME, VALIDATED_CONDITION
 from partita_plugins.wire.resource import AllocatedDeviceStatus, AllocationResult, Condition, ResourceClaim
 
@@ -56,9 +57,19 @@ def _bound(device: Prepared, results: Sequence[AllocationResult]) -> list[Condit
     return [condition(VALIDATED_CONDITION, "Validated")] if waits else []
 
 
+def _told(validation: ValidationSummary) -> dict[str, Any]:
+    """A validation as the API spells fields; what was skipped has its reason and no figures."""
+    moment = {"moment": validation.moment} if validation.moment else {}
+    told = {"method": validation.method, "depth": validation.depth, **moment}
+    if validation.depth == "skipped":
+        return {**told, "skipped": validation.reason}
+    return {**told, "seconds": validation.seconds, "memoryCoverage": validation.memory_coverage}
+
+
 def _status(device: Prepared, conditions: list[Condition]) -> AllocatedDeviceStatus:
-    validation = msgspec.to_builtins(device.validation) if device.validation is not None else None
-    data: dict[str, Any] = {"uuid": device.uuid, **({"validation": validation} if validation else {})}
+    data: dict[str, Any] = {"uuid": device.uuid}
+    if device.validation is not None:
+        data["validation"] = _told(device.validation)
     return AllocatedDeviceStatus(
         driver=DRIVER_NAME,
         pool=device.pool,

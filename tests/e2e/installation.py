@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from tests.e2e.lab import CLUSTER, run, until
 from tests.e2e.node import Node, all_nodes
 from tests.e2e.nvml_node import lay_out
@@ -145,6 +147,14 @@ class Installation:
             yield
         finally:
             self._set_settings(before)
+
+    @contextlib.contextmanager
+    def validation(self, **fields: object) -> Iterator[None]:
+        """The nodes' settings with another `validation` meanwhile."""
+        found = json.loads(self.kubectl("get", "configmap", "-n", SYSTEM, SETTINGS, "-o", "json"))["data"]["nodes.yaml"]
+        entries = yaml.safe_load(found)["nodes"]
+        with self.settings(yaml.safe_dump({"nodes": [{**entry, "validation": fields} for entry in entries]})):
+            yield
 
     def _set_settings(self, data: dict[str, str]) -> None:
         patch = json.dumps({"data": data})

@@ -16,7 +16,7 @@ from tests.e2e.node import Node, claim_state, nothing_left
 pytestmark = pytest.mark.computes
 
 NODES = ("node-a", "node-b")
-SETTINGS = "nodes: [{offer: {whole: true, mig: [1g, 3g]}, validation: {bind: true}}]"
+SETTINGS = "nodes: [{offer: {whole: true, mig: [1g, 3g]}, validation: {bind: true, idle: false}}]"
 POLL_SECONDS = 5.0
 """kube-scheduler looks at the conditions when it begins to wait, and then so often."""
 

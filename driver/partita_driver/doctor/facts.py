@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from partita_driver.health.faults import Fault
+from partita_driver.journal.records import GpuLook
 from partita_plugins.model.gpu import ComputeMode, Gpu, GpuInstance, GpuProcess, HealthEvent, NodeHardware
 from partita_plugins.model.mig import Placement
 
@@ -24,6 +25,9 @@ class GpuFacts:
 
     faults: tuple[Fault, ...] = ()
     """Its quarantines, as the driver remembers them."""
+
+    look: GpuLook | None = None
+    """Its last validation, as the driver remembers it."""
 
     claims: tuple[tuple[str, Placement | None], ...] = ()
     """UIDs of claims that the driver's journal has on it, and where; None: on all of it."""

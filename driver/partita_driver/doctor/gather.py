@@ -79,6 +79,7 @@ def _gpu_facts(hardware: Hardware, gpu: Gpu, state: JournalState) -> GpuFacts:
         compute_mode=ask(lambda: hardware.compute_mode(gpu.uuid), ComputeMode.DEFAULT),
         refusals=tuple(refusals),
         faults=tuple(fault for fault in state.faults if fault.gpu_uuid == gpu.uuid),
+        look=state.looks.get(gpu.uuid),
         claims=tuple(_claims(state, gpu.uuid)),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -10,13 +11,16 @@ import msgspec
 from partita_driver.doctor.facts import GpuFacts, NodeFacts
 from partita_driver.doctor.findings import Finding, Weight
 from partita_driver.doctor.offers import can_offer
+from partita_driver.journal.records import GpuLook
 
 HEADINGS = {
     Weight.BLOCKS: "in the way",
     Weight.LIMITS: "limits",
     Weight.NOTE: "notes",
 }
-COLUMNS = ("GPU", "PCI", "MEMORY", "NUMA", "NVLINK", "MIG", "HELD BY", "CAN OFFER")
+COLUMNS = ("GPU", "PCI", "MEMORY", "NUMA", "NVLINK", "MIG", "VALIDATED", "HELD BY", "CAN OFFER")
+VALIDATED = COLUMNS.index("VALIDATED")
+"""Where no driver has validated anything this column is left out."""
 
 
 def as_text(facts: NodeFacts, found: tuple[Finding, ...]) -> str:
@@ -57,7 +61,9 @@ def _table(facts: NodeFacts, found: tuple[Finding, ...]) -> Iterator[str]:
         return
     offers = can_offer(facts, found)
     rows = [COLUMNS, *(_row(index, facts, gpu, offers[gpu.gpu.uuid]) for index, gpu in enumerate(facts.gpus))]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS) - 1)]
+    if not any(gpu.look and gpu.look.at for gpu in facts.gpus):
+        rows = [(*row[:VALIDATED], *row[VALIDATED + 1 :]) for row in rows]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     for row in rows:
         yield "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
 
@@ -72,6 +78,7 @@ def _row(index: int, facts: NodeFacts, gpu: GpuFacts, offers: tuple[str, ...]) -
         "-" if one.numa_node is None else str(one.numa_node),
         _nvlink(facts, index),
         mig,
+        _validated(gpu.look),
         _held_by(gpu),
         ", ".join(offers) or "nothing",
     )
@@ -81,6 +88,14 @@ def _nvlink(facts: NodeFacts, index: int) -> str:
     links = facts.hardware.links if facts.hardware else ()
     widths = [link.nvlinks for link in links if index in (link.a, link.b) and link.nvlinks]
     return f"{max(widths)} links to {len(widths)} GPU{'s' if len(widths) > 1 else ''}" if widths else "-"
+
+
+def _validated(look: GpuLook | None) -> str:
+    """When, in UTC, and how thoroughly."""
+    if look is None or not look.at:
+        return "-"
+    when = datetime.fromtimestamp(look.at, UTC).strftime("%Y-%m-%d %H:%M")
+    return f"{when} {look.depth}" if look.passed else f"{when} failed"
 
 
 def _held_by(gpu: GpuFacts) -> str:
@@ -124,6 +139,7 @@ def _gpu(facts: GpuFacts, offers: tuple[str, ...]) -> dict[str, Any]:
         "compute_mode": facts.compute_mode,
         "instances": len(facts.instances),
         "processes": facts.processes,
+        "validated": facts.look,
         "claims": sorted({uid for uid, _ in facts.claims}),
         "can_offer": offers,
     }

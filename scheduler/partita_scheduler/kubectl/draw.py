@@ -9,6 +9,7 @@ import msgspec
 from partita_plugins.wire.resource import AllocatedDeviceStatus, ResourceClaim
 from partita_scheduler.assume import devices_of, node_of
 from partita_scheduler.kubectl.fleet import GpuMap, Holding, NodeMap
+from partita_scheduler.kubectl.validated import validation_words
 from partita_scheduler.report import PodReport
 
 MAX_REFUSED_SHOWN = 20
@@ -48,11 +49,22 @@ def _state(gpu: GpuMap) -> str:
     return "" if gpu.holdings else "free"
 
 
-def draw_why(report: PodReport, phase: str, claims: Sequence[ResourceClaim], *, concerned: bool) -> str:
-    """Where the pod's claims are, what was found about each node, and what is known of the devices it has."""
+def draw_why(
+    report: PodReport,
+    phase: str,
+    claims: Sequence[ResourceClaim],
+    failures: Iterable[str] = (),
+    *,
+    concerned: bool,
+) -> str:
+    """Where the pod's claims are, what was found about each node, and what is known of the devices it has.
+
+    `failures` say which devices failed their validation on the way.
+    """
     lines = [f"{report.pod}: {phase or 'Unknown'}"]
     for claim in claims:
         lines += _claim(claim)
+    lines += [f"failed: {failure}" for failure in failures]
     if not concerned:
         lines.append("nothing of this pod is waiting for GPUs")
         return "\n".join(lines)
@@ -74,7 +86,9 @@ def _device(status: AllocatedDeviceStatus) -> Iterator[str]:
     for condition in status.conditions or ():
         text = " ".join(part for part in (condition.reason, condition.message) if part)
         yield f"  {status.device}: {condition.type}={condition.status} {text}".rstrip()
-    if status.data is not None:
+    if words := validation_words(status.data):
+        yield f"  {status.device}: {words}"
+    elif status.data is not None:
         yield f"  {status.device}: {msgspec.json.encode(status.data).decode()[:500]}"
 
 

@@ -14,7 +14,7 @@ from partita_plugins.wire.resource import ResourceClaim
 from partita_scheduler.cli import Plain
 from partita_scheduler.kubectl.draw import draw_map, draw_why
 from partita_scheduler.kubectl.fleet import fleet
-from partita_scheduler.kubectl.read import connect, fresh_view
+from partita_scheduler.kubectl.read import connect, fresh_view, validation_failures
 from partita_scheduler.policy import concerns_us, decide
 from partita_scheduler.report import judge
 from partita_scheduler.view import ClusterView, Pod
@@ -56,7 +56,8 @@ def why(kubeconfig: str | None, *, pod: str, namespace: str, as_json: bool) -> N
     if as_json:
         click.echo(msgspec.json.encode(report))
         return
-    click.echo(draw_why(report, found.status.phase, _claims(view, found), concerned=concerns_us(view, found)))
+    failures = validation_failures(api, found)
+    click.echo(draw_why(report, found.status.phase, _claims(view, found), failures, concerned=concerns_us(view, found)))
 
 
 @main.command()

@@ -5,11 +5,26 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
+
+from partita_plugins.errors import PartitaError
 from partita_plugins.kube.api import KubeApi
-from partita_plugins.kube.resources import DEVICE_CLASSES, NODES, RESOURCE_CLAIMS, RESOURCE_SLICES
+from partita_plugins.kube.resources import DEVICE_CLASSES, EVENTS, NODES, RESOURCE_CLAIMS, RESOURCE_SLICES
 from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
-from partita_scheduler.view import ClusterView, Node
+from partita_scheduler.view import ClusterView, Node, Pod
 from partita_scheduler.watch import SliceIndex, parse_minor
+
+VALIDATION_FAILED = "DeviceValidationFailed"
+"""Reason of the driver's events."""
+
+
+class Source(msgspec.Struct, frozen=True):
+    host: str = ""
+
+
+class Event(msgspec.Struct, frozen=True):
+    message: str = ""
+    source: Source = Source()
 
 
 def connect(kubeconfig: str | None) -> KubeApi:
@@ -17,6 +32,16 @@ def connect(kubeconfig: str | None) -> KubeApi:
     default = Path.home() / ".kube" / "config"
     found = kubeconfig or os.environ.get("KUBECONFIG") or (str(default) if default.exists() else None)
     return KubeApi.connect(found, user_agent="kubectl-partita", pool_size=2)
+
+
+def validation_failures(api: KubeApi, pod: Pod) -> tuple[str, ...]:
+    """What the drivers told the pod of devices that failed; empty where events cannot be read, which decide nothing."""
+    selector = f"involvedObject.uid={pod.metadata.uid},reason={VALIDATION_FAILED}"
+    try:
+        found, _ = api.list(EVENTS, pod.metadata.namespace, as_=Event, fieldSelector=selector)
+    except PartitaError:
+        return ()
+    return tuple(dict.fromkeys(f"{event.message} (node {event.source.host})" for event in found))
 
 
 def fresh_view(api: KubeApi) -> ClusterView:

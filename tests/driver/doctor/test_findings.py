@@ -11,7 +11,9 @@ from partita_driver.doctor.facts import Absent, FolderFacts, GpuFacts, KubeFacts
 from partita_driver.doctor.findings import Weight, findings
 from partita_driver.doctor.offers import can_offer
 from partita_driver.doctor.others import others
+from partita_driver.doctor.show import as_text
 from partita_driver.health.faults import Fault
+from partita_driver.journal.records import GpuLook
 from partita_plugins.backends.catalog import machine
 from partita_plugins.model.gpu import ComputeMode, Fabric, FabricState, GpuInstance, GpuProcess, HealthEvent
 from partita_plugins.model.mig import Placement
@@ -141,3 +143,12 @@ def test_what_blocks_comes_first() -> None:
         first_is(mode_needs_reset=True, processes=(PROCESS,)), kube=KubeFacts(labels={"nvidia.com/mig.config": "x"})
     )
     assert [finding.weight for finding in findings(facts)] == [Weight.BLOCKS, Weight.LIMITS, Weight.NOTE]
+
+
+def test_the_last_validation_of_each_gpu_is_shown_once_there_is_one() -> None:
+    assert "VALIDATED" not in as_text(SOUND, ())
+    shown = as_text(first_is(look=GpuLook(at=1_800_000_000.0, depth="full")), ()).splitlines()
+    assert "VALIDATED" in shown[1]
+    assert "2027-01-15 08:00 full" in shown[2]
+    failed = as_text(first_is(look=GpuLook(at=1_800_000_000.0, passed=False)), ())
+    assert "2027-01-15 08:00 failed" in failed

@@ -235,7 +235,7 @@ def test_the_claim_s_status_tells_of_the_device_and_keeps_what_others_wrote(tmp_
         assert theirs["networkData"] == other["networkData"]
         assert mine["data"] == {
             "uuid": "GPU-1",
-            "validation": {"method": "reference", "depth": "full", "seconds": 0.2, "memory_coverage": 0.5},
+            "validation": {"method": "reference", "depth": "full", "seconds": 0.2, "memoryCoverage": 0.5},
         }
         [ready] = mine["conditions"]
         assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "True", "Validated")

@@ -97,6 +97,10 @@ def get(port: int, path: str) -> tuple[int, str]:
 def test_metrics_and_probes_are_served() -> None:
     metrics = Metrics()
     metrics.claim_done("prepare", "ok", 0.02)
+    metrics.validated("prepare", "quick", "passed", 0.04)
+    metrics.validated("idle", "full", "failed", 1.5)
+    metrics.set_validation_ages({"GPU-gone": 7.0})
+    metrics.set_validation_ages({"GPU-1": 60.0})
     metrics.set_prepared(["mig", "mig", "gpu"])
     metrics.set_prepared(["mig"])
     endpoint = HttpEndpoint(
@@ -108,6 +112,11 @@ def test_metrics_and_probes_are_served() -> None:
     assert 'partita_claims_total{result="ok",verb="prepare"} 1.0' in text
     assert 'partita_prepared_devices{kind="mig"} 1.0' in text
     assert 'kind="gpu"' not in text
+    looks = 'partita_validation_seconds_count{depth="quick",moment="prepare",result="passed"} 1.0'
+    assert looks in text
+    assert 'partita_validation_failures_total{moment="idle"} 1.0' in text
+    assert 'partita_validation_age_seconds{gpu="GPU-1"} 60.0' in text
+    assert "GPU-gone" not in text
     assert get(endpoint.port, "/readyz?verbose") == (503, "not registered\n")
     assert get(endpoint.port, "/nothing")[0] == 404
     endpoint.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partita_plugins.backends.catalog import machine
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.events import EventRecorder
 from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware, offered_devices, shape_of
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire import DRIVER_NAME, pool_name
@@ -34,6 +37,7 @@ from partita_plugins.wire.resource import (
 from partita_scheduler.kubectl.draw import draw_map
 from partita_scheduler.kubectl.fleet import fleet
 from partita_scheduler.kubectl.main import main
+from partita_scheduler.kubectl.validated import validation_words
 from partita_scheduler.simulator import EmbeddedScheduler
 from partita_scheduler.view import ClusterView
 from tests.scheduler.edge.cluster import api_server, claim, device_class, node, pod, whole_gpus
@@ -191,12 +195,51 @@ def test_why_shows_the_devices_of_a_placed_pod_with_their_last_validation(cluste
         "message": "all 80Gi written and read",
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
-    found = {key: result[key] for key in ("driver", "pool", "device")} | {"conditions": [condition]}
+    validation = {"method": "x", "depth": "quick", "moment": "prepare", "seconds": 0.042, "memoryCoverage": 0.99997}
+    found = {key: result[key] for key in ("driver", "pool", "device")} | {
+        "conditions": [condition],
+        "data": {"uuid": "GPU-1", "validation": validation},
+    }
     cluster[0].update({**made, "status": {**made["status"], "devices": [found]}}, subresource="status")
     text = call(cluster, "why", "train")
     assert f"claim wish: {result['pool']}/{result['device']} on a" in text
     assert f"  {result['device']}: Validated=True Full all 80Gi written and read" in text
+    words = "validated before its container started, in 0.042 s, 99.9% of its memory written and read back (x, quick)"
+    assert f"  {result['device']}: {words}" in text
     assert text.endswith("nothing of this pod is waiting for GPUs\n")
+
+
+def test_why_says_which_device_failed_its_validation_and_on_which_node(cluster: Cluster) -> None:
+    cluster[0].create(claim("wish"))
+    made = cluster[0].create(pod("train", "wish"))
+    api = KubeApi.connect(str(cluster[1]))
+    regarding = {"apiVersion": "v1", "kind": "Pod", "namespace": "default", "name": "train"}
+    for uid in (made["metadata"]["uid"], "of-another-pod"):
+        told = {**regarding, "uid": uid}
+        EventRecorder(api, "partita-driver", "a").record(told, "Warning", "DeviceValidationFailed", f"bit 3 in {uid}")
+    text = call(cluster, "why", "train")
+    assert f"failed: bit 3 in {made['metadata']['uid']} (node a)" in text
+    assert "of-another-pod" not in text
+
+
+@pytest.mark.parametrize(
+    ("validation", "words"),
+    [
+        ({"depth": "skipped", "skipped": "shared"}, "not validated: others compute on the GPU"),
+        ({"depth": "skipped", "skipped": "off"}, "not validated: the node's settings say so"),
+        (
+            {"depth": "full", "method": "x", "moment": "bind", "memoryCoverage": 1.0},
+            "before its pod was bound, 100%",
+        ),
+        ({"depth": "full", "method": "reference"}, "validated (reference, full)"),
+        ({"depth": "deeper"}, None),
+        ("nonsense", None),
+        (None, None),
+    ],
+)
+def test_a_validation_is_told_in_words_and_what_is_unknown_is_not_made_up(validation: Any, words: str | None) -> None:
+    told = validation_words({"validation": validation})
+    assert (words in told) if words and told else told is words
 
 
 def test_a_pod_that_is_not_there_is_one_line_with_advice(cluster: Cluster) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from hack.benchmarks.latency import latency
 from hack.benchmarks.prepare import prepare
 from hack.benchmarks.soak import soak
 from hack.benchmarks.start import start
@@ -16,6 +17,7 @@ def main() -> None:
     """Choose a benchmark."""
 
 
+main.add_command(latency)
 main.add_command(prepare)
 main.add_command(soak)
 main.add_command(start)

@@ -14,11 +14,12 @@ from partita_scheduler.assume import Assumptions
 from partita_scheduler.decider import Decider
 from partita_scheduler.explainer import Explainer
 from partita_scheduler.extender import Parts, create_app, create_health_app
+from partita_scheduler.kept.state import KeptState
 from partita_scheduler.leader import LeaderElector
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.server import Address, ExtenderServer, check_exposure
 from partita_scheduler.settings import Settings
-from partita_scheduler.watch import ClusterWatch
+from partita_scheduler.watch import ClusterWatch, Listeners, SliceIndex, both
 
 log = structlog.get_logger(__name__)
 
@@ -35,17 +36,25 @@ class Application:
     def __init__(self, api: KubeApi, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        self.assumptions = Assumptions(self.metrics)
+        slices = SliceIndex()
+        self.kept = KeptState(slices.value, lambda: self.watch.server_minor)
+        self.assumptions = Assumptions(self.metrics, listener=self.kept.assumption_changed)
+        # The kept state has an allocation before the assumption of it is dropped.
         self.watch = ClusterWatch(
             api,
             stale_seconds=settings.stale_seconds,
-            claim_listener=self.assumptions.claim_changed,
-            pod_listener=self.assumptions.pod_changed,
+            slices=slices,
+            listeners=Listeners(
+                node=self.kept.node_changed,
+                slice=self.kept.slice_changed,
+                device_class=self.kept.class_changed,
+                claim=both(self.kept.claim_changed, self.assumptions.claim_changed),
+                pod=both(self.kept.pod_changed, self.assumptions.pod_changed),
+            ),
         )
-        self._elector = LeaderElector(
-            api, identity=settings.identity, namespace=settings.namespace, able=lambda: not self.watch.doubt()
-        )
-        self.decider = Decider(self.watch, self.assumptions, self.metrics, answering=self.leading)
+        self._elector = LeaderElector(api, identity=settings.identity, namespace=settings.namespace, able=self._able)
+        self.decider = Decider(self.watch, self.assumptions, self.metrics, judge=self.kept, answering=self.leading)
+        self._caught_up = False
         self._stopping = threading.Event()
         self._draining = threading.Event()
         recorder = EventRecorder(api, "partita-scheduler", settings.identity)
@@ -77,6 +86,11 @@ class Application:
     def leading(self) -> bool:
         return not self.settings.leader_election or self._elector.leading
 
+    def _able(self) -> bool:
+        # Once it has caught up a replica keeps the lease: another would not be faster.
+        self._caught_up = self._caught_up or not (self.watch.doubt() or self.kept.behind)
+        return self._caught_up and not self.watch.doubt()
+
     def start(self) -> Self:
         """Listen, then watch: from the first moment there is an answer, if only "no opinion". Raises InvalidInput."""
         settings = self.settings
@@ -93,6 +107,7 @@ class Application:
             health = create_health_app(self.parts)
             self._serve(ExtenderServer(health, settings.health_listen, tls=None, max_body_bytes=1024, threads=2))
         self.watch.start()
+        self._spawn("kept", lambda: self.kept.run(self._stopping))
         self._spawn("version", self._follow_version)
         if settings.leader_election:
             self._spawn("leader", lambda: self._elector.run(self._stopping))

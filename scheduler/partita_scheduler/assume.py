@@ -9,15 +9,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 import structlog
 
 from partita_plugins.wire.resource import Allocation, ResourceClaim
+from partita_scheduler.allocator.in_use import extended_owners
 from partita_scheduler.metrics import Metrics
-from partita_scheduler.policy import Decision
+from partita_scheduler.policy import Decision, Verdict
 from partita_scheduler.view import EXTENDED_CLAIM_NAME, AssumedAllocation, ClusterView, Pod, assumed_key
 
 log = structlog.get_logger(__name__)
@@ -33,7 +34,6 @@ MAX_OPTIONS = 64
 """Nodes, best first, whose prediction is kept in case kube-scheduler takes another one than ours."""
 
 MAX_REMEMBERED = 500
-EXTENDED_CLAIM_ANNOTATION = "resource.kubernetes.io/extended-resource-claim"
 
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,20 +62,33 @@ class _Pending:
     namespace: str
     node: str
     deadline: float
-    options: Mapping[str, Mapping[str, Allocation]]
-    """Node to claim name to allocation."""
+    options: Mapping[str, Verdict]
+    """The best nodes, in case kube-scheduler takes another one than ours."""
+
+    foretold: Mapping[str, Allocation]
+    """Claim name to allocation, on our node."""
 
     claims: dict[str, str] = field(default_factory=dict)
     """Key in ClusterView.assumed to claim name, of the claims still without an allocation."""
+
+
+def _ignore(_key: str, _assumed: AssumedAllocation | None) -> None:
+    """Nobody listens."""
 
 
 class Assumptions:
     """At most one choice per pod UID. Thread-safe; nothing here waits for anything."""
 
     def __init__(
-        self, metrics: Metrics, *, seconds: float = ASSUME_SECONDS, clock: Callable[[], float] = time.monotonic
+        self,
+        metrics: Metrics,
+        *,
+        seconds: float = ASSUME_SECONDS,
+        clock: Callable[[], float] = time.monotonic,
+        listener: Callable[[str, AssumedAllocation | None], None] = _ignore,
     ) -> None:
-        self._metrics, self._seconds, self._clock = metrics, seconds, clock
+        """`listener` is told, in order, what is assumed under a key of ClusterView.assumed, and None when it ends."""
+        self._metrics, self._seconds, self._clock, self._listener = metrics, seconds, clock, listener
         self._pending: OrderedDict[str, _Pending] = OrderedDict()
         self._remembered: deque[Prediction] = deque(maxlen=MAX_REMEMBERED)
         self._lock = threading.Lock()
@@ -85,10 +98,13 @@ class Assumptions:
             return sum(len(pending.claims) for pending in self._pending.values())
 
     def assume(self, view: ClusterView, pod: Pod, node: str, decision: Decision) -> None:
-        """Take the node as this pod's, instead of any that was taken before."""
+        """Take the node as this pod's, instead of any that was taken before.
+
+        The decision need not know more than MAX_OPTIONS nodes, and is kept.
+        """
         uid, namespace = pod.metadata.uid, pod.metadata.namespace
-        ordered = [node, *(name for name in decision.order if name != node)][:MAX_OPTIONS]
-        options = {name: decision.verdicts[name].allocations or {} for name in ordered if name in decision.verdicts}
+        options = decision.verdicts
+        foretold = (options[node].allocations or {}) if node in options else {}
         nothing = ResourceClaim()
         pending = _Pending(
             pod_uid=uid,
@@ -97,36 +113,33 @@ class Assumptions:
             node=node,
             deadline=self._clock() + self._seconds,
             options=options,
-            claims={
-                assumed_key(uid, view.claims.get((namespace, name), nothing)): name for name in options.get(node, {})
-            },
+            foretold=foretold,
+            claims={assumed_key(uid, view.claims.get((namespace, name), nothing)): name for name in foretold},
         )
         with self._lock:
-            self._pending.pop(uid, None)
+            self._drop(uid)
             if pending.claims:
                 self._pending[uid] = pending
+                for key, assumed in _assumed(pending):
+                    self._listener(key, assumed)
             while len(self._pending) > MAX_PENDING:
-                self._forget(self._pending.popitem(last=False)[1])
+                self._forget(next(iter(self._pending)))
 
     def forget(self, pod_uid: str) -> None:
-        """The pod is being asked about again: what was assumed for it did not happen."""
+        """The pod is being asked about again: what was assumed for it did not happen. Others' time may be over too."""
         with self._lock:
-            self._pending.pop(pod_uid, None)
+            self._expire()
+            self._drop(pod_uid)
 
     def active(self, *, excluding: str = "") -> dict[str, AssumedAllocation]:
         """What to put into a view for a decision about the pod with the excluded UID."""
         with self._lock:
             self._expire()
             return {
-                key: AssumedAllocation(
-                    pod_uid=pending.pod_uid,
-                    node=pending.node,
-                    claim=(pending.namespace, name),
-                    allocation=pending.options[pending.node][name],
-                )
+                key: assumed
                 for pending in self._pending.values()
                 if pending.pod_uid != excluding
-                for key, name in pending.claims.items()
+                for key, assumed in _assumed(pending)
             }
 
     def predictions(self) -> list[Prediction]:
@@ -159,10 +172,12 @@ class Assumptions:
 
     def _settle(self, pending: _Pending, key: str, claim: ResourceClaim, allocation: Allocation) -> None:
         name = pending.claims.pop(key)
+        self._listener(key, None)
         if not pending.claims:
             del self._pending[pending.pod_uid]
         node = node_of(allocation) or pending.node
-        foretold = pending.options.get(node, {}).get(name)
+        chosen = pending.options.get(node)
+        foretold = (chosen.allocations or {}).get(name) if chosen else None
         actual = devices_of(allocation)
         predicted = devices_of(foretold) if foretold else ()
         result = "unpredicted" if foretold is None else "match" if predicted == actual else "mismatch"
@@ -196,11 +211,32 @@ class Assumptions:
     def _expire(self) -> None:
         now = self._clock()
         for uid in [uid for uid, pending in self._pending.items() if pending.deadline <= now]:
-            self._forget(self._pending.pop(uid))
+            self._forget(uid)
 
-    def _forget(self, pending: _Pending) -> None:
+    def _forget(self, uid: str) -> None:
+        if (pending := self._drop(uid)) is None:
+            return
         for key, name in pending.claims.items():
             self._remembered.append(msgspec.structs.replace(_prediction(pending, key, name), result="forgotten"))
+
+    def _drop(self, uid: str) -> _Pending | None:
+        pending = self._pending.pop(uid, None)
+        for key in pending.claims if pending else ():
+            self._listener(key, None)
+        return pending
+
+
+def _assumed(pending: _Pending) -> Iterator[tuple[str, AssumedAllocation]]:
+    for key, name in pending.claims.items():
+        yield (
+            key,
+            AssumedAllocation(
+                pod_uid=pending.pod_uid,
+                node=pending.node,
+                claim=(pending.namespace, name),
+                allocation=pending.foretold[name],
+            ),
+        )
 
 
 def _prediction(pending: _Pending, key: str, name: str) -> Prediction:
@@ -210,7 +246,7 @@ def _prediction(pending: _Pending, key: str, name: str) -> Prediction:
         claim_uid=key,
         claim=name,
         node=pending.node,
-        predicted=devices_of(pending.options[pending.node][name]),
+        predicted=devices_of(pending.foretold[name]),
     )
 
 
@@ -234,6 +270,4 @@ def node_of(allocation: Allocation) -> str:
 
 def _extended_keys(claim: ResourceClaim) -> list[str]:
     """The keys under which a claim that kube-scheduler made itself was assumed: one for each pod that owns it."""
-    if claim.metadata.annotations.get(EXTENDED_CLAIM_ANNOTATION) != "true":
-        return []
-    return [f"{owner.uid}/{EXTENDED_CLAIM_NAME}" for owner in claim.metadata.owner_references]
+    return [f"{uid}/{EXTENDED_CLAIM_NAME}" for uid in extended_owners(claim)]

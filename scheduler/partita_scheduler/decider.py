@@ -9,14 +9,16 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol, TypeVar
+from dataclasses import replace
+from typing import TypeVar
 
 import structlog
+from msgspec import Raw
 
 from partita_plugins.errors import Retryable
 from partita_scheduler import policy as default_policy
-from partita_scheduler.assume import Assumptions
+from partita_scheduler.assume import MAX_OPTIONS, Assumptions
+from partita_scheduler.found import Among, Found, Judge, PlainJudge, Policy, ViewSource
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy import Decision
 from partita_scheduler.protocol import ExtenderArgs, ExtenderFilterResult, HostPriority
@@ -34,53 +36,6 @@ MAX_REMEMBERED = 64
 T = TypeVar("T")
 
 
-class ViewSource(Protocol):
-    """Where views come from (watch.ClusterWatch; a fixed one in tests)."""
-
-    @property
-    def age_seconds(self) -> float: ...
-
-    def doubt(self) -> str:
-        """Why the view must not be used; empty if it may."""
-
-    def view(self) -> ClusterView: ...
-
-    def unbound_pods(self) -> list[Pod]: ...
-
-    def unbound_pod(self, namespace: str, name: str) -> Pod | None: ...
-
-
-class Policy(Protocol):
-    """The pure decision (module policy)."""
-
-    def concerns_us(self, view: ClusterView, pod: Pod) -> bool: ...
-
-    def decide(self, view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision: ...
-
-    def scores(self, decision: Decision, node_names: Sequence[str]) -> dict[str, int]: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decided:
-    """A decision with what it was made from."""
-
-    pod: Pod
-    base: ClusterView
-    view: ClusterView
-    """`base` with assumptions."""
-
-    decision: Decision
-
-    def covers(self, pod: Pod, base: ClusterView, view: ClusterView, node_names: Sequence[str]) -> bool:
-        """Whether deciding again would find the same: filter and prioritize of one cycle ask twice."""
-        return (
-            self.pod == pod
-            and self.base is base
-            and self.view.assumed == view.assumed
-            and all(name in self.decision.verdicts for name in node_names)
-        )
-
-
 class Decider:
     """Decides for the extender's verbs. Thread-safe."""
 
@@ -91,28 +46,34 @@ class Decider:
         metrics: Metrics,
         *,
         policy: Policy = default_policy,
+        judge: Judge | None = None,
         answering: Callable[[], bool] = lambda: True,
         max_at_once: int = MAX_DECISIONS_AT_ONCE,
     ) -> None:
         self._source, self._assumptions, self._metrics, self._policy = source, assumptions, metrics, policy
+        self._judge = judge or PlainJudge(source, assumptions, policy)
         self._answering = answering
         self._slots = threading.BoundedSemaphore(max_at_once)
         self._aside = threading.BoundedSemaphore(MAX_ASIDE_AT_ONCE)
-        self._last: Decided | None = None
-        self._remembered: OrderedDict[str, Decision] = OrderedDict()
+        self._remembered: OrderedDict[str, Among] = OrderedDict()
         self._lock = threading.Lock()
 
     def doubt(self) -> str:
-        """Why we have no opinion now: "standby", "not_synced", "stale", or empty."""
-        return self._source.doubt() if self._answering() else "standby"
+        """Why we have no opinion now: "standby", "not_synced", "stale", "behind", or empty."""
+        if not self._answering():
+            return "standby"
+        return self._source.doubt() or ("behind" if self._judge.behind else "")
 
     def filter(self, args: ExtenderArgs) -> ExtenderFilterResult:
         """All nodes but those that break a wish which the API cannot express. Never raises."""
         return self._answer("filter", args, self._filter, ExtenderFilterResult(node_names=list(args.node_names)))
 
-    def prioritize(self, args: ExtenderArgs) -> list[HostPriority]:
-        """Ten for one node, at most five for the rest, and that node is assumed for the pod. Never raises."""
-        equal = [HostPriority(host=name, score=0) for name in args.node_names]
+    def prioritize(self, args: ExtenderArgs) -> list[HostPriority] | Raw:
+        """Ten for one node, at most five for the rest, and that node is assumed for the pod. Never raises.
+
+        Empty where all nodes are equal to us: kube-scheduler takes what is not named for 0.
+        """
+        equal: list[HostPriority] | Raw = []
         return self._answer("prioritize", args, self._prioritize, equal)
 
     def decide_again(self, view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
@@ -126,7 +87,7 @@ class Decider:
             self._aside.release()
 
     def concerns_us(self, pod: Pod) -> bool:
-        return self._policy.concerns_us(self._source.view(), pod)
+        return self._judge.concerns_us(pod)
 
     def scores(self, decision: Decision, node_names: Sequence[str]) -> dict[str, int]:
         return self._policy.scores(decision, node_names)
@@ -134,7 +95,8 @@ class Decider:
     def last_decision(self, key: str) -> Decision | None:
         """What was last decided for "namespace/name", as long as it is remembered."""
         with self._lock:
-            return self._remembered.get(key)
+            found = self._remembered.get(key)
+        return None if found is None else found.decision()
 
     def _answer(self, verb: str, args: ExtenderArgs, act: Callable[[ExtenderArgs], T | None], neutral: T) -> T:
         started = time.perf_counter()
@@ -165,49 +127,27 @@ class Decider:
 
     def _filter(self, args: ExtenderArgs) -> ExtenderFilterResult | None:
         self._assumptions.forget(args.pod.metadata.uid)
-        decided = self._decide(args)
-        if decided is None:
+        found = self._judge.find(args.pod, args.node_names)
+        if found is None:
             return None
-        refused = decided.decision.hard_refusals
-        kept = [name for name in args.node_names if name not in refused]
+        refused = found.refusals(args.node_names)
+        kept = [name for name in args.node_names if name not in refused] if refused else list(args.node_names)
         if len(kept) == 1:
-            self._take(decided, kept[0])  # prioritize is not called for a single node
-        return ExtenderFilterResult(
-            node_names=kept, failed_nodes={name: refused[name] for name in args.node_names if name in refused}
-        )
+            self._take(args.pod, found, kept)  # prioritize is not called for a single node
+        return ExtenderFilterResult(node_names=kept, failed_nodes=dict(refused))
 
-    def _prioritize(self, args: ExtenderArgs) -> list[HostPriority] | None:
-        decided = self._decide(args)
-        if decided is None:
-            return None
-        found = self._policy.scores(decided.decision, args.node_names)
-        asked = set(args.node_names)
-        first = next((name for name in decided.decision.order if name in asked), "")
-        if first:
-            self._take(decided, first)
-        return [HostPriority(host=name, score=found.get(name, 0)) for name in args.node_names]
+    def _prioritize(self, args: ExtenderArgs) -> list[HostPriority] | Raw | None:
+        self._assumptions.forget(args.pod.metadata.uid)
+        found = self._judge.find(args.pod, args.node_names)
+        return None if found is None else self._take(args.pod, found, args.node_names).scores(args.node_names)
 
-    def _decide(self, args: ExtenderArgs) -> Decided | None:
-        # Assumptions before the view: one that is dropped in between has its allocation in the view already.
-        assumed = self._assumptions.active(excluding=args.pod.metadata.uid)
-        base = self._source.view()
-        if not self._policy.concerns_us(base, args.pod):
-            return None
-        view = replace(base, assumed=assumed)
-        last = self._last
-        if last is not None and last.covers(args.pod, base, view, args.node_names):
-            return last
-        decision = self._policy.decide(view, args.pod, args.node_names)
-        decided = Decided(pod=args.pod, base=base, view=view, decision=decision)
-        self._last = decided
+    def _take(self, pod: Pod, found: Found, names: Sequence[str]) -> Among:
+        among = found.among(names)
         with self._lock:
-            self._remembered.pop(args.pod.key, None)
-            self._remembered[args.pod.key] = decision
+            self._remembered.pop(pod.key, None)
+            self._remembered[pod.key] = among
             while len(self._remembered) > MAX_REMEMBERED:
                 self._remembered.popitem(last=False)
-        return decided
-
-    def _take(self, decided: Decided, node: str) -> None:
-        verdict = decided.decision.verdicts.get(node)
-        if verdict is not None and verdict.allocations:
-            self._assumptions.assume(decided.view, decided.pod, node, decided.decision)
+        if among.best:
+            self._assumptions.assume(found.view, pod, among.best, among.options(among.best, MAX_OPTIONS))
+        return among

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 import structlog
 
 from partita_plugins.errors import PartitaError, Retryable
-from partita_scheduler.decider import Decider, ViewSource
+from partita_scheduler.decider import Decider
+from partita_scheduler.found import ViewSource
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.report import judge
 from partita_scheduler.view import Pod

@@ -14,7 +14,8 @@ from werkzeug.exceptions import HTTPException
 from partita_plugins.errors import InvalidInput, PartitaError, Retryable
 from partita_scheduler import protocol
 from partita_scheduler.assume import Assumptions
-from partita_scheduler.decider import Decider, ViewSource
+from partita_scheduler.decider import Decider
+from partita_scheduler.found import ViewSource
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.protocol import SimulationArgs
 from partita_scheduler.report import PodReport, describe, judge

@@ -15,7 +15,7 @@ from partita_scheduler.allocator.allocation import allocation
 from partita_scheduler.allocator.in_use import Uses, in_use
 from partita_scheduler.allocator.inputs import InputPool
 from partita_scheduler.allocator.node_match import selector_matches
-from partita_scheduler.allocator.nodes import node_pools
+from partita_scheduler.allocator.nodes import node_pools, own_pools
 from partita_scheduler.allocator.result import Budget
 from partita_scheduler.allocator.rules import Rules, rules_for
 from partita_scheduler.policy_claims import (
@@ -40,6 +40,9 @@ Nodes beyond that are undecided; the next question begins with those that are re
 BEST_SCORE = 10
 REST_SCORE = 5
 """Scores are 0 to 10; the gap makes the first choice win against the in-tree plugins' 14 x 100."""
+
+NOT_SEEN = Judgement(undecided=True, reasons=(Reason("unknown", "not seen yet"),))
+"""Of a node that is not in the view."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,10 +144,15 @@ class Row:
 def decide(view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
     """A verdict for every named node, and their order. Pure and bounded; never raises for what a user wrote."""
     asked = question(view, pod)
+    return decide_each(view, asked, node_names, in_use(view, pod.metadata.uid))
+
+
+def decide_each(view: ClusterView, asked: Question, node_names: Sequence[str], uses: Uses) -> Decision:
+    """The decision on a question, node by node. `uses` as for `row`."""
     if asked.needs.problem:
         reasons = (Reason("claim", asked.needs.problem),)
         return Decision(verdicts={name: Verdict(node=name, reasons=reasons) for name in node_names})
-    uses, budget = in_use(view, pod.metadata.uid), Budget(STEPS_PER_POD)
+    budget = Budget(STEPS_PER_POD)
     rows = {name: row(view, asked, name, uses, budget) for name in node_names}
     ranks = {name: found.found.rank for name, found in rows.items() if found.fits}
     return Decision(
@@ -170,15 +178,16 @@ def row(view: ClusterView, asked: Question, name: str, uses: Uses, budget: Budge
     """One node's answer. `uses` is everything in use there but what the pod itself is assumed to take."""
     node = view.nodes.get(name)
     if node is None:
-        return Row(name, Judgement(undecided=True, reasons=(Reason("unknown", "not seen yet"),)))
+        return Row(name, NOT_SEEN)
     for claim, found in asked.needs.allocated:
         if found.node_selector is not None and not selector_matches(found.node_selector, node):
             return Row(name, Judgement(reasons=(Reason("elsewhere", f"claim {claim} is allocated on another node"),)))
     try:
         extended = asked.needs.extended
         plan = extended_plan(asked.pod, node, extended, view) if extended else None
-        offered = node_pools(view, node)
         plans = (*asked.needs.plans, plan) if plan else asked.needs.plans
+        pools_of = own_pools if any(one.reads_everything for one in plans) else node_pools
+        offered = pools_of(view, node)
         judged = judge(offered, uses, plans, rules=asked.rules, budget=budget)
     except InvalidInput as error:
         return Row(name, Judgement(reasons=(Reason("invalid", str(error)),)))

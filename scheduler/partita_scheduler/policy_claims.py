@@ -117,14 +117,17 @@ def extended_resources(view: ClusterView, pod: Pod) -> dict[str, DeviceClass]:
     }
 
 
+def without_own(node: Node, extended: Mapping[str, DeviceClass]) -> tuple[str, ...]:
+    """The resources that the node does not have itself. Raises InvalidInput."""
+    return tuple(name for name in extended if not parsed(str(node.status.allocatable.get(name, "0"))))
+
+
 def extended_plan(pod: Pod, node: Node, extended: Mapping[str, DeviceClass], view: ClusterView) -> ClaimPlan | None:
     """The plan of the claim that kube-scheduler will make for this node; None where the node has the resources itself.
 
     Raises PlanError.
     """
-    needed = {
-        name: found for name, found in extended.items() if not parsed(str(node.status.allocatable.get(name, "0")))
-    }
+    needed = {name: extended[name] for name in without_own(node, extended)}
     if not needed:
         return None
     requests = sorted(_requests(pod, needed), key=lambda request: request.name)

@@ -25,6 +25,11 @@ class Wishes:
     notes: tuple[str, ...] = ()
     """Annotations that nobody understands."""
 
+    @property
+    def strict(self) -> bool:
+        """Whether a node may have to be refused."""
+        return self.nvlink
+
     def refusal(self, found: Judgement) -> str:
         """Why the node must be refused; empty if it need not."""
         if self.nvlink and not found.nvlink:

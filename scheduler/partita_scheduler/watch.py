@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -41,7 +42,8 @@ class _Piece(Generic[T, V]):
         self._changed = True
         self._value: V | None = None
 
-    def changed(self) -> None:
+    def changed(self, _old: object, _new: object) -> None:
+        """Listener of the watch."""
         self._changed = True
 
     def value(self, reflector: Reflector[T]) -> V:
@@ -94,6 +96,24 @@ def _node(found: ResourceSlice) -> str:
     return found.spec.node_name or ""
 
 
+def _ignore(_old: object, _new: object) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listeners:
+    """Who is told of each change, in the thread of its watch; must not block."""
+
+    node: Listener[Node] = _ignore
+    slice: Listener[ResourceSlice] = _ignore
+    device_class: Listener[DeviceClass] = _ignore
+    claim: Listener[ResourceClaim] = _ignore
+    pod: Listener[Pod] = _ignore
+
+
+NOBODY = Listeners()
+
+
 class ClusterWatch:
     """Watches on nodes, slices, classes, claims and unbound pods; `view()` costs nothing while nothing changes."""
 
@@ -102,20 +122,23 @@ class ClusterWatch:
         api: KubeApi,
         *,
         stale_seconds: float = STALE_SECONDS,
-        claim_listener: Listener[ResourceClaim] | None = None,
-        pod_listener: Listener[Pod] | None = None,
+        slices: SliceIndex | None = None,
+        listeners: Listeners = NOBODY,
     ) -> None:
+        """`slices` may be shared with a listener that needs them while it is told of other changes."""
         self._api, self._stale_seconds = api, stale_seconds
         self._node_piece: _Piece[Node, dict[str, Node]] = _Piece(_by_name)
         self._class_piece: _Piece[DeviceClass, dict[str, DeviceClass]] = _Piece(_by_name)
         self._claim_piece: _Piece[ResourceClaim, Mapping[Key, ResourceClaim]] = _Piece(lambda claims: claims)
-        self._slices = SliceIndex()
-        self._nodes = Reflector(api, NODES, Node, _marking(self._node_piece))
-        self._classes = Reflector(api, DEVICE_CLASSES, DeviceClass, _marking(self._class_piece))
-        # The piece is marked before anybody drops an assumption, so that no view misses both.
-        self._claims = Reflector(api, RESOURCE_CLAIMS, ResourceClaim, _marking(self._claim_piece, claim_listener))
-        self._slice_watch = Reflector(api, RESOURCE_SLICES, ResourceSlice, self._slices.change)
-        self._pods = Reflector(api, PODS, Pod, pod_listener, fieldSelector=UNBOUND)
+        self._slices = slices or SliceIndex()
+        # The view has a change before anybody is told of it: no assumption is dropped before its allocation is seen.
+        self._nodes = Reflector(api, NODES, Node, both(self._node_piece.changed, listeners.node))
+        self._classes = Reflector(
+            api, DEVICE_CLASSES, DeviceClass, both(self._class_piece.changed, listeners.device_class)
+        )
+        self._claims = Reflector(api, RESOURCE_CLAIMS, ResourceClaim, both(self._claim_piece.changed, listeners.claim))
+        self._slice_watch = Reflector(api, RESOURCE_SLICES, ResourceSlice, both(self._slices.change, listeners.slice))
+        self._pods = Reflector(api, PODS, Pod, listeners.pod, fieldSelector=UNBOUND)
         self._watches: tuple[Reflector[Any], ...] = (
             self._nodes,
             self._classes,
@@ -146,6 +169,11 @@ class ClusterWatch:
             log.info("API server", minor=minor)
         self._server_minor = minor
         return True
+
+    @property
+    def server_minor(self) -> int:
+        """Minor version of the API server; 0 while it is not known."""
+        return self._server_minor
 
     @property
     def age_seconds(self) -> float:
@@ -197,10 +225,11 @@ def _by_name(objects: Mapping[Key, T]) -> dict[str, T]:
     return {name: found for (_, name), found in objects.items()}
 
 
-def _marking(piece: _Piece[T, V], then: Listener[T] | None = None) -> Listener[T]:
+def both(*told: Listener[T]) -> Listener[T]:
+    """One listener for several, in this order."""
+
     def listen(old: T | None, new: T | None) -> None:
-        piece.changed()
-        if then is not None:
-            then(old, new)
+        for one in told:
+            one(old, new)
 
     return listen

@@ -6,7 +6,7 @@ Admin access does not count, as in kube-scheduler.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import lru_cache
@@ -51,13 +51,47 @@ ClaimKey = tuple[str, str]
 Claims = Mapping[ClaimKey, ResourceClaim]
 
 
+class Holdings:
+    """What each holder has of each pool. A change costs what it touches, and nothing else."""
+
+    def __init__(self) -> None:
+        self.uses: dict[PoolId, PoolUse] = {}
+        """By pool, without those of which nobody holds anything."""
+
+        self._results: dict[PoolId, dict[Hashable, list[AllocationResult]]] = {}
+        self._pools: dict[Hashable, tuple[PoolId, ...]] = {}
+
+    def hold(self, holder: Hashable, allocation: Allocation | None) -> set[PoolId]:
+        """The holder has this now, or nothing, instead of what it had; the pools whose use may be another."""
+        before = self._pools.pop(holder, ())
+        after = _by_pool([allocation]) if allocation else {}
+        for pool in before:
+            self._results[pool].pop(holder)
+        for pool, results in after.items():
+            self._results.setdefault(pool, {})[holder] = results
+        if after:
+            self._pools[holder] = tuple(after)
+        touched = {*before, *after}
+        for pool in touched:
+            self._sum_up(pool)
+        return touched
+
+    def _sum_up(self, pool: PoolId) -> None:
+        if held := self._results[pool]:
+            self.uses[pool] = _add(NOTHING, [result for results in held.values() for result in results])
+        else:
+            # Nodes come and go, and their pools with them.
+            del self._results[pool]
+            self.uses.pop(pool, None)
+
+
 class UseIndex:
     """What claims hold, by pool, kept from one snapshot of claims to the next: only changed claims cost anything."""
 
     def __init__(self) -> None:
         self._claims: Claims = {}
-        self._results: dict[PoolId, dict[ClaimKey, list[AllocationResult]]] = {}
-        self._uses: dict[PoolId, PoolUse] = {}
+        self._holdings = Holdings()
+        self._uses: Uses = {}
         self._lock = threading.Lock()
 
     def of(self, claims: Claims) -> Uses:
@@ -74,33 +108,11 @@ class UseIndex:
             changed += [key for key in old if key not in claims]
         touched: set[PoolId] = set()
         for key in changed:
-            touched |= self._change(key, old.get(key), claims.get(key))
+            claim = claims.get(key)
+            touched |= self._holdings.hold(key, claim.status.allocation if claim else None)
         if touched:
-            self._uses = self._with(touched)
+            self._uses = dict(self._holdings.uses)
         self._claims = claims
-
-    def _change(self, key: ClaimKey, old: ResourceClaim | None, new: ResourceClaim | None) -> set[PoolId]:
-        before = _by_pool([old.status.allocation]) if old and old.status.allocation else {}
-        after = _by_pool([new.status.allocation]) if new and new.status.allocation else {}
-        for pool in before:
-            self._results.get(pool, {}).pop(key, None)
-        for pool, results in after.items():
-            self._results.setdefault(pool, {})[key] = results
-        return before.keys() | after.keys()
-
-    def _with(self, touched: set[PoolId]) -> dict[PoolId, PoolUse]:
-        uses = dict(self._uses)
-        for pool in touched:
-            if self._results.get(pool):
-                uses[pool] = self._use(pool)
-            else:
-                # Nodes come and go, and their pools with them.
-                self._results.pop(pool, None)
-                uses.pop(pool, None)
-        return uses
-
-    def _use(self, pool: PoolId) -> PoolUse:
-        return _add(NOTHING, [result for results in self._results[pool].values() for result in results])
 
 
 _index = UseIndex()
@@ -113,23 +125,28 @@ def in_use(view: ClusterView, pod_uid: str) -> Uses:
     if not others:
         return known
     owners = _owners_of_extended(view) if any(one.claim not in view.claims for one in others) else set()
-    assumed = [one.allocation for one in others if _pending(view, one, owners)]
+    assumed = [one.allocation for one in others if is_pending(view, one, owners)]
     return {**known, **{pool: _add(known.get(pool, NOTHING), found) for pool, found in _by_pool(assumed).items()}}
 
 
-def _pending(view: ClusterView, assumed: AssumedAllocation, owners: set[str]) -> bool:
-    """Whether the API does not yet have the allocation that was assumed."""
+def is_pending(view: ClusterView, assumed: AssumedAllocation, owners: Container[str]) -> bool:
+    """Whether the API does not yet have the allocation that was assumed.
+
+    `owners` are the pods for whose extended resources a claim is allocated.
+    """
     claim = view.claims.get(assumed.claim)
     return claim.status.allocation is None if claim is not None else assumed.pod_uid not in owners
 
 
 def _owners_of_extended(view: ClusterView) -> set[str]:
-    return {
-        owner.uid
-        for claim in view.claims.values()
-        if claim.metadata.annotations.get(EXTENDED_CLAIM_ANNOTATION) == "true" and claim.status.allocation
-        for owner in claim.metadata.owner_references
-    }
+    return {uid for claim in view.claims.values() if claim.status.allocation for uid in extended_owners(claim)}
+
+
+def extended_owners(claim: ResourceClaim) -> tuple[str, ...]:
+    """UIDs of the pods for whose extended resources kube-scheduler made the claim; none for any other claim."""
+    if claim.metadata.annotations.get(EXTENDED_CLAIM_ANNOTATION) != "true":
+        return ()
+    return tuple(owner.uid for owner in claim.metadata.owner_references)
 
 
 def _by_pool(allocations: Iterable[Allocation]) -> dict[PoolId, list[AllocationResult]]:

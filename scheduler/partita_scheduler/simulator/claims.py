@@ -19,7 +19,7 @@ from partita_plugins.wire.resource import (
     DeviceConfig,
     ResourceClaim,
 )
-from partita_scheduler.assume import EXTENDED_CLAIM_ANNOTATION
+from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
 from partita_scheduler.policy_claims import classes_by_resource
 
 

@@ -1,0 +1,144 @@
+"""What was found about a pod, as the extender's verbs read it; and the way to it that decides node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from msgspec import Raw
+
+from partita_scheduler.assume import Assumptions
+from partita_scheduler.policy import Decision
+from partita_scheduler.protocol import HostPriority
+from partita_scheduler.view import ClusterView, Pod
+
+
+class Policy(Protocol):
+    """The pure decision (module policy)."""
+
+    def concerns_us(self, view: ClusterView, pod: Pod) -> bool: ...
+
+    def decide(self, view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision: ...
+
+    def scores(self, decision: Decision, node_names: Sequence[str]) -> dict[str, int]: ...
+
+
+class Among(Protocol):
+    """What was found about the nodes that were asked about."""
+
+    @property
+    def best(self) -> str:
+        """The node to assume; empty where none fits."""
+
+    def scores(self, names: Sequence[str]) -> list[HostPriority] | Raw:
+        """The answer to prioritize, for the same names."""
+
+    def options(self, first: str, most: int) -> Decision:
+        """The decision as far as the best nodes, `first` before all."""
+
+    def decision(self) -> Decision:
+        """All of it, for people."""
+
+
+class Found(Protocol):
+    """What was found about a pod."""
+
+    @property
+    def view(self) -> ClusterView:
+        """Its claims that are to be allocated are in here."""
+
+    def refusals(self, names: Sequence[str]) -> Mapping[str, str]:
+        """Those of the nodes to refuse in filter, with the reason."""
+
+    def among(self, names: Sequence[str]) -> Among: ...
+
+
+class Judge(Protocol):
+    """Finds what is to be found about a pod, everybody else's assumptions counted. Thread-safe."""
+
+    def concerns_us(self, pod: Pod) -> bool: ...
+
+    def find(self, pod: Pod, node_names: Sequence[str]) -> Found | None:
+        """None: the pod is none of ours."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether an answer now might take too long."""
+
+
+class ViewSource(Protocol):
+    """Where views come from (watch.ClusterWatch; a fixed one in tests)."""
+
+    @property
+    def age_seconds(self) -> float: ...
+
+    def doubt(self) -> str:
+        """Why the view must not be used; empty if it may."""
+
+    def view(self) -> ClusterView: ...
+
+    def unbound_pods(self) -> list[Pod]: ...
+
+    def unbound_pod(self, namespace: str, name: str) -> Pod | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision that was made for one question alone."""
+
+    made: Decision
+    view: ClusterView
+    policy: Policy
+    names: tuple[str, ...] = ()
+
+    def refusals(self, names: Sequence[str]) -> Mapping[str, str]:
+        return {name: self.made.hard_refusals[name] for name in names if name in self.made.hard_refusals}
+
+    def among(self, names: Sequence[str]) -> Decided:
+        return replace(self, names=tuple(names))
+
+    @property
+    def best(self) -> str:
+        asked = set(self.names)
+        return next((name for name in self.made.order if name in asked), "")
+
+    def scores(self, names: Sequence[str]) -> list[HostPriority] | Raw:
+        found = self.policy.scores(self.made, names)
+        return [HostPriority(host=name, score=found.get(name, 0)) for name in names]
+
+    def options(self, first: str, most: int) -> Decision:
+        best = [name for name in dict.fromkeys([first, *self.made.order[:most]]) if name in self.made.verdicts]
+        return replace(self.made, verdicts={name: self.made.verdicts[name] for name in best}, order=tuple(best))
+
+    def decision(self) -> Decision:
+        return self.made
+
+
+class PlainJudge:
+    """Decides on a snapshot, node by node; once for filter and prioritize of one cycle."""
+
+    def __init__(self, source: ViewSource, assumptions: Assumptions, policy: Policy) -> None:
+        self._source, self._assumptions, self._policy = source, assumptions, policy
+        self._last: tuple[Pod, ClusterView, Decided] | None = None
+
+    behind = False
+
+    def concerns_us(self, pod: Pod) -> bool:
+        return self._policy.concerns_us(self._source.view(), pod)
+
+    def find(self, pod: Pod, node_names: Sequence[str]) -> Decided | None:
+        # Assumptions before the view: one that is dropped in between has its allocation in the view already.
+        assumed = self._assumptions.active(excluding=pod.metadata.uid)
+        base = self._source.view()
+        if not self._policy.concerns_us(base, pod):
+            return None
+        if self._last is not None:
+            asked, seen, decided = self._last
+            same = asked == pod and seen is base and decided.view.assumed == assumed
+            if same and all(name in decided.made.verdicts for name in node_names):
+                return decided
+        view = replace(base, assumed=assumed)
+        decided = Decided(self._policy.decide(view, pod, node_names), view, self._policy)
+        self._last = (pod, base, decided)
+        return decided

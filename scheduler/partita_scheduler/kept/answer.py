@@ -1,0 +1,133 @@
+"""What one question gets: the best node, the scores as bytes, and whatever else when somebody asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
+import numpy as np
+
+from partita_scheduler.allocator.nodes import NodePools
+from partita_scheduler.kept.column import Kept
+from partita_scheduler.kept.fleet import UNKNOWN, Names
+from partita_scheduler.policy import NOT_SEEN, Decision, Question, Row, Verdict, scores_by_place, verdict
+from partita_scheduler.protocol import HostPriority
+from partita_scheduler.view import ClusterView
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """All nodes' answers to one question at one moment. Nobody changes its parts."""
+
+    asked: Question
+    names: Names
+    numbers: Mapping[str, int]
+    answers: tuple[Kept, ...]
+    offered: tuple[NodePools | None, ...]
+    order: np.ndarray
+    """Numbers of the nodes that fit, best first."""
+
+    @property
+    def view(self) -> ClusterView:
+        return claims_of(self.asked)
+
+    def row(self, name: str) -> Row:
+        """A node's answer, also of one that nobody has seen."""
+        number = self.numbers.get(name, UNKNOWN)
+        if not 0 <= number < len(self.answers):
+            return Row(name, NOT_SEEN)
+        found, offered = self.answers[number], self.offered[number]
+        return Row(name, found.found, offered.pools if offered else (), found.extended, found.refusal)
+
+    def refusals(self, names: Sequence[str]) -> dict[str, str]:
+        """Those of the nodes that break a wish which the API cannot express."""
+        if not self.asked.wishes.strict:
+            return {}
+        return {name: refusal for name in names if (refusal := self.row(name).refusal)}
+
+    def among(self, names: Sequence[str]) -> Answer:
+        """The answer for the nodes that kube-scheduler asks about."""
+        numbers = np.fromiter((self.numbers.get(name, UNKNOWN) for name in names), dtype=np.int32, count=len(names))
+        numbers[numbers >= len(self.answers)] = UNKNOWN
+        strangers = tuple(names[place] for place in np.flatnonzero(numbers == UNKNOWN).tolist())
+        among = np.zeros(len(self.names) + 1, dtype=bool)
+        among[numbers] = True
+        return Answer(self, numbers, strangers, self.order[among[self.order]])
+
+
+def claims_of(asked: Question) -> ClusterView:
+    """The claims to be allocated alone: all that an assumption needs of a view, and small enough to be kept."""
+    return ClusterView(claims={(one.metadata.namespace, one.metadata.name): one for one in asked.needs.claims})
+
+
+class Verdicts(Mapping[str, Verdict]):
+    """Verdicts that are made when they are looked at."""
+
+    def __init__(self, asked: Question, row: Callable[[str], Row], names: Sequence[str]) -> None:
+        self._asked, self._row, self._names = asked, row, dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> Verdict:
+        if name not in self._names:
+            raise KeyError(name)
+        return verdict(self._asked, self._row(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answers of the nodes asked about. Their names are not kept: they are new text in each question."""
+
+    all: Answers
+    numbers: np.ndarray
+    strangers: tuple[str, ...]
+    """Nodes asked about that nobody has seen."""
+
+    order: np.ndarray
+
+    @property
+    def best(self) -> str:
+        """The first of the nodes that fit; empty where none does."""
+        return self.all.names.names[self.order[0]] if len(self.order) else ""
+
+    def scores(self, names: Sequence[str]) -> msgspec.Raw:
+        """The answer to prioritize, for the names that were asked about."""
+        levels = np.zeros(len(self.all.names) + 1, dtype=np.int64)
+        levels[self.order] = _levels(len(self.order))
+        found = levels[self.numbers]
+        if self.strangers:
+            pairs = zip(names, found.tolist(), strict=True)
+            return msgspec.Raw(msgspec.json.encode([HostPriority(host=name, score=score) for name, score in pairs]))
+        return msgspec.Raw(b"[" + b",".join(self.all.names.rendered[self.numbers, found].tolist()) + b"]")
+
+    def options(self, first: str, most: int) -> Decision:
+        """The decision as far as the best nodes, `first` before all: small enough to be kept for every pod."""
+        order = tuple(self.all.names.names[number] for number in self.order[:most].tolist())
+        chosen = dict.fromkeys((first, *order))
+        rows = {name: self.all.row(name) for name in chosen}
+        return Decision(verdicts=Verdicts(self.all.asked, rows.__getitem__, tuple(chosen)), order=order)
+
+    def decision(self) -> Decision:
+        """The same as policy.decide would say."""
+        listed = self.all.names.names
+        names = [*(listed[number] for number in self.numbers.tolist() if number != UNKNOWN), *self.strangers]
+        return Decision(
+            verdicts=Verdicts(self.all.asked, self.all.row, names),
+            order=tuple(listed[number] for number in self.order.tolist()),
+            hard_refusals=self.all.refusals(names),
+            notes=self.all.asked.wishes.notes,
+        )
+
+
+@lru_cache(maxsize=64)
+def _levels(count: int) -> np.ndarray:
+    return np.array(scores_by_place(count), dtype=np.int64)

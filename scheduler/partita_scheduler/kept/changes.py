@@ -1,0 +1,108 @@
+"""The cluster as the watches have told it so far, and what each change makes stale. Not thread-safe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
+from partita_scheduler.allocator.in_use import Holdings, PoolId, PoolUse, extended_owners, is_pending
+from partita_scheduler.view import AssumedAllocation, ClusterView, Node
+
+ClaimKey = tuple[str, str]
+
+
+class Cluster:
+    """Nodes, classes, claims and assumptions as they are now, and what is in use. Each change tells what it touches."""
+
+    def __init__(
+        self, slices: Callable[[], Mapping[str, tuple[ResourceSlice, ...]]], server_minor: Callable[[], int]
+    ) -> None:
+        self._slices, self._server_minor = slices, server_minor
+        self.nodes: dict[str, Node] = {}
+        self.classes: Mapping[str, DeviceClass] = {}
+        self._claims: dict[ClaimKey, ResourceClaim] = {}
+        self._assumed: dict[str, AssumedAllocation] = {}
+        self._holdings = Holdings()
+        self._owners: dict[str, int] = {}
+        """Pods to how many allocated claims there are for their extended resources."""
+
+    @property
+    def uses(self) -> Mapping[PoolId, PoolUse]:
+        """What claims and assumptions hold."""
+        return self._holdings.uses
+
+    def view(self) -> ClusterView:
+        """The cluster now. Unlike a snapshot it changes with the next change: not to be kept."""
+        return ClusterView(
+            nodes=self.nodes,
+            slices=self._slices(),
+            classes=self.classes,
+            claims=self._claims,
+            assumed=self._assumed,
+            server_minor=self._server_minor(),
+        )
+
+    def node(self, old: Node | None, new: Node | None) -> bool:
+        """Take the node in; whether it may offer other devices or resources now."""
+        if new is not None:
+            self.nodes[new.metadata.name] = new
+        elif old is not None:
+            self.nodes.pop(old.metadata.name, None)
+        if old is None or new is None:
+            return True
+        return old.metadata.labels != new.metadata.labels or old.status.allocatable != new.status.allocatable
+
+    def device_class(self, old: DeviceClass | None, new: DeviceClass | None) -> None:
+        """Take the class in. The classes are another object then: what is made from them is kept by it."""
+        classes = dict(self.classes)
+        if new is not None:
+            classes[new.metadata.name] = new
+        elif old is not None:
+            classes.pop(old.metadata.name, None)
+        self.classes = classes
+
+    def claim(self, old: ResourceClaim | None, new: ResourceClaim | None) -> set[PoolId]:
+        """Take the claim in; the pools whose use it may change."""
+        either = new or old
+        if either is None:
+            return set()
+        key = (either.metadata.namespace, either.metadata.name)
+        known = self._claims.get(key)
+        if new is not None:
+            self._claims[key] = new
+        else:
+            self._claims.pop(key, None)
+        owners = self._own(known, -1) | self._own(new, 1)
+        touched: set[PoolId] = set()
+        if (known.status.allocation if known else None) != (new.status.allocation if new else None):
+            touched = self._holdings.hold(key, new.status.allocation if new else None)
+        concerned = [name for name, one in self._assumed.items() if one.claim == key or one.pod_uid in owners]
+        return touched | self._settle(concerned)
+
+    def _own(self, claim: ResourceClaim | None, step: int) -> set[str]:
+        owners = set(extended_owners(claim)) if claim is not None and claim.status.allocation else set()
+        for uid in owners:
+            count = self._owners.get(uid, 0) + step
+            if count:
+                self._owners[uid] = count
+            else:
+                self._owners.pop(uid, None)
+        return owners
+
+    def assumption(self, key: str, assumed: AssumedAllocation | None) -> set[PoolId]:
+        """Take an assumption in, or forget it; the pools whose use it may change."""
+        if assumed is not None:
+            self._assumed[key] = assumed
+        else:
+            self._assumed.pop(key, None)
+        return self._settle([key])
+
+    def _settle(self, keys: Iterable[str]) -> set[PoolId]:
+        """An assumption counts until the API has its allocation."""
+        touched: set[PoolId] = set()
+        view = ClusterView(claims=self._claims)
+        for key in keys:
+            assumed = self._assumed.get(key)
+            counts = assumed is not None and is_pending(view, assumed, self._owners)
+            touched |= self._holdings.hold(("assumed", key), assumed.allocation if assumed and counts else None)
+        return touched

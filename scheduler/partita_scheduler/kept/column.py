@@ -1,0 +1,139 @@
+"""Every node's answer to one kind of question, and their order. A changed node costs its own answer alone."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from partita_plugins.errors import InvalidInput
+from partita_scheduler.allocator.in_use import PoolId, PoolUse
+from partita_scheduler.allocator.result import Budget
+from partita_scheduler.kept.fleet import Fleet
+from partita_scheduler.policy import Question, row
+from partita_scheduler.policy_claims import without_own
+from partita_scheduler.policy_node import STEPS_PER_NODE, Judgement
+from partita_scheduler.reasons import Reason
+from partita_scheduler.view import ClusterView
+
+MAX_ANSWERS = 20_000
+"""Contents whose answer is remembered by one column."""
+
+_LATE = Judgement(undecided=True, reasons=(Reason("undecided", "no opinion: the search for devices took too long"),))
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One content's answer: `extended` and `refusal` as in policy.Row."""
+
+    found: Judgement
+    extended: bool
+    refusal: str
+    rank: int
+    """Number of its rank in this column; -1 where it does not fit."""
+
+
+_NOTHING = Kept(_LATE, extended=False, refusal="", rank=-1)
+
+
+class Column:
+    """The answers to all questions of one shape. Not thread-safe."""
+
+    def __init__(self, asked: Question, fleet: Fleet) -> None:
+        self.answers: list[Kept] = []
+        """By node number; of nodes that are not stale."""
+
+        self.stale: set[int] = set()
+        self._asked, self._fleet = asked, fleet
+        self._by_content: dict[Hashable, Kept] = {}
+        self._ranks: dict[tuple[float, ...], int] = {}
+        self._grades: np.ndarray | None = None
+        self._rank_of = np.empty(0, dtype=np.int64)
+        self._order: np.ndarray | None = None
+        self.grow()
+
+    def grow(self) -> None:
+        """Take in the nodes that came."""
+        new = range(len(self.answers), len(self._fleet.contents))
+        if new:
+            self.stale.update(new)
+            self.answers.extend([_NOTHING] * len(new))
+            self._rank_of = np.concatenate([self._rank_of, np.full(len(new), -1, dtype=np.int64)])
+            self._order = None
+
+    def refresh(
+        self, view: ClusterView, uses: Mapping[PoolId, PoolUse], budget: Budget, *, most: int | None = None
+    ) -> None:
+        """Answer for nodes that changed, at most so many new contents; the rest stays stale."""
+        new = 0
+        for number in list(self.stale):
+            content = self._content(number, view)
+            found = self._by_content.get(content)
+            if found is None:
+                if budget.steps <= 0 or (most is not None and new >= most):
+                    continue
+                new += 1
+                final = budget.steps >= STEPS_PER_NODE
+                found = self._answer(number, view, uses, budget)
+                if not final and found.found.undecided:
+                    continue
+                if len(self._by_content) >= MAX_ANSWERS:
+                    self._by_content.clear()
+                self._by_content[content] = found
+            self.stale.discard(number)
+            self._put(number, found)
+
+    def give_up(self) -> None:
+        """No opinion on the nodes that are still stale."""
+        for number in self.stale:
+            self._put(number, _NOTHING)
+
+    @property
+    def overgrown(self) -> bool:
+        """Whether it has seen so much that a new column is better."""
+        return len(self._ranks) > MAX_ANSWERS
+
+    def _content(self, number: int, view: ClusterView) -> Hashable:
+        content = self._fleet.contents[number]
+        extended = self._asked.needs.extended
+        node = view.nodes.get(self._fleet.name(number))
+        if not extended or node is None:
+            return content
+        try:
+            return content, without_own(node, extended)
+        except InvalidInput as error:
+            return content, str(error)
+
+    def _answer(self, number: int, view: ClusterView, uses: Mapping[PoolId, PoolUse], budget: Budget) -> Kept:
+        found = row(view, self._asked, self._fleet.name(number), uses, budget)
+        rank = -1
+        if found.fits:
+            rank = self._ranks.setdefault(found.found.rank, len(self._ranks))
+            self._grades = None if self._grades is None or rank >= len(self._grades) else self._grades
+        return Kept(found.found, found.extended, found.refusal, rank)
+
+    def _put(self, number: int, found: Kept) -> None:
+        self.answers[number] = found
+        if self._rank_of[number] != found.rank:
+            self._rank_of[number] = found.rank
+            self._order = None
+
+    @property
+    def order(self) -> np.ndarray:
+        """Numbers of all nodes that fit, best first; equals by name."""
+        if self._order is None:
+            fitting = np.flatnonzero(self._rank_of >= 0)
+            places = self._fleet.names.by_name
+            keys = self._graded()[self._rank_of[fitting]] * len(places) + places[fitting]
+            self._order = fitting[np.argsort(keys)]
+        return self._order
+
+    def _graded(self) -> np.ndarray:
+        """Each rank's place among all ranks."""
+        if self._grades is None:
+            found = np.empty(len(self._ranks), dtype=np.int64)
+            for place, rank in enumerate(sorted(self._ranks)):
+                found[self._ranks[rank]] = place
+            self._grades = found
+        return self._grades

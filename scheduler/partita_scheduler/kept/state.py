@@ -1,0 +1,203 @@
+"""The kept state: takes changes in from any thread, brings the answers up to date beside the questions, and answers."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+
+import structlog
+
+from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
+from partita_scheduler import policy
+from partita_scheduler.allocator.in_use import PoolId, PoolUse
+from partita_scheduler.allocator.result import Budget
+from partita_scheduler.found import Decided, Found
+from partita_scheduler.kept.answer import Answers, claims_of
+from partita_scheduler.kept.changes import Cluster
+from partita_scheduler.kept.column import Column
+from partita_scheduler.kept.fleet import Fleet
+from partita_scheduler.policy import STEPS_PER_POD, Question, concerns_us, decide_each, question
+from partita_scheduler.view import AssumedAllocation, ClusterView, Node, Pod
+
+log = structlog.get_logger(__name__)
+
+MAX_COLUMNS = 48
+"""Kinds of questions kept; some 200 KB each for 5,000 nodes."""
+
+LOOKS_AT_ONCE = 20
+"""Nodes looked at, or new contents answered for, before a question is let in: about a millisecond."""
+
+BEHIND = 500
+"""Changes and nodes still to be looked at, up to 0.3 ms each: with more an answer would be late."""
+
+IDLE_SECONDS = 1.0
+
+
+class KeptState:
+    """Answers about nodes, kept. Listeners never wait; questions wait for at most one small step of the background."""
+
+    def __init__(
+        self, slices: Callable[[], Mapping[str, tuple[ResourceSlice, ...]]], server_minor: Callable[[], int]
+    ) -> None:
+        self._cluster = Cluster(slices, server_minor)
+        self._fleet = Fleet()
+        self._unseen: set[int] = set()
+        """Nodes that must be looked at."""
+
+        self._columns: OrderedDict[Hashable, Column] = OrderedDict()
+        self._changes: deque[Callable[[], None]] = deque()
+        self._server_minor = server_minor
+        self._wake = threading.Event()
+        self._lock = threading.Lock()
+
+    # Listeners: any thread, in the order in which they are to be taken in.
+
+    def node_changed(self, old: Node | None, new: Node | None) -> None:
+        self._later(partial(self._node, old, new))
+
+    def slice_changed(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
+        self._later(partial(self._slice, old, new))
+
+    def class_changed(self, old: DeviceClass | None, new: DeviceClass | None) -> None:
+        self._later(partial(self._class, old, new))
+
+    def claim_changed(self, old: ResourceClaim | None, new: ResourceClaim | None) -> None:
+        self._later(lambda: self._touch(self._cluster.claim(old, new)))
+
+    def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
+        """A pod that waits will be asked about: its column is made before that, also on the standby."""
+        if old is None and new is not None:
+            self._later(partial(self._expect, new))
+
+    def assumption_changed(self, key: str, assumed: AssumedAllocation | None) -> None:
+        self._later(lambda: self._touch(self._cluster.assumption(key, assumed)))
+
+    def _later(self, change: Callable[[], None]) -> None:
+        self._changes.append(change)
+        self._wake.set()
+
+    # Questions.
+
+    def find(self, pod: Pod, node_names: Sequence[str]) -> Found | None:
+        """What is found about a pod, everybody's assumptions counted; None: it is none of ours.
+
+        Its own assumption must have been dropped before.
+        """
+        with self._lock:
+            self._take_in()
+            view = self._cluster.view()
+            if not concerns_us(view, pod):
+                return None
+            asked = question(view, pod)
+            for number in list(self._unseen):
+                self._look(number, view)
+            column = self._column(asked)
+            if column is None:
+                return Decided(decide_each(view, asked, node_names, self._uses), claims_of(asked), policy)
+            column.refresh(view, self._uses, Budget(STEPS_PER_POD))
+            column.give_up()
+            fleet = self._fleet
+            return Answers(asked, fleet.names, fleet.numbers, tuple(column.answers), tuple(fleet.offered), column.order)
+
+    def concerns_us(self, pod: Pod) -> bool:
+        """As the policy's, on the cluster as it is now."""
+        with self._lock:
+            self._take_in()
+            return concerns_us(self._cluster.view(), pod)
+
+    @property
+    def behind(self) -> bool:
+        """Whether so much is still to be looked at that an answer would be late."""
+        return len(self._changes) + len(self._unseen) > BEHIND
+
+    # The background.
+
+    def run(self, stopping: threading.Event) -> None:
+        """Bring everything up to date whenever something changed, until stopped."""
+        while not stopping.is_set():
+            self._wake.wait(IDLE_SECONDS)
+            self._wake.clear()
+            try:
+                while not stopping.is_set() and self.step():
+                    # A lock that is free for a moment only may never be had by a thread that waits for it.
+                    stopping.wait(0)
+            except Exception:
+                # The question that meets it will have no opinion; the next change is taken in all the same.
+                log.exception("the kept state is not up to date")
+
+    def step(self) -> bool:
+        """One small part of what is to be done; whether there is more."""
+        with self._lock:
+            self._take_in(LOOKS_AT_ONCE * 10)
+            view = self._cluster.view()
+            for number in list(self._unseen)[:LOOKS_AT_ONCE]:
+                self._look(number, view)
+            if not self._unseen and not self._changes:
+                for column in reversed(self._columns.values()):
+                    if column.stale:
+                        column.refresh(view, self._uses, Budget(STEPS_PER_POD), most=LOOKS_AT_ONCE)
+                        break
+            return bool(self._changes or self._unseen or any(column.stale for column in self._columns.values()))
+
+    # All below is called with the lock held.
+
+    @property
+    def _uses(self) -> Mapping[PoolId, PoolUse]:
+        return self._cluster.uses
+
+    def _take_in(self, most: int | None = None) -> None:
+        for _ in range(len(self._changes) if most is None else min(most, len(self._changes))):
+            self._changes.popleft()()
+
+    def _look(self, number: int, view: ClusterView) -> None:
+        self._unseen.discard(number)
+        if self._fleet.look(number, view, self._uses):
+            for column in self._columns.values():
+                column.stale.add(number)
+
+    def _column(self, asked: Question) -> Column | None:
+        shape = asked.shape
+        if shape is None:
+            return None
+        column = self._columns.get(shape)
+        if column is None or column.overgrown:
+            column = self._columns[shape] = Column(asked, self._fleet)
+        self._columns.move_to_end(shape)
+        while len(self._columns) > MAX_COLUMNS:
+            self._columns.popitem(last=False)
+        column.grow()
+        return column
+
+    def _node(self, old: Node | None, new: Node | None) -> None:
+        either = new or old
+        if either is None or not self._cluster.node(old, new):
+            return
+        number = self._fleet.number(either.metadata.name)
+        self._unseen.add(number)
+        # What it has itself of extended resources is not part of its content.
+        for column in self._columns.values():
+            column.grow()
+            column.stale.add(number)
+
+    def _slice(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
+        names = {one.spec.node_name or "" for one in (old, new) if one is not None}
+        if "" in names:
+            self._unseen.update(range(len(self._fleet.contents)))
+            return
+        self._unseen |= self._fleet.far
+        self._unseen.update(self._fleet.numbers[name] for name in names if name in self._fleet.numbers)
+
+    def _class(self, old: DeviceClass | None, new: DeviceClass | None) -> None:
+        self._cluster.device_class(old, new)
+        self._columns.clear()
+
+    def _touch(self, pools: set[PoolId]) -> None:
+        self._unseen |= self._fleet.using(pools)
+
+    def _expect(self, pod: Pod) -> None:
+        if pod.spec.resource_claims:
+            view = self._cluster.view()
+            if concerns_us(view, pod):
+                self._column(question(view, pod))

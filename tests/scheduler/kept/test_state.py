@@ -1,0 +1,196 @@
+"""The kept state answers as a decision made afresh on the whole cluster, whatever happened and in whatever order."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from partita_plugins.wire import DRIVER_NAME
+from partita_scheduler import policy
+from partita_scheduler.assume import ASSUME_SECONDS
+from partita_scheduler.view import Pod
+from tests.scheduler.decision import small
+from tests.scheduler.decision.fleet import TYPE, device_class
+from tests.scheduler.kept.world import NODES, WISHES, Twice, pod_of
+
+CLAIMS = ("c0", "c1", "c2", "c3", "c4")
+KINDS = tuple(WISHES)
+MACHINES = ("a30-x4", "l40s-x8")
+ZONE = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}
+
+
+class Changes:
+    """What may happen; the numbers choose to whom and how."""
+
+    def node(self, world: Twice, i: int, j: int) -> None:
+        world.node(NODES[i % 4], labels={"zone": "a"} if j % 2 else {}, own=str(j // 3))
+
+    def node_gone(self, world: Twice, i: int, j: int) -> None:
+        world.no_node(NODES[i % 4])
+
+    def published(self, world: Twice, i: int, j: int) -> None:
+        world.publish(NODES[i % 4], MACHINES[j % 2], faulty=(i % 3,) if j > 2 else ())
+
+    def half_published(self, world: Twice, i: int, j: int) -> None:
+        world.publish(NODES[i % 4], some=True)
+
+    def slice_gone(self, world: Twice, i: int, j: int) -> None:
+        world.no_slice(f"{j % 3:02d}-{NODES[i % 4]}")
+
+    def for_a_zone(self, world: Twice, i: int, j: int) -> None:
+        world.slice(small.slice_of("zone-1", *gpus(i % 3), nodeSelector=ZONE, pool="zone", driver=DRIVER_NAME))
+
+    def over_two_nodes(self, world: Twice, i: int, j: int) -> None:
+        where = {"nodeName": NODES[i % 4], "pool": "two", "driver": DRIVER_NAME, "count": 2}
+        world.slice(small.slice_of(f"two-{j % 2}", *gpus(1 + j % 3, f"two-{j % 2}"), **where))
+
+    def wish(self, world: Twice, i: int, j: int) -> None:
+        world.wish(CLAIMS[i], KINDS[j % len(KINDS)])
+
+    def allocated(self, world: Twice, i: int, j: int) -> None:
+        world.allocate(CLAIMS[i], NODES[j % 4])
+
+    def claim_gone(self, world: Twice, i: int, j: int) -> None:
+        world.no_claim(CLAIMS[i])
+
+    def extended(self, world: Twice, i: int, j: int) -> None:
+        world.extended(f"x{i}", f"plain-{j % 2}", NODES[i % 4])
+
+    def extended_gone(self, world: Twice, i: int, j: int) -> None:
+        world.no_claim(f"x{i}")
+
+    def class_changed(self, world: Twice, i: int, j: int) -> None:
+        world.device_class(device_class("mig-1g.gpu.partita.dev", "true" if i % 2 else "false"))
+
+    def plain_class_changed(self, world: Twice, i: int, j: int) -> None:
+        kind = "gpu" if i % 2 else "shared"
+        world.device_class(device_class(DRIVER_NAME, f'{TYPE} == "{kind}"', extendedResourceName="nvidia.com/gpu"))
+
+    def class_gone(self, world: Twice, i: int, j: int) -> None:
+        world.no_class("mig-2g.gpu.partita.dev")
+
+    def assumed(self, world: Twice, i: int, j: int) -> None:
+        world.take(asking(i, j), list(NODES))
+
+    def time_passed(self, world: Twice, i: int, j: int) -> None:
+        world.clock.now += (1 + i) * ASSUME_SECONDS / 3
+
+    def background(self, world: Twice, i: int, j: int) -> None:
+        world.kept.step()
+
+
+EACH = sorted(name for name in vars(Changes) if not name.startswith("_"))
+OFTEN = ["assumed", "allocated", "extended", "extended_gone", "time_passed"]
+steps = st.lists(st.tuples(st.sampled_from([*EACH, *OFTEN, *OFTEN]), st.integers(0, 4), st.integers(0, 5)), max_size=30)
+
+
+def asking(i: int, j: int) -> Pod:
+    """Pods with claims, pods for plain GPUs, a wish that the API cannot express."""
+    if j == 5:
+        return pod_of("", f"plain-{i % 2}", gpus=1 + i % 2)
+    return pod_of(CLAIMS[i], f"pod-{i}-{j % 2}", nvlink=j == 4)
+
+
+def gpus(count: int, name: str = "gpu") -> list[dict[str, object]]:
+    return [small.device(f"{name}-{number}", attributes={"type": {"string": "gpu"}}) for number in range(count)]
+
+
+def same(world: Twice, pod: Pod, names: list[str]) -> None:
+    """Both ways agree, down to the bytes of the answer."""
+    found = world.find(pod, names)
+    expected = world.whole(pod, names)
+    if found is None:
+        assert not policy.concerns_us(world.view(), pod)
+        return
+    among = found.among(names)
+    decision = among.decision()
+    assert dict(decision.verdicts) == dict(expected.verdicts)
+    assert decision.order == expected.order
+    assert found.refusals(names) == expected.hard_refusals
+    assert decision.notes == expected.notes
+    scores = json.loads(msgspec.json.encode(among.scores(names)))
+    assert {one["Host"]: one["Score"] for one in scores} == policy.scores(expected, names)
+    assert [one["Host"] for one in scores] == names
+    assert among.best == next(iter(expected.order), "")
+
+
+def test_a_pool_over_two_nodes_changes_on_one_when_its_other_slice_comes() -> None:
+    world = Twice()
+    for name in ("a", "b"):
+        world.node(name)
+    world.wish("c0", "one")
+    parts = [
+        small.slice_of(f"s-{node}", *gpus(1, f"gpu-{node}"), nodeName=node, pool="two", driver=DRIVER_NAME, count=2)
+        for node in ("a", "b")
+    ]
+    world.slice(parts[0])
+    same(world, pod_of("c0", "p"), ["a", "b"])
+    world.slice(parts[1])
+    same(world, pod_of("c0", "p"), ["a", "b"])
+
+
+def test_a_device_that_two_nodes_reach_is_taken_on_both() -> None:
+    world = Twice()
+    for name in ("a", "b"):
+        world.node(name, labels={"zone": "a"})
+    world.slice(small.slice_of("zone-1", *gpus(1), nodeSelector=ZONE, pool="zone", driver=DRIVER_NAME))
+    for name in ("c0", "c1"):
+        world.wish(name, "one")
+    same(world, pod_of("c0", "p"), ["a", "b"])
+    world.allocate("c1", "b")
+    same(world, pod_of("c0", "p"), ["a", "b"])
+
+
+def test_plain_gpus_follow_their_class() -> None:
+    world = Twice()
+    world.node("a")
+    world.publish("a")
+    same(world, pod_of("", "p", gpus=1), ["a"])
+    Changes().plain_class_changed(world, 0, 0)
+    same(world, pod_of("", "p", gpus=1), ["a"])
+
+
+def test_an_assumption_counts_again_when_the_claim_that_replaced_it_is_gone() -> None:
+    """Its pod may be asked about once more with a new one; until then its devices are not given to others."""
+    world = Twice()
+    world.node("a")
+    world.publish("a")
+    world.wish("c0", "one")
+    world.extended("x", "plain", "a")
+    world.take(pod_of("", "plain", gpus=1), ["a"])
+    same(world, pod_of("c0", "p"), ["a"])
+    world.no_claim("x")
+    same(world, pod_of("c0", "p"), ["a"])
+
+
+def test_a_node_that_comes_after_the_answer_is_not_in_it() -> None:
+    world = Twice()
+    world.node("a")
+    world.publish("a")
+    world.wish("c0", "one")
+    found = world.find(pod_of("c0", "p"), ["a", "b"])
+    world.node("b")
+    world.publish("b")
+    world.find(pod_of("c0", "q"), ["a", "b"])
+    assert found is not None
+    assert found.among(["a", "b"]).decision().verdicts["b"].undecided
+
+
+@settings(max_examples=80, deadline=None)
+@given(steps, st.permutations([*NODES, "ghost"]))
+def test_it_answers_as_a_decision_made_afresh(changes: list[tuple[str, int, int]], names: list[str]) -> None:
+    world = Twice()
+    for name in NODES[:3]:
+        world.node(name)
+        world.publish(name)
+    for number, kind in zip(CLAIMS, KINDS, strict=False):
+        world.wish(number, kind)
+    for change, i, j in changes:
+        getattr(Changes(), change)(world, i, j)
+        # Another pod than that of the change, or its assumption would be dropped at once.
+        same(world, asking((i + 1) % 5, (j + 2) % 6), names[: 2 + j])
+    for i in range(5):
+        same(world, asking(i, i), names)

@@ -1,0 +1,177 @@
+"""One cluster twice: as the kept state was told of it, change by change, and whole."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import msgspec
+
+from partita_plugins.wire.resource import (
+    DeviceClass,
+    ObjectMeta,
+    OwnerReference,
+    ResourceClaim,
+    ResourceClaimStatus,
+    ResourceSlice,
+    Taint,
+)
+from partita_scheduler import policy
+from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
+from partita_scheduler.assume import MAX_OPTIONS, Assumptions
+from partita_scheduler.found import Found
+from partita_scheduler.kept.state import KeptState
+from partita_scheduler.metrics import Metrics
+from partita_scheduler.policy import Decision
+from partita_scheduler.view import ClusterView, Node, NodeStatus, Pod
+from partita_scheduler.watch import SliceIndex
+from tests.scheduler.decision.fleet import CLASSES, NAMESPACE, claim, exactly, slices
+from tests.scheduler.edge.fakes import Clock
+
+MINOR = 37
+NODES = ("a", "b", "c", "d")
+FAULT = Taint(key="gpu.partita.dev/fault", value="stuck-bit", effect="NoSchedule")
+WISHES: dict[str, list[dict[str, Any]]] = {
+    "one": [exactly()],
+    "two": [exactly(count=2)],
+    "part": [exactly(kind="mig-1g")],
+    "share": [exactly(kind="shared", capacity={"requests": {"memory": "4Gi"}})],
+    "both": [exactly(), exactly("part", kind="mig-2g")],
+    "either": [
+        {
+            "name": "gpu",
+            "firstAvailable": [
+                {"name": "two", "deviceClassName": "gpu.partita.dev", "count": 2},
+                {"name": "one", "deviceClassName": "mig-1g.gpu.partita.dev"},
+            ],
+        }
+    ],
+}
+
+
+@dataclass
+class Twice:
+    """Every method changes both alike."""
+
+    clock: Clock = field(default_factory=Clock)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    classes: dict[str, DeviceClass] = field(default_factory=dict)
+    claims: dict[tuple[str, str], ResourceClaim] = field(default_factory=dict)
+    slices: dict[str, ResourceSlice] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.index = SliceIndex()
+        self.kept = KeptState(self.index.value, lambda: MINOR)
+        self.assumptions = Assumptions(Metrics(), clock=self.clock, listener=self.kept.assumption_changed)
+        for found in CLASSES.values():
+            self.device_class(found)
+
+    def view(self) -> ClusterView:
+        by_node: dict[str, list[ResourceSlice]] = {}
+        for name in sorted(self.slices):
+            by_node.setdefault(self.slices[name].spec.node_name or "", []).append(self.slices[name])
+        return ClusterView(
+            nodes=dict(self.nodes),
+            slices={name: tuple(found) for name, found in by_node.items()},
+            classes=dict(self.classes),
+            claims=dict(self.claims),
+            server_minor=MINOR,
+        )
+
+    def node(self, name: str, *, labels: dict[str, str] | None = None, own: str = "0") -> None:
+        new = Node(
+            metadata=ObjectMeta(name=name, labels=labels or {}), status=NodeStatus(allocatable={"nvidia.com/gpu": own})
+        )
+        old, self.nodes[name] = self.nodes.get(name), new
+        self.kept.node_changed(old, new)
+
+    def no_node(self, name: str) -> None:
+        self.kept.node_changed(self.nodes.pop(name, None), None)
+
+    def device_class(self, new: DeviceClass) -> None:
+        old, self.classes[new.metadata.name] = self.classes.get(new.metadata.name), new
+        self.kept.class_changed(old, new)
+
+    def no_class(self, name: str) -> None:
+        self.kept.class_changed(self.classes.pop(name, None), None)
+
+    def slice(self, new: ResourceSlice) -> None:
+        old, self.slices[new.metadata.name] = self.slices.get(new.metadata.name), new
+        self.index.change(old, new)
+        self.kept.slice_changed(old, new)
+
+    def no_slice(self, name: str) -> None:
+        old = self.slices.pop(name, None)
+        self.index.change(old, None)
+        self.kept.slice_changed(old, None)
+
+    def publish(self, name: str, machine: str = "a30-x4", *, faulty: tuple[int, ...] = (), some: bool = False) -> None:
+        """A node's slices; `some`: the last one is not there yet."""
+        found = slices(name, machine, taints=dict.fromkeys(faulty, FAULT))
+        for one in found[:-1] if some else found:
+            self.slice(one)
+
+    def claim(self, new: ResourceClaim) -> None:
+        key = (new.metadata.namespace, new.metadata.name)
+        old, self.claims[key] = self.claims.get(key), new
+        self.kept.claim_changed(old, new)
+        self.assumptions.claim_changed(old, new)
+
+    def no_claim(self, name: str) -> None:
+        old = self.claims.pop((NAMESPACE, name), None)
+        self.kept.claim_changed(old, None)
+        self.assumptions.claim_changed(old, None)
+
+    def wish(self, name: str, kind: str) -> None:
+        if (NAMESPACE, name) not in self.claims:
+            self.claim(claim(name, *WISHES[kind]))
+
+    def allocate(self, name: str, where: str) -> None:
+        """As kube-scheduler would on this node, if it can."""
+        found = self.claims.get((NAMESPACE, name))
+        if found is None or found.status.allocation:
+            return
+        asking = pod_of(name, "other")
+        verdict = policy.decide(self.view(), asking, [where]).verdicts[where]
+        if verdict.allocations:
+            status = ResourceClaimStatus(allocation=verdict.allocations[name])
+            self.claim(msgspec.structs.replace(found, status=status))
+
+    def extended(self, name: str, owner: str, where: str) -> None:
+        """The claim that kube-scheduler makes for a pod's extended resources."""
+        made = claim(name, exactly())
+        metadata = msgspec.structs.replace(
+            made.metadata,
+            annotations={EXTENDED_CLAIM_ANNOTATION: "true"},
+            owner_references=[OwnerReference(kind="Pod", name=owner, uid=owner)],
+        )
+        if (NAMESPACE, name) not in self.claims:
+            self.claim(msgspec.structs.replace(made, metadata=metadata))
+        self.allocate(name, where)
+
+    def whole(self, pod: Pod, names: list[str]) -> Decision:
+        assumed = self.assumptions.active(excluding=pod.metadata.uid)
+        return policy.decide(replace(self.view(), assumed=assumed), pod, names)
+
+    def find(self, pod: Pod, names: list[str]) -> Found | None:
+        self.assumptions.forget(pod.metadata.uid)
+        return self.kept.find(pod, names)
+
+    def take(self, pod: Pod, names: list[str]) -> None:
+        """Ask about a pod, and assume the first choice."""
+        found = self.find(pod, names)
+        among = found.among(names) if found else None
+        if found and among and among.best:
+            self.assumptions.assume(found.view, pod, among.best, among.options(among.best, MAX_OPTIONS))
+
+
+def pod_of(claim_name: str, uid: str, *, gpus: int = 0, nvlink: bool = False) -> Pod:
+    """A pod with one claim, or so many plain GPUs."""
+    claims = [{"name": "gpu", "resourceClaimName": claim_name}] if claim_name else []
+    limits = {"nvidia.com/gpu": str(gpus), "cpu": "1"} if gpus else {}
+    annotations = {"gpu.partita.dev/topology": "nvlink"} if nvlink else {}
+    body = {
+        "metadata": {"name": uid, "namespace": NAMESPACE, "uid": uid, "annotations": annotations},
+        "spec": {"resourceClaims": claims, "containers": [{"name": "main", "resources": {"limits": limits}}]},
+    }
+    return msgspec.convert(body, Pod)

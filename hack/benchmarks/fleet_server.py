@@ -77,8 +77,8 @@ def main(*, nodes: int, gpus: int, used: float, pods: int, mig: str, churn_per_s
     names = [node_name(number) for number in range(nodes)]
     for name in names:
         _put(server, "Node", node(name))
-        for found in slices(name, machine_name, offer):
-            _put(server, "ResourceSlice", msgspec.to_builtins(found))
+        for one in slices(name, machine_name, offer):
+            _put(server, "ResourceSlice", msgspec.to_builtins(one))
     for found in device_classes():
         server.create(found)
     for number in range(pods):

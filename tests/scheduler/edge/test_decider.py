@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from partita_scheduler.protocol import ExtenderArgs
+from partita_scheduler.protocol import ExtenderArgs, HostPriority
 from partita_scheduler.view import Pod
 from tests.scheduler.edge.fakes import FixedPolicy, World, make_claim, make_pod
 
@@ -17,7 +17,8 @@ def ask(pod: Pod, *names: str) -> ExtenderArgs:
 
 
 def scores_of(world: World, pod: Pod, *names: str) -> dict[str, int]:
-    return {entry.host: entry.score for entry in world.decider.prioritize(ask(pod, *names))}
+    answer = msgspec.json.encode(world.decider.prioritize(ask(pod, *names)))
+    return {entry.host: entry.score for entry in msgspec.json.decode(answer, type=list[HostPriority])}
 
 
 def test_one_node_gets_ten_and_is_assumed() -> None:

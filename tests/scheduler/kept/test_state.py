@@ -44,8 +44,10 @@ class Changes:
         world.slice(small.slice_of("zone-1", *gpus(i % 3), nodeSelector=ZONE, pool="zone", driver=DRIVER_NAME))
 
     def over_two_nodes(self, world: Twice, i: int, j: int) -> None:
-        where = {"nodeName": NODES[i % 4], "pool": "two", "driver": DRIVER_NAME, "count": 2}
-        world.slice(small.slice_of(f"two-{j % 2}", *gpus(1 + j % 3, f"two-{j % 2}"), **where))
+        device = gpus(1 + j % 3, f"two-{j % 2}")
+        world.slice(
+            small.slice_of(f"two-{j % 2}", *device, nodeName=NODES[i % 4], pool="two", driver=DRIVER_NAME, count=2)
+        )
 
     def wish(self, world: Twice, i: int, j: int) -> None:
         world.wish(CLAIMS[i], KINDS[j % len(KINDS)])

@@ -59,7 +59,7 @@ class Planted:
 @click.option("--fault", "names", multiple=True, type=click.Choice(list(CLASSES)), help="Repeatable. Default: all.")
 @click.option("--seed", default=1, show_default=True, help="Of the places, and of what is random in the methods.")
 @click.option("--machine", default="hgx-h100", show_default=True, type=click.Choice(catalog.names()))
-@click.option("--memory-mib", default=8, show_default=True, type=click.IntRange(2, 1024), help="Behind the GPU.")
+@click.option("--memory-mib", default=4, show_default=True, type=click.IntRange(2, 1024), help="Behind the GPU.")
 @click.option(
     "--budget-share",
     default=0.25,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from hack.benchmarks.__main__ import main
+from hack.benchmarks.validation.law import Law
 
 from partita_plugins.testing.apiserver import ApiServer
 
@@ -94,3 +95,25 @@ def test_validate_tells_of_every_planted_fault_and_method_and_of_the_law() -> No
     assert (sound["runs"], sound["false_alarms"]) == (1, 0)
     assert (lawful["faults"], lawful["holds"]) == (10, True)
     assert idle["covered"] == 1.0
+
+
+def test_validate_fails_where_what_is_found_is_not_what_was_covered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hack.benchmarks.validate.law", lambda *_: Law(faults=10, found=1, coverage=0.9))
+    done = CliRunner().invoke(
+        main,
+        [
+            "validate",
+            "--faults",
+            "0",
+            "--sound-runs",
+            "0",
+            "--law-faults",
+            "10",
+            "--machine",
+            "a30-x4",
+            "--memory-mib",
+            "2",
+        ],
+    )
+    assert done.exit_code == 1
+    assert "1 of 10 faults were found, 6 to 10 should have been" in done.output

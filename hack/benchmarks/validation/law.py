@@ -58,11 +58,11 @@ def law(rig: Rig, share: float, seeds: Iterable[int]) -> Law:
         random = Random(seed)
         with rig.broken(stuck_bit(random, rig.part)):
             device = rig.device(rig.kernels, Paced)
-            outcome = rig.validate(
+            result = rig.validate(
                 device, seed, begin=random.random(), budget_seconds=share * WHOLE_SECONDS, clock=device.clock
             )
-        found.append(outcome.found)
-        coverage.append(outcome.coverage)
+        found.append(not result.passed)
+        coverage.append(result.memory_coverage)
     return Law(faults=len(found), found=sum(found), coverage=sum(coverage) / len(coverage))
 
 
@@ -72,13 +72,12 @@ def idle(rig: Rig, share: float, seed: int) -> Idle:
     looks, reported, begin = 0, 0.0, 0.0
     while not covered.all() and looks < IDLE_LOOKS_MAX:
         device = rig.device(rig.kernels, Paced)
-        outcome = rig.validate(
+        result = rig.validate(
             device, seed + looks, begin=begin, budget_seconds=share * WHOLE_SECONDS, clock=device.clock
         )
         covered |= device.covered
-        # As the driver keeps it from look to look.
-        begin = (begin + outcome.coverage) % 1.0
-        looks, reported = looks + 1, reported + outcome.coverage
+        begin = result.memory_end  # as the driver keeps it from look to look
+        looks, reported = looks + 1, reported + result.memory_coverage
     return Idle(looks=looks, reported=reported, covered=float(covered.mean()))
 
 

@@ -16,7 +16,7 @@ from msgspec.structs import replace
 
 from partita_plugins.backends.simulated import SimulatedBackend, open_backend
 from partita_plugins.backends.simulated.faults import Fault
-from partita_plugins.contracts import ValidationTarget
+from partita_plugins.contracts import Depth, ValidationResult, ValidationTarget
 from partita_plugins.testing.gpu.build import build_kernels
 from partita_plugins.testing.gpu.device import HostDevice
 from partita_plugins.testing.gpu.kernels import HostKernels
@@ -75,7 +75,8 @@ class Rig:
     def look(self, method: str, seed: int) -> Outcome:
         """One look at all of the GPU, by a method of METHODS."""
         if method == PARTITA:
-            return self.validate(self.device(self.kernels, HostDevice), seed)
+            result = self.validate(self.device(self.kernels, HostDevice), seed)
+            return Outcome(found=not result.passed, coverage=result.memory_coverage)
         return BASELINES[method](self.device(self.baselines, HostDevice), seed)
 
     def validate(
@@ -86,7 +87,7 @@ class Rig:
         begin: float = 0.0,
         budget_seconds: float = AMPLE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
-    ) -> Outcome:
+    ) -> ValidationResult:
         """What a child of the validator does with a full look's request, and what its parent makes of the answer."""
         request = Request(
             visible=(self.target.cuda_uuid,),
@@ -96,9 +97,16 @@ class Rig:
             seed=seed,
             limits=self.limits,
         )
-        answer: Answer = Plan(request, [device], began=clock(), clock=clock, given_up=lambda: False).run()
-        found = bool(figures(answer, [self.target]) or answer.findings)
-        return Outcome(found=found, coverage=answer.memory_coverage)
+        began = clock()
+        answer: Answer = Plan(request, [device], began=began, clock=clock, given_up=lambda: False).run()
+        return ValidationResult(
+            method=PARTITA,
+            depth=Depth.FULL,
+            seconds=clock() - began,
+            findings=(*figures(answer, [self.target]), *answer.findings),
+            memory_begin=begin,
+            memory_coverage=answer.memory_coverage,
+        )
 
 
 @contextmanager

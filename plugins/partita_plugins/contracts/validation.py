@@ -77,6 +77,11 @@ class ValidationResult:
     def passed(self) -> bool:
         return not self.findings
 
+    @property
+    def memory_end(self) -> float:
+        """Where it ended, and the next look goes on; a look that covered nothing ended where it began."""
+        return (self.memory_begin + self.memory_coverage) % 1.0
+
 
 class Validator(Protocol):
     """Computes on a device and compares with known answers."""

@@ -53,7 +53,7 @@ def _look_of(one: Looked, last: GpuLook | None, wanted: Check, now: float) -> Gp
     result, before = one.result, last or GpuLook()
     next_begin = before.next_begin
     if result.depth is Depth.FULL and result.memory_coverage > 0:
-        next_begin = (result.memory_begin + result.memory_coverage) % 1.0
+        next_begin = result.memory_end
     if one.passed and wanted.given_up():
         return msgspec.structs.replace(before, next_begin=next_begin)
     return GpuLook(

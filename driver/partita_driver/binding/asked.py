@@ -50,7 +50,9 @@ def is_same_allocation(now: ResourceClaim, claim: ResourceClaim) -> bool:
 
 def failed_status(claim: ResourceClaim, pool: str, error: PartitaError) -> tuple[AllocatedDeviceStatus, ...]:
     """The failure on all of the claim's devices here: kube-scheduler reads none behind one that it still waits for."""
-    said = condition(VALIDATION_FAILED_CONDITION, reason_of(error), error.finding[:MESSAGE_MAX])
+    # What to do about hardware is not for the pod's owner, whose pod goes elsewhere.
+    words = str(error) if isinstance(error, InvalidInput) else error.finding
+    said = condition(VALIDATION_FAILED_CONDITION, reason_of(error), words[:MESSAGE_MAX])
     keys = dict.fromkeys((one.device, one.share_id) for one in own_results(claim, pool))
     return tuple(
         AllocatedDeviceStatus(driver=DRIVER_NAME, pool=pool, device=device, share_id=share_id, conditions=[said])

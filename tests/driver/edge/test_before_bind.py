@@ -17,7 +17,7 @@ from partita_driver.binding.before_bind import BeforeBind
 from partita_driver.claim_status import ahead_status, device_status, status_patch
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import StuckBit
-from partita_plugins.errors import Permanent, Retryable, ValidationFailed
+from partita_plugins.errors import InvalidInput, Permanent, Retryable, ValidationFailed
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.testing.scheduling import binding_failure, deallocate_claim, is_ready_to_bind
@@ -67,8 +67,9 @@ class World:
     done: list[tuple[str, str]] = field(default_factory=list)
     running: list[BeforeBind] = field(default_factory=list)
 
-    def start(self) -> BeforeBind:
-        part = BeforeBind(
+    def part(self) -> BeforeBind:
+        """One whose steps a test takes, and which no watch tells of anything."""
+        return BeforeBind(
             self.api,
             NODE,
             engine=self.node.engine,
@@ -77,6 +78,9 @@ class World:
             tainted=self._tainted,
             give_up_seconds=self.give_up_seconds,
         )
+
+    def start(self) -> BeforeBind:
+        part = self.part()
         part.start()
         part.published(binding=True)
         self.running.append(part)
@@ -274,6 +278,23 @@ def test_an_allocation_anew_is_never_answered_by_word_on_the_one_before(
     assert world.held() == [world.node.mig(0, "3g", 0)]
 
 
+@pytest.mark.parametrize("gone", ["deallocated", "deleted", "allocated anew"])
+def test_what_was_made_for_an_allocation_that_is_gone_is_undone_before_the_watch_tells(world: World, gone: str) -> None:
+    part, made = world.part(), world.allocate(world.node.whole(0))
+    part.seen(None, msgspec.convert(world.claim(), ResourceClaim))
+    if gone == "deleted":
+        world.server.delete("ResourceClaim", "train", "default")
+    else:
+        free = deallocate_claim(world.server, made)
+    if gone == "allocated anew":
+        status = body(world.node.whole(0))["status"]
+        status["allocation"]["allocationTimestamp"] = "2026-11-22T00:00:00Z"
+        world.server.update({**free, "status": status}, subresource="status")
+    part.step()
+    assert world.held() == []
+    assert [claim for claim in world.server.list("ResourceClaim").items if claim["status"].get("devices")] == []
+
+
 def test_a_write_that_meets_another_is_made_again(world: World) -> None:
     world.server.faults.fail(409, method="PATCH", path="resourceclaims", times=2, reason="Conflict")
     world.start()
@@ -410,6 +431,11 @@ def test_a_message_is_short_and_without_advice_on_the_pod() -> None:
     [said] = entry.conditions or []
     assert said.message == "x" * 512
     assert (said.type, said.status, said.reason) == (VALIDATION_FAILED_CONDITION, "True", "Refused")
+
+
+def test_who_asked_for_what_cannot_be_is_told_what_to_do() -> None:
+    [entry] = failed_status(asked("gpu-a"), POOL, InvalidInput("no such partition", advice="it has 1g and 3g"))
+    assert [one.message for one in entry.conditions or []] == ["no such partition; it has 1g and 3g"]
 
 
 def test_the_reason_is_the_most_special_word_for_an_error() -> None:

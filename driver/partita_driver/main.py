@@ -50,7 +50,11 @@ def cli() -> None:
 @cli.command()
 @node_options
 @option("--namespace", env=("POD_NAMESPACE",), default=DEFAULTS.namespace, help="Where ConfigMap partita-nodes is.")
-@option("--validator", default=DEFAULTS.validator, help="Proves that devices compute: reference, cupy or none.")
+@option(
+    "--validator",
+    default=DEFAULTS.validator,
+    help="Proves that devices compute: cupy on real GPUs, reference or host on simulated ones; or none.",
+)
 @option(
     "--revalidate-seconds",
     default=DEFAULTS.revalidate_seconds,

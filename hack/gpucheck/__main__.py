@@ -1,13 +1,15 @@
-"""The NVML backend on this machine's GPUs: against nvidia-smi, against the contract's getters, and against the clock.
+"""What Partita does with this machine's GPUs: the NVML backend against nvidia-smi, its contract and the clock, and the
+validator.
 
 \b
     hack/gpu-check                                        print the report
     hack/gpu-check --output docs/measurements             and keep it there, named after the GPU and the day
     hack/gpu-check --driver-root DIR                      where the NVIDIA driver is not under /
 
-Nothing is changed on the cards: no setting is made, no instance, no process but nvidia-smi and one of pynvml. Without a
-GPU, a machine of the catalog answers:  eval "$(.venv/bin/python -m partita_plugins.testing.nvml install --state DIR
---machine hgx-h100)".
+Nothing is changed on the cards: no setting is made, no instance. The validator computes on those that nobody uses; it
+needs .venv/bin/pip install cupy-cuda12x and hack/kernels. Without a GPU, a machine of the catalog answers:
+eval "$(.venv/bin/python -m partita_plugins.testing.nvml install --state DIR --machine hgx-h100)", and --validator host
+computes.
 
 Exit status 1 where something differs or fails.
 """
@@ -33,6 +35,12 @@ ROOTS = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.command(help=__doc__ or "")
 @click.option("--output", type=click.Path(file_okay=False, path_type=Path), help="Folder to keep the report in.")
 @click.option("--rounds", default=20, show_default=True, type=click.IntRange(1), help="Calls of each kind to time.")
+@click.option(
+    "--runs", default=200, show_default=True, type=click.IntRange(1), help="Quick looks that must find nothing."
+)
+@click.option(
+    "--validator", default="cupy", show_default=True, help="Which validator is tried: cupy; host without GPUs."
+)
 @click.option("--host-root", default="/", show_default=True, type=ROOTS, help="Where this process sees the node.")
 @click.option(
     "--driver-root",
@@ -42,7 +50,7 @@ ROOTS = click.Path(exists=True, file_okay=False, path_type=Path)
     type=ROOTS,
     help="Where the node has NVIDIA's driver.",
 )
-def main(output: Path | None, rounds: int, host_root: Path, driver_root: Path) -> None:
+def main(*, output: Path | None, rounds: int, runs: int, validator: str, host_root: Path, driver_root: Path) -> None:
     """Look, compare, time, report."""
     with tempfile.TemporaryDirectory(prefix="partita-") as scratch:
         backend = open_backend(Path(scratch), host_root=host_root, driver_root=driver_root)
@@ -53,7 +61,7 @@ def main(output: Path | None, rounds: int, host_root: Path, driver_root: Path) -
         looks: dict[str, Callable[[], Section]] = {
             "nvidia-smi": lambda: smi.compared(hardware, backend, host_root, driver_root),
             "contract": lambda: contract.kept(backend),
-            "validator": lambda: validation.tried(backend, hardware),
+            "validator": lambda: validation.tried(backend, hardware, validator, runs),
             "timings": lambda: timings.measured(backend, hardware, rounds),
         }
         sections: list[Section] = []

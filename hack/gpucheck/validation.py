@@ -1,39 +1,108 @@
-"""The validator that computes on real GPUs, where one is installed."""
+"""The validator that computes: how long it takes cold and warm, how fast it is at memory, whether it cries wolf."""
 
 from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import closing
 
 from hack.gpucheck.report import Section
 
 from partita_plugins import registry
-from partita_plugins.contracts import Depth, DeviceBackend, Look, ValidationTarget, Validator
-from partita_plugins.errors import PartitaError
+from partita_plugins.contracts import Depth, DeviceBackend, Look, ValidationTarget
+from partita_plugins.errors import InvalidInput, PartitaError
 from partita_plugins.model.gpu import Gpu, NodeHardware
+from partita_plugins.validators.cuda.messages import Answer
+from partita_plugins.validators.cuda.validator import CudaValidator
 
-NAME = "cupy"
 DEADLINE_SECONDS = 30.0
+WARM_SECONDS = 60.0
+PASSES = 5
+"""Over what is covered: fill and check twice, and one check at the end."""
+
+COLUMNS = ("GPU", "what", "outcome", "seconds", "more")
+Row = tuple[str, str, str, str, str]
+
+Opened = Callable[[int], CudaValidator]
+"""A validator with so many children that wait."""
 
 
-def tried(backend: DeviceBackend, hardware: NodeHardware) -> Section:
-    """One row a GPU and depth; said and not failed where no validator for real GPUs is installed."""
-    if NAME not in registry.names("partita.validators"):
-        return Section(title="validator", passed=True, ran=False, remark=f"No validator named {NAME!r} is installed.")
-    validator = registry.load("partita.validators", NAME)(backend)
-    rows, passed = [], True
+def tried(backend: DeviceBackend, hardware: NodeHardware, name: str, runs: int) -> Section:
+    """Rows for each GPU that nobody computes on; said and not failed where the validator cannot be used here."""
+
+    def opened(spares: int) -> CudaValidator:
+        made: CudaValidator = registry.load("partita.validators", name)(backend, spares=spares)
+        return made
+
+    try:
+        opened(0).close()
+    except InvalidInput as error:
+        return Section(title="validator", passed=True, ran=False, remark=str(error))
+    rows: list[Row] = []
     for gpu in hardware.gpus:
         if (gpu.mig and gpu.mig.enabled) or backend.processes(gpu.uuid):
-            rows.append((gpu.pci_bus_id, "-", "skipped: MIG is on, or somebody computes on it", ""))
-            continue
-        for depth in Depth:
-            outcome, seconds = _validated(validator, gpu, depth)
-            passed = passed and outcome == "passed"
-            rows.append((gpu.pci_bus_id, depth, outcome, seconds))
-    return Section(title="validator", passed=passed, columns=("GPU", "depth", "outcome", "seconds"), rows=rows)
+            rows.append((gpu.pci_bus_id, "-", "skipped: MIG is on, or somebody computes on it", "", ""))
+        else:
+            rows += _rows(opened, gpu, runs)
+    passed = all(row[2] in ("passed", "0 alarms") or row[2].startswith("skipped") for row in rows)
+    return Section(title=f"validator {name}", passed=passed, columns=COLUMNS, rows=rows)
 
 
-def _validated(validator: Validator, gpu: Gpu, depth: Depth) -> tuple[str, str]:
+def _rows(opened: Opened, gpu: Gpu, runs: int) -> Iterator[Row]:
     target = ValidationTarget(gpu=gpu, instance=None, memory_mib=gpu.memory_mib, multiprocessors=gpu.multiprocessors)
+    with closing(opened(0)) as cold:
+        for depth in Depth:
+            yield _row(cold, target, depth, "cold")
+    with closing(opened(1)) as warm:
+        for depth in Depth:
+            warm.warm(WARM_SECONDS)
+            yield _row(warm, target, depth, "warm")
+        yield alarms(warm, target, runs)
+
+
+def _row(validator: CudaValidator, target: ValidationTarget, depth: Depth, start: str) -> Row:
+    what = f"{depth}, {start}"
     try:
-        result = validator.validate(target, Look(depth=depth, deadline_seconds=DEADLINE_SECONDS))
+        result, answer = validator.measure(target, Look(depth=depth, deadline_seconds=DEADLINE_SECONDS))
     except PartitaError as error:
-        return str(error), ""
-    return "; ".join(result.findings) or "passed", f"{result.seconds:.3f}"
+        return target.gpu.pci_bus_id, what, str(error), "", ""
+    outcome = "; ".join(result.findings) or result.skipped or "passed"
+    return target.gpu.pci_bus_id, what, outcome, f"{result.seconds:.3f}", _more(answer, target)
+
+
+def _more(answer: Answer, target: ValidationTarget) -> str:
+    """Where the time went, and the memory's rate beside that of a copy within the device."""
+    parts = [f"{name} {seconds:.3f} s" for name, seconds in answer.seconds.items()]
+    covered = answer.memory_coverage * target.memory_mib / 1024
+    seconds = answer.seconds.get("memory", 0.0)
+    parts.append(f"{answer.memory_coverage:.1%} of the memory")
+    if seconds:
+        parts.append(
+            f"{covered * 0.1 / seconds:.1f} GiB in 100 ms, {PASSES} times each: {_rate(covered, seconds):.0f} GB/s"
+        )
+    parts += [f"copies {name} {rate / 1e9:.0f} GB/s" for name, rate in answer.rates.items()]
+    return ", ".join(parts)
+
+
+def _rate(covered_gib: float, seconds: float) -> float:
+    """Gigabytes read or written in a second."""
+    return PASSES * covered_gib * 2**30 / 1e9 / seconds
+
+
+def alarms(validator: CudaValidator, target: ValidationTarget, runs: int) -> Row:
+    """Quick looks, each with numbers of its own, at a GPU that is taken to be sound."""
+    said: list[str] = []
+    seconds: list[float] = []
+    for _ in range(runs):
+        validator.warm(WARM_SECONDS)
+        try:
+            result = validator.validate(target, Look(depth=Depth.QUICK, deadline_seconds=DEADLINE_SECONDS))
+        except PartitaError as error:
+            said.append(str(error))
+            continue
+        said += result.findings[:1]
+        seconds.append(result.seconds)
+    outcome = f"{len(said)} alarms" + (f", the first: {said[0]}" if said else "")
+    median = f"{statistics.median(seconds):.3f}" if seconds else ""
+    slowest = f"slowest {max(seconds):.3f} s" if seconds else ""
+    return target.gpu.pci_bus_id, f"quick, warm, {runs} times", outcome, median, slowest

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import sys
-import tempfile
 from pathlib import Path
 
 from hack.image_lib import lockfile
 from hack.image_lib.cache import Cache, digest, digest_of_files
 from hack.image_lib.commands import ImageError, run
 from hack.image_lib.target import Target
+from hack.image_lib.tools import NETWORK, with_pins
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD_BACKEND = frozenset({"hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers"})
 """What [build-system] of pyproject.toml needs, from the development lock."""
 
+RUNTIME = "requirements/runtime.txt"
+"""With CuPy for CUDA 12, which drivers from 525 on run; that for CUDA 13 needs 580."""
+
 SOURCES = ("scheduler", "driver", "plugins")
+NOT_SOURCES = frozenset({"__pycache__", "built"})
+"""Folders with what is made from sources."""
+
 _EPOCH = {"SOURCE_DATE_EPOCH": "1700000000"}
 """The same sources give the same wheel, byte for byte."""
 
-_NETWORK = "Check that pip can reach a package index from here."
-
 
 def dependencies(cache: Cache, target: Target) -> Path:
-    """A folder with the wheels of requirements/runtime.txt for the target."""
-    pins = lockfile.wanted(lockfile.parse(_text("requirements/runtime.txt")), target.environment)
+    """A folder with the wheels of the runtime's lock file for the target."""
+    pins = lockfile.wanted(lockfile.parse(_text(RUNTIME)), target.environment)
     lines = "".join(f"{pin.line}\n" for pin in pins)
     key = digest(lines, *target.pip_options)
 
@@ -35,7 +37,7 @@ def dependencies(cache: Cache, target: Target) -> Path:
         (folder / "requirements.txt").write_text(lines)
         where = ("--require-hashes", f"--requirement={folder / 'requirements.txt'}", f"--dest={folder}")
         python = _tools(cache)
-        run(python, "-m", "pip", "download", "--quiet", "--no-deps", *where, *target.pip_options, advice=_NETWORK)
+        run(python, "-m", "pip", "download", "--quiet", "--no-deps", *where, *target.pip_options, advice=NETWORK)
 
     return cache.get("dependencies", key, f"{len(pins)} wheels (kept)", make)
 
@@ -43,7 +45,7 @@ def dependencies(cache: Cache, target: Target) -> Path:
 def source_digest() -> str:
     """Changes with any file that the wheel of Partita is made from."""
     packages = (file for folder in SOURCES for file in (ROOT / folder).rglob("*") if file.is_file())
-    files = [file for file in packages if "__pycache__" not in file.parts and not file.name.endswith(".pyc")]
+    files = [file for file in packages if not NOT_SOURCES & set(file.parts) and not file.name.endswith(".pyc")]
     return digest_of_files(ROOT, [*files, *(ROOT / name for name in ("pyproject.toml", "README.md", "LICENSE"))])
 
 
@@ -51,6 +53,7 @@ def product(cache: Cache, key: str) -> Path:
     """A folder with the wheel of Partita; `key` is source_digest()."""
 
     def make(folder: Path) -> None:
+        run(ROOT / "hack" / "kernels", advice="The kernels are part of the wheel.")
         folder.mkdir()
         options = ("--quiet", "--no-deps", "--no-build-isolation", f"--wheel-dir={folder}")
         run(
@@ -70,17 +73,7 @@ def _tools(cache: Cache) -> Path:
     pins = [pin for pin in lockfile.parse(_text("requirements/dev.txt")) if pin.name in BUILD_BACKEND]
     if len(pins) != len(BUILD_BACKEND):
         raise ImageError(f"requirements/dev.txt does not pin all of {', '.join(sorted(BUILD_BACKEND))}; run make lock")
-    lines = "".join(f"{pin.line}\n" for pin in pins)
-
-    def make(folder: Path) -> None:
-        run(sys.executable, "-m", "venv", folder, advice="Install python3-venv.")
-        with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
-            file.write(lines)
-            file.flush()
-            options = ("--quiet", "--no-deps", "--require-hashes", f"--requirement={file.name}")
-            run(folder / "bin" / "python", "-m", "pip", "install", *options, advice=_NETWORK)
-
-    return cache.get("tools", digest(lines, os.path.realpath(sys.executable)), "Build tools", make) / "bin" / "python"
+    return with_pins(cache, "tools", pins)
 
 
 def _text(path: str) -> str:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from hack.gpucheck import contract, smi
+from hack.gpucheck import contract, smi, validation
 from hack.gpucheck.__main__ import main
 from hack.gpucheck.report import Section, as_markdown, file_name
 
 from partita_plugins.backends.nvml import NvmlBackend, open_backend
 from partita_plugins.backends.simulated import SelfReport, open_existing
+from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
 from partita_plugins.model.gpu import NodeHardware
 from partita_plugins.testing.nvml import Node, installed
 
@@ -44,11 +45,43 @@ def test_a_sound_machine_passes_and_is_left_as_it_was(node: Node, tmp_path: Path
     assert result.exit_code == 0, result.output
     assert "8 GPUs, 9 fields each; 0 differ." in result.output
     assert "FAILED" not in result.output
-    assert "## validator: not run" in result.output, "nothing that computes is installed"
+    assert "## validator: not run\n\nCuPy is not installed; install partita[cuda12]" in result.output
     [kept] = (tmp_path / "reports").iterdir()
     assert kept.name.startswith("nvidia-h100-80gb-hbm3-")
     assert kept.read_text() in result.output
     assert {path: path.read_bytes() for path in node.state.rglob("*.json")} == before
+
+
+def test_the_validator_is_timed_cold_and_warm(backend: NvmlBackend) -> None:
+    one = replace(backend.discover(), gpus=backend.discover().gpus[:1], links=())
+    section = validation.tried(backend, one, "host", runs=1)
+    assert section.passed, section.rows
+    assert [row[1] for row in section.rows] == [
+        "quick, cold", "full, cold", "quick, warm", "full, warm", "quick, warm, 1 times",
+    ]  # fmt: skip
+    assert "100.0% of the memory" in section.rows[3][4]
+
+
+class Wolf:
+    """Finds something at every other look."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def warm(self, timeout_seconds: float) -> bool:
+        return True
+
+    def validate(self, target: ValidationTarget, look: Look) -> ValidationResult:
+        self.looks += 1
+        findings = (f"look {self.looks}",) if self.looks % 2 else ()
+        return ValidationResult(method="wolf", depth=look.depth, seconds=self.looks, findings=findings)
+
+
+def test_every_alarm_is_counted(backend: NvmlBackend) -> None:
+    gpu = backend.discover().gpus[0]
+    target = ValidationTarget(gpu=gpu, instance=None, memory_mib=1, multiprocessors=1)
+    row = validation.alarms(Wolf(), target, 5)  # type: ignore[arg-type]
+    assert row[1:] == ("quick, warm, 5 times", "3 alarms, the first: look 1", "3.000", "slowest 5.000 s")
 
 
 def test_what_nvidia_smi_says_otherwise_is_told(node: Node, backend: NvmlBackend) -> None:

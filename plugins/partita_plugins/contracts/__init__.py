@@ -4,7 +4,7 @@ Implementations are found by entry point (registry.py). One contract suite per p
 over every implementation.
 """
 
-from partita_plugins.contracts.backend import DeviceBackend, DeviceMemory, MemoryBackend
+from partita_plugins.contracts.backend import DeviceBackend, DeviceMemory, DriverLibraries, MemoryBackend
 from partita_plugins.contracts.scoring import GpuState, NodeState, Outcome, ProfileShape, Scorer
 from partita_plugins.contracts.sharing import (
     MPS,
@@ -23,6 +23,7 @@ __all__ = [
     "Depth",
     "DeviceBackend",
     "DeviceMemory",
+    "DriverLibraries",
     "GpuState",
     "Look",
     "MemoryBackend",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -113,3 +114,14 @@ class MemoryBackend(Protocol):
 
     def across(self, source_uuid: str, destination_uuid: str, values: NDArray[np.uint32]) -> NDArray[np.uint32]:
         """What arrives of words that one GPU copies directly to another, faults of the link included."""
+
+
+@runtime_checkable
+class DriverLibraries(Protocol):
+    """A backend of real GPUs, which knows where the node has NVIDIA's driver."""
+
+    def driver_library(self, soname: str) -> Path | None:
+        """A library of it, as this process sees it; None where the dynamic loader has to find it."""
+
+    def device_nodes(self, gpu_uuid: str, instance: GpuInstance | None) -> tuple[DeviceNode, ...]:
+        """As DeviceBackend's."""

@@ -12,7 +12,7 @@ from partita_plugins.backends.nvml import health, instances, mig, mode, processe
 from partita_plugins.backends.nvml.answers import optional
 from partita_plugins.backends.nvml.events import EventFeed
 from partita_plugins.backends.nvml.host import Host
-from partita_plugins.backends.nvml.library import load_library
+from partita_plugins.backends.nvml.library import find_library, load_library
 from partita_plugins.backends.nvml.memory import GpuMemory, Memory, after_look
 from partita_plugins.backends.nvml.modules import Modules
 from partita_plugins.backends.nvml.names import Names
@@ -46,6 +46,7 @@ class NvmlBackend:
         """`root` has the node's /proc, /sys and /dev, `driver_root` NVIDIA's libraries and programs, both as this
         process sees them; `device_root` is where the node has its device nodes."""
         roots = (driver_root or root, root)
+        self._roots = roots
         self._host = Host(root)
         self._memory = Memory(state_dir / "memory.json", self._host.boot_id)
         self._session = Session(Names(self._host, self._memory), lambda: load_library(roots))
@@ -58,6 +59,9 @@ class NvmlBackend:
     def close(self) -> None:
         """Let go of the GPUs. The next call opens NVML again."""
         self._session.close()
+
+    def driver_library(self, soname: str) -> Path | None:
+        return find_library(self._roots, soname)
 
     def gpu_uuids(self) -> tuple[str, ...]:
         return self._session.uuids()

@@ -26,9 +26,9 @@ Roots = Sequence[Path]
 """Where to look, the likeliest first."""
 
 
-def find_library(roots: Roots) -> Path | None:
-    """NVML under the first root that has it; None where the dynamic loader has to find it."""
-    return find(roots, [f"{folder}/{SONAME}" for folder in FOLDERS])
+def find_library(roots: Roots, soname: str = SONAME) -> Path | None:
+    """A library of the driver under the first root that has it; None where the dynamic loader has to find it."""
+    return find(roots, [f"{folder}/{soname}" for folder in FOLDERS])
 
 
 def find(roots: Roots, paths: Sequence[str]) -> Path | None:

@@ -12,6 +12,7 @@ from hack.benchmarks.validation.planted import CLASSES, place_of
 from hack.benchmarks.validation.rig import METHODS, Rig, rig
 
 from partita_plugins.backends.simulated import Fault, FaultyMultiprocessor, StuckBit, StuckLine
+from partita_plugins.contracts import Depth
 
 WORDS = 2**19
 GPU = "a30-x4"
@@ -79,9 +80,12 @@ def test_a_seed_plants_the_same_fault_again_and_others_elsewhere(memory: Rig, na
     assert len(set(planted)) > 1
 
 
-def test_part_of_the_memory_finds_part_of_the_faults_and_says_so(memory: Rig) -> None:
-    found = law(memory, 0.5, range(24))
-    assert 0.4 < found.coverage <= 0.5
+@pytest.mark.parametrize(("depth", "least", "most"), [(Depth.FULL, 0.4, 0.5), (Depth.QUICK, 0.04, 0.13)])
+def test_part_of_the_memory_finds_part_of_the_faults_and_says_so(
+    memory: Rig, depth: Depth, least: float, most: float
+) -> None:
+    found = law(memory, depth, 0.5, range(20))
+    assert least < found.coverage <= most
     assert found.holds
     assert 0 < found.found < found.faults
 

@@ -84,14 +84,15 @@ class Rig:
         device: Device,
         seed: int,
         *,
+        depth: Depth = Depth.FULL,
         begin: float = 0.0,
         budget_seconds: float = AMPLE_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> ValidationResult:
-        """What a child of the validator does with a full look's request, and what its parent makes of the answer."""
+        """What a child of the validator does with the request for a look, and what its parent makes of the answer."""
         request = Request(
             visible=(self.target.cuda_uuid,),
-            quick=False,
+            quick=depth is Depth.QUICK,
             budget_seconds=budget_seconds,
             begin=begin,
             seed=seed,
@@ -101,7 +102,7 @@ class Rig:
         answer: Answer = Plan(request, [device], began=began, clock=clock, given_up=lambda: False).run()
         return ValidationResult(
             method=PARTITA,
-            depth=Depth.FULL,
+            depth=depth,
             seconds=clock() - began,
             findings=(*figures(answer, [self.target]), *answer.findings),
             memory_begin=begin,

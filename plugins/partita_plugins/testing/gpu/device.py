@@ -21,6 +21,7 @@ SMALL_BYTES = 2**17
 """Less than that comes out of the context's own memory, which a program cannot have."""
 
 ALIGNED_BYTES = 256
+WORD = 4
 COPY_BYTES = 2**20
 
 EFFECTS = {
@@ -58,7 +59,7 @@ class HostDevice:
         self._own: dict[int, NDArray[np.uint8]] = {}
 
     def room_bytes(self) -> int:
-        return self._memory.words * 4 - sum(self._taken.values())
+        return self._memory.words * WORD - sum(self._taken.values())
 
     def allocate(self, size_bytes: int) -> int:
         if size_bytes < SMALL_BYTES:
@@ -67,7 +68,7 @@ class HostDevice:
             self._own[pointer] = own
             return pointer
         begin = max((pointer + size for pointer, size in self._taken.items()), default=self._base)
-        if begin + size_bytes > self._base + self._memory.words * 4:
+        if begin + size_bytes > self._base + self._memory.words * WORD:
             raise OutOfRoom(f"{size_bytes} bytes")
         self._taken[begin] = size_bytes
         return begin
@@ -85,11 +86,16 @@ class HostDevice:
         self._faults()
 
     def upload(self, pointer: int, values: NDArray[Any]) -> None:
-        ctypes.memmove(pointer, values.ctypes.data, values.nbytes)
+        if (places := self._wired(pointer, values.nbytes)) is None:
+            ctypes.memmove(pointer, values.ctypes.data, values.nbytes)
+        else:
+            self._memory.window[places] = values.reshape(-1).view(np.uint32)
         self._stick()
 
     def download(self, pointer: int, size_bytes: int) -> bytes:
-        return ctypes.string_at(pointer, size_bytes)
+        if (places := self._wired(pointer, size_bytes)) is None:
+            return ctypes.string_at(pointer, size_bytes)
+        return self._memory.window[places].tobytes()
 
     def reaches(self, peer: Device) -> bool:
         return isinstance(peer, HostDevice)
@@ -106,9 +112,22 @@ class HostDevice:
         values.copy()
         return {"host-to-device": values.nbytes / (time.perf_counter() - began)}
 
+    def _wired(self, pointer: int, size_bytes: int) -> NDArray[np.intp] | None:
+        """Which words a copy really reaches, where a line is stuck: it has no other way to the memory than kernels."""
+        lines = [fault.line for fault in self._faults() if isinstance(fault, faults.StuckLine)]
+        first, memory_bytes = pointer - self._base, self._memory.words * WORD
+        if not lines or not 0 <= first < memory_bytes:
+            return None
+        places = np.arange(first // WORD, (first + size_bytes) // WORD)
+        for line in lines:
+            places &= ~(1 << line)
+        return places
+
     def _machine(self) -> Machine:
         machine = Machine(
-            multiprocessors=max(1, self.facts.multiprocessors), memory=self._base, memory_bytes=self._memory.words * 4
+            multiprocessors=max(1, self.facts.multiprocessors),
+            memory=self._base,
+            memory_bytes=self._memory.words * WORD,
         )
         for fault in self._faults():
             match fault:

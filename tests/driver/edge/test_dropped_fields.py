@@ -77,6 +77,20 @@ def test_an_api_server_that_drops_counters_gets_no_devices_that_overlap(tmp_path
         assert len(world.counted.rounds) == rounds, "what was dropped is not written again"
 
 
+def test_an_api_server_that_drops_binding_conditions_lets_nothing_wait(tmp_path: Path) -> None:
+    with pooled(tmp_path, H100, MIXED) as world:
+        forgetful(world, tmp_path, "bindingConditions", "bindingFailureConditions")
+        world.inputs = replace(world.inputs, binding=True)
+        publisher = world.publisher()
+        assert publisher.publish_now(5)
+        assert publisher.features == Features(conditions=False)
+        assert not publisher.binding
+        assert kept_now(world.api, Owner(node_name=NODE, uid="node")) == Features(conditions=False)
+        rounds = len(world.counted.rounds)
+        assert publisher.publish_now(5)
+        assert len(world.counted.rounds) == rounds, "what was dropped is not written again"
+
+
 def test_an_api_server_that_drops_taints_loses_faulty_devices(tmp_path: Path) -> None:
     with pooled(tmp_path, H100, Offer(whole=True)) as world:
         forgetful(world, tmp_path, "taints")

@@ -10,7 +10,7 @@ import pytest
 
 from partita_plugins.wire import FAULT_TAINT_KEY, VALIDATED_CONDITION, pool_name
 from tests.e2e.installation import Installation
-from tests.e2e.lab import Lab, request, until
+from tests.e2e.lab import Lab, pod_spec, request, until
 from tests.e2e.node import Node, claim_state, nothing_left
 
 pytestmark = pytest.mark.computes
@@ -81,6 +81,16 @@ def test_a_broken_gpu_sends_the_same_pod_to_another_node(lab: Lab, installation:
     finally:
         installation.simulated("node-a", "lift", "--all")
     until("the GPU comes back when it passes", lambda: not _tainted(lab, "node-a"), 120)
+
+
+def test_a_plain_request_for_a_gpu_waits_for_its_validation_too(lab: Lab) -> None:
+    """Its claim is kube-scheduler's own."""
+    spec = pod_spec(["main"], [])
+    spec["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": "1"}}
+    lab.create_pod("plain", spec)
+    lab.running("plain")
+    [claim] = lab.claims()
+    assert _is_validated(lab, claim.metadata.name)
 
 
 def test_a_pod_that_is_deleted_while_it_waits_leaves_nothing(lab: Lab, nodes: dict[str, Node]) -> None:

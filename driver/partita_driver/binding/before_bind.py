@@ -80,14 +80,14 @@ class BeforeBind:
         self._claims: dict[str, ResourceClaim] = {}
         self._tries: dict[str, tuple[float, Backoff]] = {}
         self._queue = DueQueue(runtime)
+        self._working = False
         self._begin = watch
         self.watch = ClaimWatch(self._begin_watch, self.seen, lambda: not self.waiting, runtime=runtime)
         self.workers = tuple(Loop(f"bind-{number}", self.step, runtime) for number in range(WORKERS))
 
     def start(self) -> None:
+        """Begin; workers start with the first watch, which most nodes never have."""
         self.watch.start()
-        for worker in self.workers:
-            worker.start()
 
     def stop(self) -> None:
         """Take no further claim. What is ready stays so for the next process."""
@@ -141,6 +141,10 @@ class BeforeBind:
     def _begin_watch(self, seen: Listener[ResourceClaim]) -> Watch:
         # What an earlier watch has seen may be gone since; upkeep takes back what was made for it.
         self._claims.clear()
+        if not self._working:
+            self._working = True
+            for worker in self.workers:
+                worker.start()
         return self._begin(self._api, self._pool, seen)
 
     def _serve(self, uid: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 from hack.benchmarks.latency import latency
+from hack.benchmarks.openb.command import openb
 from hack.benchmarks.prepare import prepare
 from hack.benchmarks.soak import soak
 from hack.benchmarks.start import start
@@ -18,6 +19,7 @@ def main() -> None:
 
 
 main.add_command(latency)
+main.add_command(openb)
 main.add_command(prepare)
 main.add_command(soak)
 main.add_command(start)

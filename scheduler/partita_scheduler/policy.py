@@ -5,10 +5,14 @@ This module is the interface; the allocator is in allocator/, the judgement in t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+import numpy as np
+
+from partita_plugins.contracts import NO_SHAPE, PodShape
 from partita_plugins.errors import InvalidInput
 from partita_plugins.wire.resource import Allocation
 from partita_scheduler.allocator.allocation import allocation
@@ -21,15 +25,18 @@ from partita_scheduler.allocator.rules import Rules, rules_for
 from partita_scheduler.policy_claims import (
     Wants,
     claim_of,
+    cpu_milli,
     extended_plan,
     extended_resources,
     extended_shape,
     needs_no_claim,
     wants,
 )
-from partita_scheduler.policy_node import Judgement, judge
+from partita_scheduler.policy_node import Judgement, Outlook, judge
+from partita_scheduler.policy_state import Cpu
 from partita_scheduler.policy_wishes import Wishes, wishes
 from partita_scheduler.reasons import Reason
+from partita_scheduler.scoring import Rank, ranking_of
 from partita_scheduler.view import EXTENDED_CLAIM_NAME, ClusterView, Pod
 
 STEPS_PER_POD = 150_000
@@ -60,8 +67,11 @@ class Verdict:
     undecided: bool = False
     """The step budget ran out or the node is unknown: neither a fit nor a refusal."""
 
-    rank: tuple[float, ...] = ()
-    """What the order is made from, lower is better: alternative, topology, memory waste, fragmentation."""
+    rank: Rank = ()
+    """Figures that the order is made from: the alternatives' places, then the scorers'."""
+
+    takes: PodShape = NO_SHAPE
+    """What the pod would take here."""
 
     explanation: str = ""
     """In plain words: "takes GPUs 4 and 5 over NVLink (450 GB/s); leaves 3g free on GPU 6"."""
@@ -105,6 +115,7 @@ class Question:
     needs: Wants
     wishes: Wishes
     rules: Rules
+    cpu_milli: int
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -120,7 +131,7 @@ class Question:
         needs = self.needs
         if needs.problem or needs.allocated or any(plan.reads_everything for plan in needs.plans):
             return None
-        return needs.plans, extended_shape(self.pod, needs.extended or {}), self.wishes, self.rules
+        return needs.plans, extended_shape(self.pod, needs.extended or {}), self.wishes, self.rules, self.cpu_milli
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +165,21 @@ def decide_each(view: ClusterView, asked: Question, node_names: Sequence[str], u
         return Decision(verdicts={name: Verdict(node=name, reasons=reasons) for name in node_names})
     budget = Budget(STEPS_PER_POD)
     rows = {name: row(view, asked, name, uses, budget) for name in node_names}
-    ranks = {name: found.found.rank for name, found in rows.items() if found.fits}
     return Decision(
         verdicts={name: verdict(asked, found) for name, found in rows.items()},
-        order=tuple(sorted(ranks, key=lambda name: (ranks[name], name))),
+        order=in_order(view, {name: found.found.rank for name, found in rows.items() if found.fits}),
         hard_refusals={name: found.refusal for name, found in rows.items() if found.refusal},
         notes=asked.wishes.notes,
     )
+
+
+def in_order(view: ClusterView, ranks: Mapping[str, Rank]) -> tuple[str, ...]:
+    """Nodes that fit, best first; equals by name."""
+    nodes = Counter(ranks.values())
+    counts = np.array(list(nodes.values()), dtype=np.int64)
+    found = ranking_of(view.scoring).grades(np.array(list(nodes)), counts, view.workload)
+    grades = dict(zip(nodes, found.tolist(), strict=True))
+    return tuple(sorted(ranks, key=lambda name: (grades[ranks[name]], name)))
 
 
 def question(view: ClusterView, pod: Pod) -> Question:
@@ -171,7 +190,7 @@ def question(view: ClusterView, pod: Pod) -> Question:
         needs = Wants(problem=str(error))
     annotations = [pod.metadata.annotations, *(claim.metadata.annotations for claim in needs.claims)]
     asked = wishes({key: value for one in annotations for key, value in one.items()})
-    return Question(pod=pod, needs=needs, wishes=asked, rules=rules_for(view.server_minor))
+    return Question(pod=pod, needs=needs, wishes=asked, rules=rules_for(view.server_minor), cpu_milli=cpu_milli(pod))
 
 
 def row(view: ClusterView, asked: Question, name: str, uses: Uses, budget: Budget) -> Row:
@@ -188,7 +207,8 @@ def row(view: ClusterView, asked: Question, name: str, uses: Uses, budget: Budge
         plans = (*asked.needs.plans, plan) if plan else asked.needs.plans
         pools_of = own_pools if any(one.reads_everything for one in plans) else node_pools
         offered = pools_of(view, node)
-        judged = judge(offered, uses, plans, rules=asked.rules, budget=budget)
+        outlook = Outlook(view.scoring, view.workload, Cpu(asked.cpu_milli, view.cpu_left_milli.get(name)))
+        judged = judge(offered, uses, plans, rules=asked.rules, budget=budget, outlook=outlook)
     except InvalidInput as error:
         return Row(name, Judgement(reasons=(Reason("invalid", str(error)),)))
     refusal = asked.wishes.refusal(judged) if judged.picks is not None else ""
@@ -207,7 +227,9 @@ def verdict(asked: Question, found: Row) -> Verdict:
         name: allocation(found.node, found.pools, picks, asked.rules)
         for name, picks in zip(names, judged.picks, strict=True)
     }
-    return Verdict(node=found.node, allocations=allocations, rank=judged.rank, explanation=judged.explanation)
+    return Verdict(
+        node=found.node, allocations=allocations, rank=judged.rank, takes=judged.pod, explanation=judged.explanation
+    )
 
 
 def scores(decision: Decision, node_names: Sequence[str]) -> dict[str, int]:

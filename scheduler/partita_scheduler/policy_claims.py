@@ -186,3 +186,18 @@ def _quantity(container: Container, resource: str) -> int:
         return int(parsed(str(_asked(container).get(resource, 0))))
     except InvalidInput as error:
         raise PlanError(f"container {container.name}: {error}") from error
+
+
+def cpu_milli(pod: Pod) -> int:
+    """CPU that kube-scheduler reckons with: containers and sidecars together, or the largest init container. 0 where it
+    is not written or not readable: kube-scheduler refuses such a pod by itself."""
+    sidecars = [one for one in pod.spec.init_containers if one.restart_policy == "Always"]
+    together = sum(map(_cpu_milli, (*pod.spec.containers, *sidecars)))
+    return max(together, *map(_cpu_milli, pod.spec.init_containers), 0)
+
+
+def _cpu_milli(container: Container) -> int:
+    try:
+        return int(1000 * parsed(str(container.resources.requests.get("cpu", 0))))
+    except InvalidInput:
+        return 0

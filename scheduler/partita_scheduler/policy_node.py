@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import lru_cache
-from typing import cast
 
-from partita_plugins.contracts import Outcome, Scorer
+from partita_plugins.contracts import NO_SHAPE, PodShape, Workload
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.quantity import MIB, format_mib
-from partita_plugins.registry import load
-from partita_plugins.scorers.links import linked_pairwise, rows
+from partita_plugins.scorers.links import linked_pairwise, rows, slot_list
 from partita_scheduler.allocator.in_use import NOTHING, Uses
 from partita_scheduler.allocator.inputs import InputPool
 from partita_scheduler.allocator.nodes import NodePools
@@ -23,16 +20,17 @@ from partita_scheduler.allocator.rules import Rules
 from partita_scheduler.allocator.search import Search
 from partita_scheduler.allocator.why_not import why_not
 from partita_scheduler.cel import CelError, CelUnsupported
-from partita_scheduler.policy_state import layout, outcome
+from partita_scheduler.policy_state import Cpu, layout, outcome
 from partita_scheduler.reasons import Reason
-
-SCORERS = ("topology", "memory", "fragmentation", "leftovers")
-"""In the order in which they decide."""
+from partita_scheduler.scoring import Rank, Scoring, ranking_of
 
 STEPS_PER_NODE = 50_000
 """Devices looked at for one node, about 0.1 s; an ordinary pod needs fewer than a thousand."""
 
 MAX_REMEMBERED = 50_000
+
+TAKES = "topology"
+"""The scorer whose clause names the whole GPUs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,12 @@ class Judgement:
     picks: tuple[tuple[Pick, ...], ...] | None = None
     reasons: tuple[Reason, ...] = ()
     undecided: bool = False
-    rank: tuple[float, ...] = ()
+    rank: Rank = ()
+    """Figures; the order comes from all candidates' together (scoring.Ranking.grades)."""
+
+    pod: PodShape = NO_SHAPE
+    """What the pod takes."""
+
     explanation: str = ""
     whole: tuple[int, ...] = ()
     """GPUs that the pod gets entirely."""
@@ -55,16 +58,34 @@ _remembered: dict[Hashable, Judgement] = {}
 plan_numbers = Numbers()
 
 
-def judge(offered: NodePools, uses: Uses, plans: tuple[ClaimPlan, ...], *, rules: Rules, budget: Budget) -> Judgement:
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """By what a node is judged, beside its devices."""
+
+    scoring: Scoring
+    workload: Workload
+    cpu: Cpu
+
+
+def judge(
+    offered: NodePools,
+    uses: Uses,
+    plans: tuple[ClaimPlan, ...],
+    *,
+    rules: Rules,
+    budget: Budget,
+    outlook: Outlook,
+) -> Judgement:
     """The judgement of a node, from memory where an equal one was judged. Spends steps only otherwise."""
     alone = offered.serial if any(plan.reads_everything for plan in plans) else 0
     use = tuple(uses.get(pool.id, NOTHING).key for pool in offered.pools)
-    key = (plan_numbers.of(plans), offered.shape, use, rules, alone)
+    key = (plan_numbers.of(plans), offered.shape, use, rules, alone, outlook)
     found = _remembered.get(key)
     if found is None:
         own = Budget(min(STEPS_PER_NODE, max(0, budget.steps)))
         granted = own.steps
-        found = _judge(offered.pools, uses, plans, rules, own)
+        picks = _picked(offered.pools, uses, plans, rules, own)
+        found = picks if isinstance(picks, Judgement) else _judged(offered.pools, uses, picks, outlook)
         budget.steps -= granted - max(0, own.steps)
         if granted == STEPS_PER_NODE or not found.undecided:
             if len(_remembered) >= MAX_REMEMBERED:
@@ -73,43 +94,42 @@ def judge(offered: NodePools, uses: Uses, plans: tuple[ClaimPlan, ...], *, rules
     return found
 
 
-def _judge(
+def _picked(
     pools: tuple[InputPool, ...], uses: Uses, plans: tuple[ClaimPlan, ...], rules: Rules, budget: Budget
-) -> Judgement:
+) -> tuple[tuple[Pick, ...], ...] | Judgement:
+    """What kube-scheduler will take, or why there is nothing."""
     try:
         picks = Search(pools, uses, plans, rules, budget).run()
-        if picks is None:
-            return Judgement(reasons=why_not(pools, uses, plans, rules))
     except (Abort, CelError) as error:
         return Judgement(reasons=(Reason("abort", f"kube-scheduler gives up: {error}"),))
     except (CelUnsupported, OutOfSteps, RecursionError) as error:
         text = str(error) if isinstance(error, PartitaError) else "the pod asks for too many devices"
         return Judgement(undecided=True, reasons=(Reason("undecided", f"no opinion: {text}"),))
+    return Judgement(reasons=why_not(pools, uses, plans, rules)) if picks is None else picks
+
+
+def _judged(
+    pools: tuple[InputPool, ...], uses: Uses, picks: tuple[tuple[Pick, ...], ...], outlook: Outlook
+) -> Judgement:
     flat = [pick for claim in picks for pick in claim]
-    result = outcome(pools, uses, flat)
-    scores = [scorer.score(result) for scorer in scorers()]
+    result, ranking = outcome(pools, uses, flat, outlook.cpu), ranking_of(outlook.scoring)
     chosen = {(c, pick.request) for c, claim in enumerate(picks) for pick in claim}
     places = float(sum(request.alternative for _, request in chosen))
     return Judgement(
         picks=picks,
-        rank=(places, *scores),
-        explanation=_explain(pools, flat, result),
+        rank=ranking.rank(places, result, outlook.workload),
+        pod=result.pod,
+        explanation=_explain(pools, flat, result.whole, ranking.explain(result)),
         whole=result.whole,
         nvlink=linked_pairwise(rows(result.before), result.whole),
     )
 
 
-@lru_cache(maxsize=1)
-def scorers() -> tuple[Scorer, ...]:
-    """The scorer plugins, most important first."""
-    return tuple(cast("Scorer", load("partita.scorers", name)()) for name in SCORERS)
-
-
-def _explain(pools: tuple[InputPool, ...], picks: list[Pick], result: Outcome) -> str:
-    topology, *others = (scorer.explain(result) for scorer in scorers())
-    parts = [topology, *(_part(pools[pick.pool], pick) for pick in picks)]
+def _explain(pools: tuple[InputPool, ...], picks: list[Pick], whole: tuple[int, ...], clauses: dict[str, str]) -> str:
+    named = clauses.get(TAKES) or (slot_list(whole) if whole else "")
+    parts = [named, *(_part(pools[pick.pool], pick) for pick in picks)]
     taken = "takes " + ", ".join(part for part in parts if part)
-    return "; ".join([taken, *(clause for clause in others if clause)])
+    return "; ".join([taken, *(clause for name, clause in clauses.items() if name != TAKES)])
 
 
 def _part(pool: InputPool, pick: Pick) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from partita_plugins.contracts import GpuState, NodeState, Outcome, ProfileShape
+from partita_plugins.contracts import GpuState, NodeState, Outcome, PodShape, ProfileShape
 from partita_plugins.model.offer import DeviceKind
 from partita_plugins.model.quantity import MIB, to_mib
 from partita_plugins.wire import DRIVER_NAME, WITHDRAWN_TAINT_KEY
@@ -91,13 +91,29 @@ def _withdrawn(device: InputDevice) -> bool:
     return any(taint.key == WITHDRAWN_TAINT_KEY for taint in device.raw.taints)
 
 
-def outcome(pools: tuple[InputPool, ...], uses: Uses, picks: Iterable[Pick]) -> Outcome:
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """What the pod requests, and what the node has left before it; None where nobody counts."""
+
+    asked_milli: int = 0
+    left_milli: int | None = None
+
+    @property
+    def after_milli(self) -> int | None:
+        return None if self.left_milli is None else max(0, self.left_milli - self.asked_milli)
+
+
+NOT_COUNTED = Cpu()
+
+
+def outcome(pools: tuple[InputPool, ...], uses: Uses, picks: Iterable[Pick], cpu: Cpu = NOT_COUNTED) -> Outcome:
     """The node before and after the picks; without GPUs of ours both are empty."""
     chosen = list(picks)
     before: dict[int, GpuState] = {}
     after: dict[int, GpuState] = {}
     slots: set[int] = set()
     whole: set[int] = set()
+    partition = ""
     for p, pool in enumerate(pools):
         found = layout(pool)
         if found is None:
@@ -111,16 +127,32 @@ def outcome(pools: tuple[InputPool, ...], uses: Uses, picks: Iterable[Pick]) -> 
             if piece:
                 slots |= piece.units.keys() & found.gpus
                 whole |= piece.units.keys() & found.gpus if piece.kind in {DeviceKind.GPU, DeviceKind.GROUP} else set()
+                partition = max(partition, piece.shape if piece.kind is DeviceKind.MIG else "")
     granted = [_granted_mib(pools[pick.pool].devices[pick.device].raw, pick) for pick in chosen]
     asked = [asked_mib(pick, mib) for pick, mib in zip(chosen, granted, strict=True)]
     return Outcome(
-        before=NodeState(gpus=before),
-        after=NodeState(gpus=after),
+        before=NodeState(gpus=before, cpu_milli=cpu.left_milli),
+        after=NodeState(gpus=after, cpu_milli=cpu.after_milli),
         slots=tuple(sorted(slots)),
         whole=tuple(sorted(whole)),
         asked_mib=sum(asked),
         granted_mib=sum(granted),
+        pod=PodShape(
+            cpu_milli=cpu.asked_milli,
+            gpus=len(slots),
+            gpu_milli=1000 if whole or partition else _share_milli(before, after, slots),
+            partition=partition,
+        ),
     )
+
+
+def _share_milli(before: Mapping[int, GpuState], after: Mapping[int, GpuState], slots: Iterable[int]) -> int:
+    """Of each GPU, the largest share of its memory that goes."""
+    return max((_left_milli(before[slot]) - _left_milli(after[slot]) for slot in slots), default=1000)
+
+
+def _left_milli(gpu: GpuState) -> int:
+    return 1000 if gpu.shared_free_mib is None else 1000 * gpu.shared_free_mib // max(1, gpu.memory_mib)
 
 
 def asked_mib(pick: Pick, granted_mib: int) -> int:
@@ -174,6 +206,7 @@ def _with(gpu: GpuState, taken: set[int] | None, shared_free_mib: int | None) ->
         units=gpu.units,
         taken=frozenset(taken),
         shared_free_mib=shared_free_mib,
+        product=gpu.product,
     )
 
 
@@ -211,7 +244,7 @@ def _piece(device: InputDevice, sizes: dict[int, int], unit: int) -> Piece | Non
 
 def _gpu(slot: int, size: int, devices: tuple[InputDevice, ...], pieces: tuple[Piece | None, ...]) -> GpuState:
     starts: dict[tuple[int, str], set[int]] = {}
-    memory, nvlinks, pcie, gbps = 0, "", "", 0
+    memory, nvlinks, pcie, gbps, product = 0, "", "", 0, ""
     for device, piece in zip(devices, pieces, strict=True):
         if piece is None or set(piece.units) != {slot} or _withdrawn(device):
             continue  # Another GPU may have a withdrawn one's slot by now.
@@ -219,6 +252,7 @@ def _gpu(slot: int, size: int, devices: tuple[InputDevice, ...], pieces: tuple[P
         if piece.kind is not DeviceKind.SHARED and piece.units[slot]:
             starts.setdefault((len(piece.units[slot]), piece.shape), set()).add(min(piece.units[slot]))
         attributes = device.raw.attributes
+        product = (attributes["product"].string or "" if "product" in attributes else "") or product
         if piece.kind is DeviceKind.GPU:
             nvlinks = attributes["nvlinks"].string or "" if "nvlinks" in attributes else ""
             pcie = attributes["pcie"].string or "" if "pcie" in attributes else ""
@@ -235,4 +269,5 @@ def _gpu(slot: int, size: int, devices: tuple[InputDevice, ...], pieces: tuple[P
             for (length, shape), found in sorted(starts.items(), reverse=True)
         ),
         units=size,
+        product=product,
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from partita_plugins.scorers.topology import slot_list
+from partita_plugins.scorers.links import slot_list
 from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler.policy_node import Judgement
 

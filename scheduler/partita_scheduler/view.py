@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
+from partita_plugins.contracts import Workload
 from partita_plugins.wire.resource import (
     Allocation,
     Condition,
@@ -20,6 +21,7 @@ from partita_plugins.wire.resource import (
     Taint,
     Toleration,
 )
+from partita_scheduler.scoring import Scoring
 
 EXTENDED_CLAIM_NAME = "<extended-resources>"
 """Name of the claim that kube-scheduler makes itself for plain extended resources, while it is only in its memory."""
@@ -156,6 +158,13 @@ class ClusterView:
     """By claim UID, or by assumed_key() for a claim that is not in the API yet. One whose claim has an allocation in
     `claims` is ignored."""
 
+    cpu_left_milli: Mapping[str, int] = field(default_factory=dict)
+    """CPU that pods can still request, by node; absent where nobody counts."""
+
+    workload: Workload = field(default_factory=Workload)
+    """The pods to expect."""
+
+    scoring: Scoring = field(default_factory=Scoring)
     server_minor: int = 36
     """Minor version of the API server (36, 37): rules that differ by version come from a table."""
 

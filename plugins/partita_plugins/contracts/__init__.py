@@ -5,7 +5,19 @@ over every implementation.
 """
 
 from partita_plugins.contracts.backend import DeviceBackend, DeviceMemory, DriverLibraries, MemoryBackend
-from partita_plugins.contracts.scoring import GpuState, NodeState, Outcome, ProfileShape, Scorer
+from partita_plugins.contracts.scoring import (
+    NO_SHAPE,
+    Counts,
+    Floats,
+    GpuState,
+    Measures,
+    NodeState,
+    Outcome,
+    PodShape,
+    ProfileShape,
+    Scorer,
+    Workload,
+)
 from partita_plugins.contracts.sharing import (
     MPS,
     MPS_KINDS,
@@ -19,16 +31,21 @@ from partita_plugins.contracts.validation import Depth, Look, ValidationResult, 
 __all__ = [
     "MPS",
     "MPS_KINDS",
+    "NO_SHAPE",
     "STRATEGY_OF_KIND",
+    "Counts",
     "Depth",
     "DeviceBackend",
     "DeviceMemory",
     "DriverLibraries",
+    "Floats",
     "GpuState",
     "Look",
+    "Measures",
     "MemoryBackend",
     "NodeState",
     "Outcome",
+    "PodShape",
     "ProfileShape",
     "Scorer",
     "ShareRequest",
@@ -36,5 +53,6 @@ __all__ = [
     "ValidationResult",
     "ValidationTarget",
     "Validator",
+    "Workload",
     "strategy_name",
 ]

@@ -1,10 +1,14 @@
-"""What placing a pod on a node would do, and what a scorer promises."""
+"""What placing a pod on a node would do, what pods keep coming, and what a scorer promises."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +47,8 @@ class GpuState:
     shared_free_mib: int | None = None
     """Memory left on a GPU that is being shared; None where it is not."""
 
+    product: str = ""
+
     @property
     def free(self) -> frozenset[int]:
         return frozenset(range(self.units)) - self.taken
@@ -54,6 +60,46 @@ class NodeState:
 
     gpus: Mapping[int, GpuState]
     """By slot."""
+
+    cpu_milli: int | None = None
+    """CPU that pods can still request; None where nobody counts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodShape:
+    """What one pod asks for. Pods of one shape are alike to a scorer."""
+
+    cpu_milli: int = 0
+    gpus: int = 0
+    """How many GPUs it has something of."""
+
+    gpu_milli: int = 1000
+    """Of each of them: 1000 is a whole GPU, less is a share of its memory."""
+
+    partition: str = ""
+    """Shape of its MIG partitions, "3g"; gpu_milli means nothing then."""
+
+    products: frozenset[str] = frozenset()
+    """GPUs that it may run on; empty: on any."""
+
+
+NO_SHAPE = PodShape()
+
+
+@dataclass(frozen=True)
+class Workload:
+    """The pods that a cluster has seen lately, and so those that it should expect. Empty: nothing is known."""
+
+    counts: tuple[tuple[PodShape, int], ...] = ()
+    """How often each shape was seen, pods without GPUs included."""
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(self.counts)
+
+    def __hash__(self) -> int:
+        """Taken once: workloads are keys, and may have a thousand shapes."""
+        return self._hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +116,35 @@ class Outcome:
 
     asked_mib: int
     granted_mib: int
+    pod: PodShape = NO_SHAPE
+    """What the pod takes here; another node may give it another alternative."""
+
+
+Floats = NDArray[np.float64]
+Measures = NDArray[np.float64]
+"""One row for all nodes alike, one column a figure."""
+
+Counts = NDArray[np.int64]
 
 
 class Scorer(Protocol):
-    """Judges one node for one pod. Pure."""
+    """Judges the nodes of one pod. Pure: equal arguments give equal answers, in any process.
+
+    In two steps, so that a fleet costs little: `measure` is called once for all nodes of equal content and remembered
+    until the content or the workload changes; `score` sees the figures of every candidate at each decision.
+    """
 
     name: str
 
-    def score(self, outcome: Outcome) -> float:
-        """Lower is better; comparable among the nodes of one call only. Nodes with equal scores are equal to it."""
+    def measure(self, outcome: Outcome, workload: Workload, /) -> tuple[float, ...]:
+        """Figures of one node, finite, always equally many. A node without GPUs has figures too."""
 
-    def explain(self, outcome: Outcome) -> str:
+    def score(self, measures: Measures, nodes: Counts, workload: Workload, /) -> Floats:
+        """One number for each row: lower is better, equal ones leave it to the next scorer.
+
+        `nodes` says how many candidates have the row. Numbers are comparable within one call only, and do not depend on
+        the order of the rows.
+        """
+
+    def explain(self, outcome: Outcome, /) -> str:
         """The same as a clause, "GPUs 4 and 5 over NVLink (450 GB/s)"; empty where nothing is to be said."""

@@ -1,34 +1,36 @@
-"""What a placement takes from the sets of GPUs that others may still want."""
+"""What whole GPUs that are taken would have been worth to others, for their links."""
 
 from __future__ import annotations
 
-from partita_plugins.contracts import NodeState, Outcome
+from partita_plugins.contracts import Counts, Floats, Measures, NodeState, Outcome, Workload
 from partita_plugins.scorers.links import matrix, rows
-from partita_plugins.scorers.masks import places
-from partita_plugins.scorers.sets import mask_of, sets_of
 
 
 class LeftoversScorer:
-    """The least loss wins: a GPU without NVLink before one with, the odd one of a broken quad before a fresh one."""
+    """The least loss wins: a GPU without NVLink before one with, and one whose bridge has lost its other end first.
+
+    Machines of one kind are equal, whatever is taken of them, unless their links differ within.
+    """
 
     name = "leftovers"
 
-    def score(self, outcome: Outcome) -> float:
-        """What GB/s others lose: of sets, each times its GPUs, and of each GPU's own best hop."""
-        return round(left(outcome.before) - left(outcome.after), 1)
+    def measure(self, outcome: Outcome, _workload: Workload) -> tuple[float]:
+        """GB/s that the untouched GPUs lose with the pod's whole GPUs; 0 for partitions and shares."""
+        return (round(left(outcome.before) - left(outcome.after), 1) if outcome.whole else 0.0,)
+
+    def score(self, measures: Measures, _nodes: Counts, _workload: Workload) -> Floats:
+        """The same."""
+        return measures[:, 0]
 
     def explain(self, outcome: Outcome) -> str:
         """ "leaves 6 GPUs untouched"."""
-        return f"leaves {len(_untouched(outcome.after))} GPUs untouched" if outcome.whole else ""
+        untouched = sum(not gpu.taken for gpu in outcome.after.gpus.values())
+        return f"leaves {untouched} GPUs untouched" if outcome.whole else ""
 
 
 def left(state: NodeState) -> float:
-    """What the untouched GPUs of a node offer: the best disjoint sets, and hops to neighbours that may come back."""
-    links, untouched = rows(state), _untouched(state)
-    mask = mask_of(links, untouched)
-    hops = matrix(links)
-    return sets_of(links).left(mask) + sum(max(hops[place]) for place in places(mask))
-
-
-def _untouched(state: NodeState) -> list[int]:
-    return [slot for slot, gpu in state.gpus.items() if not gpu.taken]
+    """Of every untouched GPU the best hop that it has, and the best to another untouched one if there is one."""
+    hops = matrix(rows(state))
+    untouched = [place for place, (_, gpu) in enumerate(sorted(state.gpus.items())) if not gpu.taken]
+    ever = {place: max(hops[place]) for place in untouched}
+    return sum(ever[a] + max((hops[a][b] for b in untouched if b != a), default=ever[a]) for a in untouched)

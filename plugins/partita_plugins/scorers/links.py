@@ -41,6 +41,13 @@ def linked_pairwise(links: Rows, slots: tuple[int, ...]) -> bool:
     return all(found[pair][1] for pair in combinations(sorted(slots), 2))
 
 
+def slot_list(slots: tuple[int, ...]) -> str:
+    """ "GPU 4", "GPUs 4 and 5", "GPUs 0, 1, 2 and 3"."""
+    if len(slots) == 1:
+        return f"GPU {slots[0]}"
+    return f"GPUs {', '.join(map(str, slots[:-1]))} and {slots[-1]}"
+
+
 Matrix = tuple[tuple[float, ...], ...]
 """GB/s between every two GPUs of a machine, by place; 0 on the diagonal."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from partita_plugins.contracts import Outcome
+from partita_plugins.contracts import Counts, Floats, Measures, Outcome, Workload
 from partita_plugins.model.quantity import format_mib
 
 SCORE_STEP_MIB = 256
@@ -14,9 +14,13 @@ class MemoryScorer:
 
     name = "memory"
 
-    def score(self, outcome: Outcome) -> float:
-        """Steps of wasted memory."""
-        return float(max(0, outcome.granted_mib - outcome.asked_mib) // SCORE_STEP_MIB)
+    def measure(self, outcome: Outcome, _workload: Workload) -> tuple[float]:
+        """MiB wasted, in steps."""
+        return (float(max(0, outcome.granted_mib - outcome.asked_mib) // SCORE_STEP_MIB * SCORE_STEP_MIB),)
+
+    def score(self, measures: Measures, _nodes: Counts, _workload: Workload) -> Floats:
+        """The same."""
+        return measures[:, 0]
 
     def explain(self, outcome: Outcome) -> str:
         """ "2Gi more than asked"."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from partita_plugins.contracts import Outcome
-from partita_plugins.scorers.links import Rows, linked_pairwise, pairs, rows
+from partita_plugins.contracts import Counts, Floats, Measures, Outcome, Workload
+from partita_plugins.scorers.links import Rows, linked_pairwise, pairs, rows, slot_list
 from partita_plugins.scorers.sets import best_set, worth_of
 
 _RING_UNIT = 1e-6
@@ -15,10 +15,14 @@ class TopologyScorer:
 
     name = "topology"
 
-    def score(self, outcome: Outcome) -> float:
+    def measure(self, outcome: Outcome, _workload: Workload) -> tuple[float]:
         """Minus the set's GB/s. 0 for one GPU and for partitions."""
         worth = worth_of(rows(outcome.before), outcome.whole)
-        return 0.0 - round(worth.gbps, 1) - worth.ring_gbps * _RING_UNIT
+        return (0.0 - round(worth.gbps, 1) - worth.ring_gbps * _RING_UNIT,)
+
+    def score(self, measures: Measures, _nodes: Counts, _workload: Workload) -> Floats:
+        """The same."""
+        return measures[:, 0]
 
     def explain(self, outcome: Outcome) -> str:
         """ "GPUs 4 and 5 over NVLink (450 GB/s)"."""
@@ -32,13 +36,6 @@ class TopologyScorer:
         best = best_set(links, outcome.before.gpus, len(outcome.whole)).worth.gbps
         rest = f", {best:.0f} at best on this machine" if best > speed else ""
         return f"{names} over {_medium(links, outcome.whole, speed)} ({speed:.0f} GB/s{rest})"
-
-
-def slot_list(slots: tuple[int, ...]) -> str:
-    """ "GPU 4", "GPUs 4 and 5", "GPUs 0, 1, 2 and 3"."""
-    if len(slots) == 1:
-        return f"GPU {slots[0]}"
-    return f"GPUs {', '.join(map(str, slots[:-1]))} and {slots[-1]}"
 
 
 def _medium(links: Rows, slots: tuple[int, ...], speed: float) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 
+from partita_plugins.contracts import Workload
 from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
 from partita_scheduler.allocator.in_use import Holdings, PoolId, PoolUse, extended_owners, is_pending
+from partita_scheduler.scoring import Scoring
 from partita_scheduler.view import AssumedAllocation, ClusterView, Node
 
 ClaimKey = tuple[str, str]
@@ -15,9 +17,13 @@ class Cluster:
     """Nodes, classes, claims and assumptions as they are now, and what is in use. Each change tells what it touches."""
 
     def __init__(
-        self, slices: Callable[[], Mapping[str, tuple[ResourceSlice, ...]]], server_minor: Callable[[], int]
+        self,
+        slices: Callable[[], Mapping[str, tuple[ResourceSlice, ...]]],
+        server_minor: Callable[[], int],
+        scoring: Scoring,
     ) -> None:
-        self._slices, self._server_minor = slices, server_minor
+        self._slices, self._server_minor, self._scoring = slices, server_minor, scoring
+        self.workload = Workload()
         self.nodes: dict[str, Node] = {}
         self.classes: Mapping[str, DeviceClass] = {}
         self._claims: dict[ClaimKey, ResourceClaim] = {}
@@ -39,6 +45,8 @@ class Cluster:
             classes=self.classes,
             claims=self._claims,
             assumed=self._assumed,
+            workload=self.workload,
+            scoring=self._scoring,
             server_minor=self._server_minor(),
         )
 

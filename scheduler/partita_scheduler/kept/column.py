@@ -15,6 +15,7 @@ from partita_scheduler.policy import Question, row
 from partita_scheduler.policy_claims import without_own
 from partita_scheduler.policy_node import STEPS_PER_NODE, Judgement
 from partita_scheduler.reasons import Reason
+from partita_scheduler.scoring import Rank, ranking_of
 from partita_scheduler.view import ClusterView
 
 MAX_ANSWERS = 20_000
@@ -47,8 +48,10 @@ class Column:
         self.stale: set[int] = set()
         self._asked, self._fleet = asked, fleet
         self._by_content: dict[Hashable, Kept] = {}
-        self._ranks: dict[tuple[float, ...], int] = {}
-        self._grades: np.ndarray | None = None
+        self._ranks: dict[Rank, int] = {}
+        self._figures = np.empty((0, 0))
+        """The ranks as rows."""
+
         self._rank_of = np.empty(0, dtype=np.int64)
         self._order: np.ndarray | None = None
         self.grow()
@@ -110,7 +113,6 @@ class Column:
         rank = -1
         if found.fits:
             rank = self._ranks.setdefault(found.found.rank, len(self._ranks))
-            self._grades = None if self._grades is None or rank >= len(self._grades) else self._grades
         return Kept(found.found, found.extended, found.refusal, rank)
 
     def _put(self, number: int, found: Kept) -> None:
@@ -119,21 +121,21 @@ class Column:
             self._rank_of[number] = found.rank
             self._order = None
 
-    @property
-    def order(self) -> np.ndarray:
+    def order(self, view: ClusterView) -> np.ndarray:
         """Numbers of all nodes that fit, best first; equals by name."""
         if self._order is None:
             fitting = np.flatnonzero(self._rank_of >= 0)
             places = self._fleet.names.by_name
-            keys = self._graded()[self._rank_of[fitting]] * len(places) + places[fitting]
+            keys = self._grades(view, fitting)[self._rank_of[fitting]] * len(places) + places[fitting]
             self._order = fitting[np.argsort(keys)]
         return self._order
 
-    def _graded(self) -> np.ndarray:
-        """Each rank's place among all ranks."""
-        if self._grades is None:
-            found = np.empty(len(self._ranks), dtype=np.int64)
-            for place, rank in enumerate(sorted(self._ranks)):
-                found[self._ranks[rank]] = place
-            self._grades = found
-        return self._grades
+    def _grades(self, view: ClusterView, fitting: np.ndarray) -> np.ndarray:
+        """Each rank's place among those that nodes have."""
+        if len(self._figures) < len(self._ranks):
+            self._figures = np.array(list(self._ranks))
+        nodes = np.bincount(self._rank_of[fitting], minlength=len(self._ranks))
+        had = np.flatnonzero(nodes)
+        found = np.zeros(len(nodes), dtype=np.int64)
+        found[had] = ranking_of(view.scoring).grades(self._figures[had], nodes[had], view.workload)
+        return found

@@ -9,6 +9,7 @@ from functools import partial
 
 import structlog
 
+from partita_plugins.contracts import Workload
 from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
 from partita_scheduler import policy
 from partita_scheduler.allocator.in_use import PoolId, PoolUse
@@ -19,6 +20,7 @@ from partita_scheduler.kept.changes import Cluster
 from partita_scheduler.kept.column import Column
 from partita_scheduler.kept.fleet import Fleet
 from partita_scheduler.policy import STEPS_PER_POD, Question, concerns_us, decide_each, question
+from partita_scheduler.scoring import DEFAULT_SCORING, Scoring
 from partita_scheduler.view import AssumedAllocation, ClusterView, Node, Pod
 
 log = structlog.get_logger(__name__)
@@ -39,9 +41,12 @@ class KeptState:
     """Answers about nodes, kept. Listeners never wait; questions wait for at most one small step of the background."""
 
     def __init__(
-        self, slices: Callable[[], Mapping[str, tuple[ResourceSlice, ...]]], server_minor: Callable[[], int]
+        self,
+        slices: Callable[[], Mapping[str, tuple[ResourceSlice, ...]]],
+        server_minor: Callable[[], int],
+        scoring: Scoring = DEFAULT_SCORING,
     ) -> None:
-        self._cluster = Cluster(slices, server_minor)
+        self._cluster = Cluster(slices, server_minor, scoring)
         self._fleet = Fleet()
         self._unseen: set[int] = set()
         """Nodes that must be looked at."""
@@ -74,6 +79,9 @@ class KeptState:
     def assumption_changed(self, key: str, assumed: AssumedAllocation | None) -> None:
         self._later(lambda: self._touch(self._cluster.assumption(key, assumed)))
 
+    def workload_changed(self, workload: Workload) -> None:
+        self._later(partial(self._expect_pods, workload))
+
     def _later(self, change: Callable[[], None]) -> None:
         self._changes.append(change)
         self._wake.set()
@@ -99,7 +107,9 @@ class KeptState:
             column.refresh(view, self._uses, Budget(STEPS_PER_POD))
             column.give_up()
             fleet = self._fleet
-            return Answers(asked, fleet.names, fleet.numbers, tuple(column.answers), tuple(fleet.offered), column.order)
+            return Answers(
+                asked, fleet.names, fleet.numbers, tuple(column.answers), tuple(fleet.offered), column.order(view)
+            )
 
     def concerns_us(self, pod: Pod) -> bool:
         """As the policy's, on the cluster as it is now."""
@@ -191,6 +201,10 @@ class KeptState:
 
     def _class(self, old: DeviceClass | None, new: DeviceClass | None) -> None:
         self._cluster.device_class(old, new)
+        self._columns.clear()
+
+    def _expect_pods(self, workload: Workload) -> None:
+        self._cluster.workload = workload
         self._columns.clear()
 
     def _touch(self, pools: set[PoolId]) -> None:

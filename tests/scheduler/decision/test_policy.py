@@ -189,13 +189,13 @@ def test_equal_machines_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> No
     from partita_scheduler import policy_node  # noqa: PLC0415
 
     runs: list[str] = []
-    real = policy_node._judge
+    real = policy_node._picked
 
     def counted(*args: Any) -> Any:
         runs.append("run")
         return real(*args)
 
-    monkeypatch.setattr(policy_node, "_judge", counted)
+    monkeypatch.setattr(policy_node, "_picked", counted)
     machines = {f"m{i}": slices(f"m{i}", "hgx-h200") for i in range(20)}
     cluster = view(machines, *(claim(name, exactly(kind="mig-2g", count=3)) for name in ("one", "other")))
     assert len(decide(cluster, pod("one"), list(machines)).order) == 20

@@ -22,6 +22,7 @@ from partita_driver.engine.validation.own import OWN_CLAIM
 from partita_driver.hardware.workers import Deadlines
 from partita_driver.health.faults import Fault
 from partita_driver.health.watch import HealthWatch
+from partita_driver.idle_looks import IdleLooks
 from partita_driver.journal.store import Journal
 from partita_driver.kubelet.dra_service import ClaimRef
 from partita_driver.slices.plan import Owner
@@ -53,6 +54,7 @@ STRATEGIES: dict[str, SharingStrategy] = {
 assert set(STRATEGIES) == set(STRATEGY_OF_KIND.values())  # No MPS: its daemons are pods, and nobody runs pods here.
 
 LOOK_SECONDS = 60.0
+IDLE_SECONDS = 300.0
 AGAIN = Pause(30.0, 120.0)
 """Between validations of faulty hardware: the longest is short, so that a run ends."""
 
@@ -106,7 +108,7 @@ class Driver:
         self.cdi = CdiFolder(folder / "cdi")
         self.engine = ClaimEngine(
             backend=backend,
-            validator=FewWords(backend),
+            validator=FewWords(backend, tasks),
             strategies=STRATEGIES,
             journal=self.journal,
             cdi=self.cdi,
@@ -135,7 +137,7 @@ class Driver:
             outcomes=silent,
             counter=silent,
             on_refused=self.claims_in_api.doubt,
-            on_released=self.publisher.released,
+            on_released=self._released,
         )
         self._health = HealthWatch(
             self.engine,
@@ -155,6 +157,13 @@ class Driver:
             watch=lambda _api, pool, seen: server.watch(process, of_pool(pool, seen), RESOURCE_CLAIMS),
             runtime=runtime,
         )
+        self._idle = IdleLooks(
+            self.engine,
+            period_seconds=lambda: IDLE_SECONDS,
+            not_ours=frozenset,
+            on_failure=lambda _error: None,
+            runtime=runtime,
+        )
         self.upkeep = Upkeep(
             self.engine,
             claims=self.claims_in_api,
@@ -172,7 +181,7 @@ class Driver:
             except Retryable as error:
                 self._tasks.sleep(error.delay_seconds)
         self.serving = True
-        for part in (self.publisher, self._health, self.upkeep, self.before_bind):
+        for part in (self.publisher, self._health, self.upkeep, self.before_bind, self._idle):
             part.start()
         # Some claims of a run wait for their validation and some do not, as after a change of the settings.
         self.before_bind.published(binding=True)
@@ -194,6 +203,10 @@ class Driver:
     def serve(self, verb: str, ref: ClaimRef) -> Any:
         """One call of the kubelet."""
         return self.claims.prepare(ref) if verb == "prepare" else self.claims.unprepare(ref)
+
+    def _released(self) -> None:
+        self.publisher.released()
+        self._idle.wake()
 
     def _faults_changed(self, _faults: Sequence[Fault]) -> None:
         if self.serving:

@@ -20,10 +20,13 @@ from partita_plugins.backends.simulated import (
     StuckBit,
     StuckLine,
     WrongMemorySize,
+    open_backend,
 )
+from partita_plugins.backends.simulated.memory import SimulatedMemory
 from partita_plugins.contracts import Depth, Look, ValidationTarget
 from partita_plugins.errors import BackendError, InvalidInput
 from partita_plugins.testing.contracts.validator import ValidatorContract
+from partita_plugins.validators.memory_pass import BLOCK_WORDS
 from partita_plugins.validators.reference import FINDINGS_MAX, ReferenceValidator
 
 WORDS = 2**19
@@ -171,3 +174,23 @@ def test_a_device_that_cannot_be_opened_is_an_error_not_a_finding(
 def test_it_says_that_real_gpus_are_not_for_it(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="simulated GPUs alone; give --validator none"):
         ReferenceValidator(NvmlBackend(tmp_path, root=tmp_path, device_root=tmp_path))  # type: ignore[arg-type]
+
+
+def test_looks_that_go_on_where_the_last_ended_leave_no_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """49 blocks, a few at a look: where one ends is no exact binary fraction."""
+    node = open_backend(tmp_path / "hardware", "l40s-x8", seed="node-a", words=49 * BLOCK_WORDS)
+    [gpu, *_] = node.discover().gpus
+    target = ValidationTarget(gpu=gpu, instance=None, memory_mib=gpu.memory_mib, multiprocessors=gpu.multiprocessors)
+    ticks = itertools.count()
+    validator = ReferenceValidator(node, clock=lambda: float(next(ticks)))
+    written: list[int] = []
+    monkeypatch.setattr(SimulatedMemory, "write", lambda _memory, offset, _values: written.append(offset))
+    monkeypatch.setattr(SimulatedMemory, "read", lambda memory, offset, count: memory.window[offset : offset + count])
+    begin = 0.0
+    for _ in range(60):
+        written.clear()
+        seen = validator.validate(target, Look(depth=Depth.FULL, deadline_seconds=16.0, begin=begin))
+        assert 0 < seen.memory_coverage < 0.2
+        assert seen.memory_begin == written[0] / (49 * BLOCK_WORDS)
+        assert seen.memory_begin <= begin + 1e-9, "a part is left out"
+        begin = (seen.memory_begin + seen.memory_coverage) % 1.0

@@ -35,6 +35,9 @@ class MemoryReport:
     coverage: float
     """Share of all words that both patterns were written to and read back from."""
 
+    begin: float
+    """Where that began, as a share of all words."""
+
 
 def sample_runs(words: int) -> list[Run]:
     """Runs spread evenly, the first and the last words among them."""
@@ -57,6 +60,7 @@ def check_memory(
     runs for those after it, and only what went through all four counts as covered.
     """
     findings: list[str] = []
+    begin = runs[0].first / memory.words if runs else 0.0
     for number, (fill, inverted) in enumerate(((True, 0), (False, 0), (True, 0xFFFFFFFF), (False, 0xFFFFFFFF))):
         done = 0
         for run in runs:
@@ -70,7 +74,7 @@ def check_memory(
                 found = list(_differences(run.first, memory.read(run.first, run.count), expected, findings_max))
                 findings += found[: max(0, findings_max - len(findings))]
         runs = runs[:done]
-    return MemoryReport(tuple(findings), sum(run.count for run in runs) / memory.words)
+    return MemoryReport(tuple(findings), sum(run.count for run in runs) / memory.words, begin)
 
 
 def _differences(first: int, got: Words, expected: Words, findings_max: int) -> Iterator[str]:

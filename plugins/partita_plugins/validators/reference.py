@@ -56,7 +56,7 @@ class ReferenceValidator:
             depth=look.depth,
             seconds=self._clock() - began,
             findings=tuple(findings[:FINDINGS_MAX]),
-            memory_begin=look.begin,
+            memory_begin=report.begin,
             memory_coverage=report.coverage,
         )
 

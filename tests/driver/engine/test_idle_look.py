@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from partita_driver.engine.right_of_way import RightOfWay
 from partita_driver.engine.validation.idle import Outcome
 from partita_driver.engine.validation.own import OWN_CLAIM
+from partita_driver.health.faults import Fault
 from partita_driver.lifecycle import ClaimState
 from partita_driver.settings.parse import ValidationSettings
 from partita_plugins.backends.simulated import StuckBit
@@ -67,6 +68,16 @@ def test_a_pod_that_was_sent_there_before_the_taint_was_seen_is_evicted(node: No
             node.engine.prepare(claim(node.mig(0, "3g", 4)))
     assert [fault.effect for fault in node.engine.faults()] == ["NoExecute"]
     assert [fault.effect for fault in node.told] == ["NoSchedule", "NoExecute"]
+
+
+@pytest.mark.parametrize(("coverage", "lifted"), [(0.99, False), (0.998, True)])
+def test_what_cuda_itself_keeps_of_the_memory_keeps_no_gpu_in_quarantine(
+    node: Node, coverage: float, lifted: bool
+) -> None:
+    node.engine._tools.validator = Scripted(coverage=coverage)
+    fault = Fault(gpu_uuid=node.gpu_uuid(0), reason="validation", message="bit 3 of word 0x5 reads 1")
+    node.engine.add_faults(fault)
+    assert node.engine.revalidate(fault) is lifted
 
 
 def test_what_was_found_in_a_part_of_the_memory_is_lifted_by_a_look_at_all_of_it(node: Node) -> None:

@@ -10,7 +10,7 @@ from partita_driver.engine.make import make_and_check
 from partita_driver.engine.rules import refuse_overlap, touches
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
-from partita_driver.engine.validation.look import Check
+from partita_driver.engine.validation.look import Check, memory_mib
 from partita_driver.engine.validation.own import give_back, own_claim_uid, own_device
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import HardwareError
@@ -25,6 +25,9 @@ from partita_plugins.model.offer import DeviceKind, OfferedDevice
 
 log = structlog.get_logger(__name__)
 
+KEPT_MIB = 256
+"""Of a device's memory, what a look at all of it may leave out: CUDA and the validator themselves take some."""
+
 FOUND = frozenset({VALIDATION, NVLINK})
 """Reasons that no GPU reports: a validation found them, and only one takes them away."""
 
@@ -32,8 +35,8 @@ FOUND = frozenset({VALIDATION, NVLINK})
 def revalidate(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
     """Ask the hardware, then make a device over the faulty part, validate it, undo it. True if the fault is lifted.
 
-    It is lifted only by a validation that covered all of the part's memory: what failed may be anywhere in it. Where
-    no validator runs the hardware's word is enough, except for what a validation found.
+    It is lifted only by a validation that covered all of the part's memory that a program can have: what failed may be
+    anywhere in it. Where no validator runs the hardware's word is enough, except for what a validation found.
     """
     if still_reported(fault, reported_faults(tools, gpu.uuid)):
         return False
@@ -68,8 +71,8 @@ def _passes(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
         return False
     give_back(tools, wanted.uid)
     seen = made.devices[0].validation
-    if seen is None or seen.depth != "full" or seen.memory_coverage < 1.0:
-        covered = seen.memory_coverage if seen else 0.0
+    covered = seen.memory_coverage if seen and seen.depth == "full" else 0.0
+    if (1.0 - covered) * memory_mib(tools, made.devices[0], gpu) > KEPT_MIB:
         log.info("still quarantined, not all memory was looked at", gpu=gpu.uuid, covered=round(covered, 3))
         return False
     return True

@@ -14,6 +14,7 @@ from partita_driver.health.faults import Fault
 from partita_driver.journal.records import ClaimRecord, DeviceRecord, JournalState
 from partita_driver.moments import Moment
 from partita_plugins.contracts import Depth, Look, ValidationResult, ValidationTarget, Validator
+from partita_plugins.model.gpu import Gpu
 
 WHOLE = frozenset({Moment.IDLE, Moment.BIND, Moment.AGAIN})
 """Moments at which what is known of a device spares nothing: no claim waits, or one waits for kube-scheduler anyway,
@@ -97,9 +98,15 @@ def target_of(tools: Tools, device: DeviceRecord, gpu_uuid: str) -> ValidationTa
     return ValidationTarget(
         gpu=gpu,
         instance=find_instance(tools, device),
-        memory_mib=profile.memory_mib if profile else gpu.memory_mib,
+        memory_mib=memory_mib(tools, device, gpu),
         multiprocessors=profile.multiprocessors if profile else gpu.multiprocessors,
     )
+
+
+def memory_mib(tools: Tools, device: DeviceRecord, gpu: Gpu) -> int:
+    """What a device was promised to have of one GPU."""
+    profile = offered_device(device, tools.node.gpus).profile
+    return profile.memory_mib if profile else gpu.memory_mib
 
 
 def _depth(state: JournalState, device: DeviceRecord, moment: Moment) -> Depth:

@@ -25,6 +25,7 @@ from partita_scheduler.allocator.rules import Rules, rules_for
 from partita_scheduler.policy_claims import (
     Wants,
     claim_of,
+    claim_problem,
     cpu_milli,
     extended_plan,
     extended_resources,
@@ -43,6 +44,11 @@ STEPS_PER_POD = 150_000
 """Devices looked at for all nodes of one pod, about 0.4 s: an answer after kube-scheduler's httpTimeout is none.
 
 Nodes beyond that are undecided; the next question begins with those that are remembered."""
+
+UNBINDABLE = Reason(
+    "unbindable", "kube-scheduler cannot bind a pod here that has claims, and whose extended resources the node serves"
+)
+"""It makes an empty claim for the resources then, and fails on that before the binding (seen on 1.36.3 and 1.37.2)."""
 
 BEST_SCORE = 10
 REST_SCORE = 5
@@ -161,7 +167,7 @@ def decide(view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
 def decide_each(view: ClusterView, asked: Question, node_names: Sequence[str], uses: Uses) -> Decision:
     """The decision on a question, node by node. `uses` as for `row`."""
     if asked.needs.problem:
-        reasons = (Reason("claim", asked.needs.problem),)
+        reasons = (asked.needs.problem,)
         return Decision(verdicts={name: Verdict(node=name, reasons=reasons) for name in node_names})
     budget = Budget(STEPS_PER_POD)
     rows = {name: row(view, asked, name, uses, budget) for name in node_names}
@@ -187,7 +193,7 @@ def question(view: ClusterView, pod: Pod) -> Question:
     try:
         needs = wants(view, pod)
     except InvalidInput as error:
-        needs = Wants(problem=str(error))
+        needs = Wants(problem=claim_problem(str(error)))
     annotations = [pod.metadata.annotations, *(claim.metadata.annotations for claim in needs.claims)]
     asked = wishes({key: value for one in annotations for key, value in one.items()})
     return Question(pod=pod, needs=needs, wishes=asked, rules=rules_for(view.server_minor), cpu_milli=cpu_milli(pod))
@@ -211,6 +217,8 @@ def row(view: ClusterView, asked: Question, name: str, uses: Uses, budget: Budge
         judged = judge(offered, uses, plans, rules=asked.rules, budget=budget, outlook=outlook)
     except InvalidInput as error:
         return Row(name, Judgement(reasons=(Reason("invalid", str(error)),)))
+    if judged.picks is not None and extended and plan is None and (asked.needs.plans or asked.needs.allocated):
+        return Row(name, Judgement(reasons=(UNBINDABLE,)))
     refusal = asked.wishes.refusal(judged) if judged.picks is not None else ""
     return Row(name, judged, offered.pools, plan is not None, refusal)
 

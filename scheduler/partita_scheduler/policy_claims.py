@@ -18,7 +18,10 @@ from partita_plugins.wire.resource import (
     ResourceClaimSpec,
 )
 from partita_scheduler.allocator.capacity import parsed
+from partita_scheduler.allocator.elsewhere import unsound_pool
 from partita_scheduler.allocator.plan import ClaimPlan, PlanError, plan_claim
+from partita_scheduler.allocator.rules import rules_for
+from partita_scheduler.reasons import Reason
 from partita_scheduler.view import EXTENDED_CLAIM_NAME, ClusterView, Container, Node, Pod
 
 IMPLICIT_PREFIX = "deviceclass.resource.kubernetes.io/"
@@ -40,7 +43,7 @@ class Wants:
     claims: tuple[ResourceClaim, ...] = ()
     """Those to allocate, beside their plans."""
 
-    problem: str = ""
+    problem: Reason | None = None
     """Why no node can be chosen yet."""
 
 
@@ -59,6 +62,11 @@ def needs_no_claim(pod: Pod, entry: str) -> bool:
     return any(one.name == entry and one.resource_claim_name is None for one in pod.status.resource_claim_statuses)
 
 
+def claim_problem(text: str) -> Reason:
+    """Something is wrong with a claim or a class: no node is better than another."""
+    return Reason("claim", text)
+
+
 def wants(view: ClusterView, pod: Pod) -> Wants:
     """The pod's needs. What is wrong with a claim or class is told as `problem`."""
     plans: list[ClaimPlan] = []
@@ -69,7 +77,7 @@ def wants(view: ClusterView, pod: Pod) -> Wants:
         if claim is None:
             if needs_no_claim(pod, entry.name):
                 continue
-            return Wants(problem=f"claim {entry.resource_claim_name or entry.name!r} does not exist yet")
+            return Wants(problem=claim_problem(f"claim {entry.resource_claim_name or entry.name!r} does not exist yet"))
         allocation = claim.status.allocation or _assumed_by_others(view, pod, claim)
         if allocation is not None:
             allocated.append((claim.metadata.name, allocation))
@@ -77,8 +85,15 @@ def wants(view: ClusterView, pod: Pod) -> Wants:
         try:
             plans.append(plan_claim(claim, view.classes))
         except InvalidInput as error:
-            return Wants(problem=f"claim {claim.metadata.name}: {error}")
+            return Wants(problem=claim_problem(f"claim {claim.metadata.name}: {error}"))
         claims.append(claim)
+    if rules_for(view.server_minor).counters_are_everywhere and any(plan.asks_for_all for plan in plans):
+        unsound = unsound_pool(view.slices)
+        if unsound:
+            text = (
+                f"kube-scheduler gives all devices of nothing while pool {unsound.pool} is being changed or is invalid"
+            )
+            return Wants(problem=Reason("abort", text))
     return Wants(tuple(plans), tuple(allocated), extended_resources(view, pod) or None, tuple(claims))
 
 

@@ -29,7 +29,7 @@ def consumed(
         return None
     found = {name: _rounded(capacity, wanted.get(name), rules) for name, capacity in capacities.items()}
     for name, value in found.items():
-        if value < 0 and rules.bad_capacity_aborts:
+        if value < 0 and not rules.capacities_wrap:
             raise BadCapacity(f"capacity {name!r}: the value is negative")
     if any(_violates(found[name], capacity, rules) for name, capacity in capacities.items()):
         return None
@@ -59,14 +59,22 @@ def _round_to_range(wanted: Decimal, valid: ValidRange, rules: Rules) -> Decimal
     if valid.step is None:
         return wanted
     unit = _unit(valid, rules)
-    exact = wanted / unit
-    if exact > MAX_INT64 or (unit != 1 and exact != exact.to_integral_value()):
+    asked, least, step = _whole(wanted, unit), _whole(low, unit), max(1, _whole(parsed(valid.step), unit))
+    if rules.capacities_wrap:
+        return Decimal(_wrapping(asked, least, step))
+    if asked > MAX_INT64 or (unit != 1 and asked * unit != wanted):
         raise BadCapacity(f"{wanted} cannot be rounded to steps of {valid.step}")
-    low, step = _whole(low, unit), _whole(parsed(valid.step), unit)
-    steps = ((_whole(wanted, unit) - low) / step).to_integral_value(ROUND_CEILING) if step else Decimal(0)
-    if low + steps * step > MAX_INT64:
+    rounded = least - (least - asked) // step * step
+    if rounded > MAX_INT64:
         raise BadCapacity(f"{wanted} rounded up to steps of {valid.step} is too large")
-    return (low + steps * step) * unit
+    return rounded * unit
+
+
+def _wrapping(asked: int, least: int, step: int) -> int:
+    """The same in Go's int64 without checks: what is too large counts as nothing, and sums wrap around."""
+    more = (asked if asked <= MAX_INT64 else 0) - least
+    steps = -(-more // step) + (more < 0 and more % step != 0)
+    return (least + steps * step + MAX_INT64 + 1) % 2**64 - MAX_INT64 - 1
 
 
 def _violates(value: Decimal, capacity: Capacity, rules: Rules) -> bool:
@@ -80,8 +88,8 @@ def _violates(value: Decimal, capacity: Capacity, rules: Rules) -> bool:
         if not valid.step:
             return False
         unit = _unit(valid, rules)
-        step = _whole(parsed(valid.step), unit)
-        return bool(step and (_whole(value, unit) - _whole(parsed(valid.min), unit)) % step)
+        step = max(1, _whole(parsed(valid.step), unit))
+        return bool((_whole(value, unit) - _whole(parsed(valid.min), unit)) % step)
     return bool(policy.valid_values) and value not in map(parsed, policy.valid_values)
 
 
@@ -93,8 +101,8 @@ def _unit(valid: ValidRange, rules: Rules) -> Decimal:
     return milli if rules.fractional_ranges and exact and limits[-1] >= 1 else Decimal(1)
 
 
-def _whole(value: Decimal, unit: Decimal) -> Decimal:
-    return (value / unit).to_integral_value(ROUND_CEILING)
+def _whole(value: Decimal, unit: Decimal) -> int:
+    return int((value / unit).to_integral_value(ROUND_CEILING))
 
 
 def is_binary(text: str) -> bool:
@@ -103,8 +111,11 @@ def is_binary(text: str) -> bool:
 
 
 def canonical(value: Decimal, *, binary: bool) -> str:
-    """The quantity as the API server writes it: "10Gi", "1500m", "2"."""
-    if binary and abs(value) >= 1024 and value == value.to_integral_value():
+    """The quantity as the API server writes it: "10Gi", "1500m", "2".
+
+    Without a binary unit it is a decimal quantity to whoever reads it, so it is written as one in the end.
+    """
+    if binary and value and value % 1024 == 0:
         return _in_units(value, BINARY, 1024)
     return _in_units(value * 10**9, DECIMAL, 1000)
 

@@ -84,6 +84,10 @@ class ClaimPlan:
     constraints: tuple[ConstraintPlan, ...]
 
     @property
+    def asks_for_all(self) -> bool:
+        return any(request.all_devices for alternatives in self.requests for request in alternatives)
+
+    @property
     def reads_everything(self) -> bool:
         """Whether its result may depend on what tells equal machines apart."""
         return any(

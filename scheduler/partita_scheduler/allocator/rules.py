@@ -16,8 +16,11 @@ class Rules:
     counters_by_pool_name: bool
     """Counters of pools with one name are mixed up, whatever their driver (kubernetes#140434)."""
 
-    bad_capacity_aborts: bool
-    """A capacity that cannot be computed ends the attempt for the pod; otherwise the device is skipped."""
+    counters_are_everywhere: bool
+    """Slices with counters belong to every node: allocationMode All aborts while any pool that has some is unsound."""
+
+    capacities_wrap: bool
+    """A share beyond 64 bits wraps around, or counts as nothing; otherwise it ends the attempt for the pod."""
 
     distinct_sees_last_of_request: bool
     """distinctAttribute remembers one device of each request only."""
@@ -38,7 +41,8 @@ class Rules:
 RULES: Mapping[int, Rules] = {
     36: Rules(
         counters_by_pool_name=True,
-        bad_capacity_aborts=False,
+        counters_are_everywhere=True,
+        capacities_wrap=True,
         distinct_sees_last_of_request=True,
         all_mode_counts_what_is_left=True,
         share_without_capacity_is_free=True,
@@ -47,7 +51,8 @@ RULES: Mapping[int, Rules] = {
     ),
     37: Rules(
         counters_by_pool_name=False,
-        bad_capacity_aborts=True,
+        counters_are_everywhere=False,
+        capacities_wrap=False,
         distinct_sees_last_of_request=False,
         all_mode_counts_what_is_left=False,
         share_without_capacity_is_free=False,

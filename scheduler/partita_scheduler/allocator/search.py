@@ -224,9 +224,7 @@ class Search:
         try:
             return capacity.consumed(device.raw.capacity, dict(request.capacities), self._rules)
         except capacity.BadCapacity as error:
-            if self._rules.bad_capacity_aborts:
-                raise Abort(f"request {request.name} on device {device.name}: {error}") from error
-            return None
+            raise Abort(f"request {request.name} on device {device.name}: {error}") from error
 
     def _has_capacity(self, request: RequestPlan, p: int, d: int, *, at_all: bool = False) -> bool:
         device = self._pools[p].devices[d]

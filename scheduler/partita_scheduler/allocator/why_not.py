@@ -16,6 +16,7 @@ from partita_scheduler.allocator.in_use import NOTHING, PoolUse, Uses
 from partita_scheduler.allocator.inputs import InputDevice, InputPool
 from partita_scheduler.allocator.plan import ClaimPlan, ConstraintPlan, RequestPlan
 from partita_scheduler.allocator.rules import Rules
+from partita_scheduler.cel import CelError, CelUnsupported
 from partita_scheduler.reasons import Reason
 
 ATTRIBUTE_WORDS = {
@@ -48,7 +49,7 @@ class _Found:
 def why_not(
     pools: tuple[InputPool, ...], uses: Uses, claims: tuple[ClaimPlan, ...], rules: Rules
 ) -> tuple[Reason, ...]:
-    """At least one reason. Raises CelError or CelUnsupported."""
+    """At least one reason. Never raises: the search, which is over, may never have come to what fails here."""
     if not pools:
         return (Reason("no_devices", "no devices published"),)
     reasons = [
@@ -66,10 +67,19 @@ def why_not(
 def _of_claim(claim: ClaimPlan, pools: tuple[InputPool, ...], uses: Uses, rules: Rules) -> list[Reason]:
     reasons: list[Reason] = []
     for alternatives in claim.requests:
-        findings = [_of_request(request, claim, pools, uses, rules) for request in alternatives]
+        findings = [_of_one(request, claim, pools, uses, rules) for request in alternatives]
         if all(findings):
             reasons += [reason for finding in findings for reason in finding]
     return reasons
+
+
+def _of_one(
+    request: RequestPlan, claim: ClaimPlan, pools: tuple[InputPool, ...], uses: Uses, rules: Rules
+) -> list[Reason]:
+    try:
+        return _of_request(request, claim, pools, uses, rules)
+    except (CelError, CelUnsupported) as error:
+        return [Reason("selector", str(error))]
 
 
 def _of_request(

@@ -124,16 +124,24 @@ def test_an_unknown_capacity_skips_the_device() -> None:
     assert allocate(slices, plan(request(capacity={"requests": {"cores": "2"}}))) == [["y"]]
 
 
-def test_an_unrepresentable_capacity_aborts_from_1_37_on() -> None:
-    slices = [slice_of("1", shared("x"), device("y", capacity={"memory": {"value": "32Ei"}}))]
+def test_a_share_beyond_64_bits_aborts_from_1_37_on_and_is_free_before() -> None:
+    """Kubernetes 1.36 reads 10E as nothing, and gives it away."""
+    slices = [slice_of("1", shared("x"))]
     with pytest.raises(Abort):
-        allocate(slices, plan(share("16Ei")))
-    assert allocate(slices, plan(share("16Ei")), minor=36) == [["y"]]
+        allocate(slices, plan(share("10E")))
+    assert allocate(slices, plan(share("10E")), use=held("8Gi"), minor=36) == [["x"]]
 
 
 @pytest.mark.parametrize(
     ("value", "binary", "text"),
-    [(10 * 2**30, True, "10Gi"), (1000, True, "1k"), (5000, False, "5k"), (1, True, "1"), (1536, True, "1536")],
+    [
+        (10 * 2**30, True, "10Gi"),
+        (1000, True, "1k"),
+        (5000, False, "5k"),
+        (1, True, "1"),
+        (1536, True, "1536"),
+        (3 * 10**9, True, "3G"),
+    ],
 )
 def test_quantities_are_written_as_the_api_server_does(value: int, binary: bool, text: str) -> None:
     assert capacity.canonical(Decimal(value), binary=binary) == text

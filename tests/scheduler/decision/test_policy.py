@@ -114,6 +114,17 @@ def test_a_node_with_the_resource_itself_keeps_its_device_plugin() -> None:
     assert found.verdicts["a"].allocations == {}
 
 
+def test_a_pod_with_a_claim_fits_no_node_that_serves_its_extended_resources_itself() -> None:
+    """kube-scheduler would fail on the empty claim that it makes for them."""
+    cluster = view({"a": slices("a", "hgx-h100")}, claim("c", exactly()))
+    node = msgspec.convert({"metadata": {"name": "a"}, "status": {"allocatable": {"nvidia.com/gpu": "8"}}}, Node)
+    served = replace(cluster, nodes={"a": node})
+    (reason,) = decide(served, pod("c", containers=[extended("2")]), ["a"]).verdicts["a"].reasons
+    assert reason.code == "unbindable"
+    assert decide(served, pod("c"), ["a"]).order == ("a",)
+    assert decide(cluster, pod("c", containers=[extended("2")]), ["a"]).order == ("a",)
+
+
 def test_the_newest_class_serves_an_extended_resource() -> None:
     old = device_class("old", "false", extendedResourceName="example.com/x")
     new = device_class("new", "true", extendedResourceName="example.com/x")

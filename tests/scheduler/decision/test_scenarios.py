@@ -162,6 +162,13 @@ def test_a_missing_attribute_aborts_with_the_device_and_the_class() -> None:
     assert "gpu-0000-df-00-0: CEL runtime error: no such key: nope" in reason.text
 
 
+def test_a_selector_that_the_search_never_comes_to_aborts_nothing() -> None:
+    first = exactly("first", count=9)
+    bad = exactly("bad", selectors=selected(f'device.attributes["{DRIVER_NAME}"].nope == "x"'))
+    reasons = decide(view(H100, claim("c", first, bad)), pod("c"), ["a"]).verdicts["a"].reasons
+    assert [reason.code for reason in reasons] == ["taken", "selector"]
+
+
 def test_a_claim_that_is_allocated_stays_on_its_node() -> None:
     machines = {"a": slices("a", "hgx-h100"), "b": slices("b", "hgx-h100")}
     cluster = view(machines, claim("c", exactly()))

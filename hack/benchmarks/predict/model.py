@@ -1,0 +1,68 @@
+"""What the extender's own decision code says about a case."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+from hack.benchmarks.predict.case import ALLOCATED, ERROR, EXTENDED, UNSCHEDULABLE, Case, Json, Outcome, told
+
+from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
+from partita_scheduler.policy import decide
+from partita_scheduler.view import EXTENDED_CLAIM_NAME, ClusterView, Node, Pod
+from partita_scheduler.watch import SliceIndex
+
+T = TypeVar("T")
+
+NAMESPACE = "predict"
+UNDECIDED = "undecided"
+
+
+def view(case: Case, server_minor: int) -> ClusterView:
+    """The cluster as the extender would see it, of this case alone."""
+    slices = SliceIndex()
+    for one in case.slices:
+        slices.change(None, msgspec.convert(one, ResourceSlice))
+    node = msgspec.convert(case.node, Node)
+    return ClusterView(
+        nodes={node.metadata.name: node},
+        slices=slices.value(),
+        classes={one.metadata.name: one for one in _all(case.classes, DeviceClass)},
+        claims={(one.metadata.namespace, one.metadata.name): one for one in _all(case.claims, ResourceClaim)},
+        server_minor=server_minor,
+    )
+
+
+def pod_of(case: Case) -> Pod:
+    return msgspec.convert(case.pod, Pod)
+
+
+def predict(case: Case, server_minor: int) -> Outcome:
+    """What kube-scheduler will do with the pod."""
+    pod, name = pod_of(case), str(case.node["metadata"]["name"])
+    verdict = decide(view(case, server_minor), pod, [name]).verdicts[name]
+    message = "; ".join(str(reason) for reason in verdict.reasons)
+    if verdict.undecided:
+        return Outcome(kind=UNDECIDED, message=message)
+    if verdict.allocations is None:
+        aborted = any(reason.code in {"abort", "unbindable"} for reason in verdict.reasons)
+        return Outcome(kind=ERROR if aborted else UNSCHEDULABLE, message=message)
+    claims = {
+        EXTENDED if claim == EXTENDED_CLAIM_NAME else claim: told(found) for claim, found in verdict.allocations.items()
+    }
+    return Outcome(kind=ALLOCATED, claims=claims)
+
+
+def placed(case: Case) -> Case:
+    """A case as if the API server had it: namespaces, UIDs, defaults. For a look without a control plane."""
+    claims = [_named(claim) for claim in case.claims]
+    return msgspec.structs.replace(case, claims=claims, pod=_named(case.pod))
+
+
+def _named(body: Json) -> Json:
+    metadata = body["metadata"]
+    return {**body, "metadata": {**metadata, "namespace": NAMESPACE, "uid": f"uid-{metadata['name']}"}}
+
+
+def _all(bodies: list[Json], kind: type[T]) -> list[T]:
+    return [msgspec.convert(body, kind) for body in bodies]

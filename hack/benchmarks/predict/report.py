@@ -1,0 +1,107 @@
+"""What came of the cases: the row that is printed, and disagreements as files to keep."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import click
+import msgspec
+from hack.benchmarks.predict import coverage
+from hack.benchmarks.predict.case import Case, Outcome
+from hack.benchmarks.predict.model import UNDECIDED, predict
+
+FOUND = Path("predict-disagreements")
+FEW = 100
+"""Cases of which nobody expects that they exercise everything."""
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """What was asked and what kube-scheduler did: enough to ask the model again without a control plane."""
+
+    what: str = ""
+    """Of a regression case: what was wrong."""
+
+    version: str
+    seed: int
+    case: Case
+    seen: Outcome
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """What --json prints."""
+
+    bench: str = "predict"
+    version: str
+    seed: int
+    cases: int = 0
+    disagreements: int = 0
+    undecided: int = 0
+    seconds: float = 0.0
+    coverage: dict[str, float] = {}
+
+
+@dataclass(slots=True)
+class Tally:
+    """Cases as they are judged."""
+
+    row: Row
+    disagree: list[tuple[Record, Outcome]] = field(default_factory=list)
+    _parts: list[set[str]] = field(default_factory=list)
+
+    def judge(self, record: Record) -> None:
+        """Ask the model, and compare."""
+        minor = minor_of(record.version)
+        predicted = predict(record.case, minor)
+        self.row.cases += 1
+        if predicted.kind == UNDECIDED:
+            self.row.undecided += 1
+        elif not predicted.agrees(record.seen):
+            self.row.disagreements += 1
+            self.disagree.append((record, predicted))
+        self._parts.append(coverage.parts(record.case, record.seen, minor))
+
+    def finish(self) -> Row:
+        self.row.coverage = coverage.percentages(self._parts)
+        return self.row
+
+
+def minor_of(version: str) -> int:
+    """36 of "1.36"."""
+    return int(version.partition(".")[2])
+
+
+def check(row: Row) -> None:
+    """Raises ClickException where something disagrees, or the cases are not what they should be."""
+    if row.disagreements:
+        raise click.ClickException(f"{row.disagreements} disagreements, written to {FOUND}/")
+    thin = [part for part in coverage.WANTED if row.coverage[part] < coverage.LEAST_PERCENT]
+    if thin and row.cases >= FEW:
+        raise click.ClickException(f"fewer than {coverage.LEAST_PERCENT:g}% of the cases exercise: {', '.join(thin)}")
+
+
+def keep(record: Record) -> Path:
+    """Write a case down to be played again, or kept as a regression case."""
+    FOUND.mkdir(exist_ok=True)
+    path = FOUND / f"{record.version}-{record.seed}-{record.case.number}.json"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
+    return path
+
+
+def tell(record: Record, predicted: Outcome) -> None:
+    """Both outcomes, for people."""
+    again = f"hack/bench predict --version {record.version} --seed {record.seed} --case {record.case.number}"
+    print(f"\n{again}", file=sys.stderr)
+    for name, outcome in (("kube-scheduler", record.seen), ("predicted", predicted)):
+        print(f"  {name}: {outcome.kind} {outcome.message[:200]}", file=sys.stderr)
+        for claim, allocation in outcome.claims.items():
+            for result in allocation["results"]:
+                print(f"    {claim}: {json.dumps(result)}", file=sys.stderr)
+
+
+def table(row: Row) -> str:
+    head = f"{row.cases} cases on {row.version}, seed {row.seed}: {row.disagreements} disagreements, "
+    lines = [f"{head}{row.undecided} undecided, {row.seconds:.0f} s"]
+    return "\n".join([*lines, *(f"  {percent:5.1f}%  {part}" for part, percent in row.coverage.items())])

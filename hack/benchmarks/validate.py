@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from random import Random
 
 import click
 from hack.benchmarks.figures import print_rows
-from hack.benchmarks.validation.baselines import Outcome
-from hack.benchmarks.validation.law import CONFIDENCE, Idle, Law, idle, law
+from hack.benchmarks.validation.law import CONFIDENCE, Law, idle, law
 from hack.benchmarks.validation.planted import CLASSES, place_of
 from hack.benchmarks.validation.rig import METHODS, PARTITA, Rig, rig
+from hack.benchmarks.validation.rows import Planted, idle_row, law_row, rows, table
 
 from partita_plugins.backends import catalog
 from partita_plugins.contracts import Depth
+from partita_plugins.errors import PartitaError
 
 HELP = f"""Plant faults in a simulated GPU, and see which methods find them.
 
@@ -43,16 +43,6 @@ Examples:
   hack/bench validate --faults 100 --law-faults 0 --sound-runs 0 --seed 7 --json
 """
 WORDS_A_MIB = 2**18
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planted:
-    """One fault, and what each method made of it."""
-
-    fault: str
-    place: str
-    seed: int
-    outcomes: dict[str, Outcome]
 
 
 @click.command(help=HELP)
@@ -85,19 +75,22 @@ def validate(
 ) -> None:
     """Measure, print, and judge."""
     words, wrong = memory_mib * WORDS_A_MIB, list[str]()
-    with rig(machine, words) as looked_at:
-        found = list(_planted(looked_at, names or tuple(CLASSES), faults, seed))
-        print_rows(_rows(found) if as_json else _table(found), as_json=as_json)
-        wrong += [f"{one.fault} ({one.place}) was missed" for one in found if not one.outcomes[PARTITA].found]
-        if sound_runs:
-            alarms = _alarms(looked_at, sound_runs, seed)
-            print_rows([{"bench": "validate-sound", "runs": sound_runs, "false_alarms": alarms}], as_json=as_json)
-            wrong += [f"{alarms} of {sound_runs} looks at a sound GPU found something"] * bool(alarms)
-    if law_faults:
+    try:
+        with rig(machine, words) as looked_at:
+            wrong += _missed(looked_at, names or tuple(CLASSES), faults, seed, as_json=as_json)
+            wrong += _alarms(looked_at, sound_runs, seed, as_json=as_json)
         with rig(machine, words, rounds=0) as looked_at:
-            wrong += _judge(looked_at, budget_share, law_faults, seed, as_json=as_json)
+            wrong += _unlawful(looked_at, budget_share, law_faults, seed, as_json=as_json)
+    except PartitaError as error:
+        raise click.ClickException(str(error)) from error
     if wrong:
         raise click.ClickException("; ".join(wrong))
+
+
+def _missed(looked_at: Rig, names: Sequence[str], count: int, seed: int, *, as_json: bool) -> list[str]:
+    found = list(_planted(looked_at, names, count, seed))
+    print_rows(rows(found) if as_json else table(found), as_json=as_json)
+    return [f"{one.fault} ({one.place}) was missed" for one in found if not one.outcomes[PARTITA].found]
 
 
 def _planted(looked_at: Rig, names: Sequence[str], count: int, seed: int) -> Iterator[Planted]:
@@ -111,46 +104,25 @@ def _planted(looked_at: Rig, names: Sequence[str], count: int, seed: int) -> Ite
             yield Planted(fault=name, place=place_of(fault), seed=own, outcomes=outcomes)
 
 
-def _rows(found: Sequence[Planted]) -> list[dict[str, object]]:
-    return [
-        {
-            "bench": "validate",
-            "fault": one.fault,
-            "method": method,
-            "found": outcome.found,
-            "coverage": round(outcome.coverage, 4),
-            "place": one.place,
-            "seed": one.seed,
-        }
-        for one in found
-        for method, outcome in one.outcomes.items()
-    ]
-
-
-def _table(found: Sequence[Planted]) -> list[dict[str, object]]:
-    """Found of planted, by class and method."""
-    rows = []
-    for name in dict.fromkeys(one.fault for one in found):
-        outcomes = [one.outcomes for one in found if one.fault == name]
-        counts = {method: sum(each[method].found for each in outcomes) for method in METHODS}
-        rows.append({"fault": name, "planted": len(outcomes), **counts})
-    return rows
-
-
-def _alarms(looked_at: Rig, runs: int, seed: int) -> int:
+def _alarms(looked_at: Rig, runs: int, seed: int, *, as_json: bool) -> list[str]:
+    if not runs:
+        return []
     with click.progressbar(range(runs), file=sys.stderr, label="sound") as bar:
-        return sum(looked_at.look(PARTITA, seed + number).found for number in bar)
+        alarms = sum(looked_at.look(PARTITA, seed + number).found for number in bar)
+    print_rows([{"bench": "validate-sound", "runs": runs, "false_alarms": alarms}], as_json=as_json)
+    return [f"{alarms} of {runs} looks at a sound GPU found something"] * bool(alarms)
 
 
-def _judge(looked_at: Rig, share: float, faults: int, seed: int, *, as_json: bool) -> list[str]:
-    """Print law and idle looks. What is wrong with them."""
+def _unlawful(looked_at: Rig, share: float, faults: int, seed: int, *, as_json: bool) -> list[str]:
+    if not faults:
+        return []
     laws: dict[Depth, Law] = {}
     for depth in (Depth.FULL, Depth.QUICK):
         with click.progressbar(range(seed, seed + faults), file=sys.stderr, label=f"law, {depth}") as bar:
             laws[depth] = law(looked_at, depth, share, bar)
-    print_rows([_law_row(found, depth, share) for depth, found in laws.items()], as_json=as_json)
+    print_rows([law_row(found, depth, share) for depth, found in laws.items()], as_json=as_json)
     whole = idle(looked_at, share, seed)
-    print_rows([_idle_row(whole, share)], as_json=as_json)
+    print_rows([idle_row(whole, share)], as_json=as_json)
     wrong = [
         "{} of {} faults were found, {} to {} should have been".format(found.found, faults, *found.interval)
         for found in laws.values()
@@ -158,28 +130,3 @@ def _judge(looked_at: Rig, share: float, faults: int, seed: int, *, as_json: boo
     ]
     uncovered = [f"{1 - whole.covered:.1%} of the memory was not covered in {whole.looks} looks while idle"]
     return wrong + uncovered * (whole.covered < 1)
-
-
-def _law_row(found: Law, depth: Depth, share: float) -> dict[str, object]:
-    fewest, most = found.interval
-    return {
-        "bench": "validate-law",
-        "depth": depth.value,
-        "budget_share": share,
-        "faults": found.faults,
-        "coverage": round(found.coverage, 4),
-        "found_share": round(found.found / found.faults, 4),
-        "interval_low": round(fewest / found.faults, 4),
-        "interval_high": round(most / found.faults, 4),
-        "holds": found.holds,
-    }
-
-
-def _idle_row(found: Idle, share: float) -> dict[str, object]:
-    return {
-        "bench": "validate-idle",
-        "budget_share": share,
-        "looks": found.looks,
-        "reported_coverage": round(found.reported, 4),
-        "covered": round(found.covered, 4),
-    }

@@ -115,3 +115,11 @@ def test_validate_fails_where_what_is_found_is_not_what_was_covered(monkeypatch:
     )
     assert done.exit_code == 1
     assert "1 of 10 faults were found, 6 to 10 should have been" in done.output
+
+
+def test_validate_says_which_compiler_it_needs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    done = CliRunner().invoke(main, ["validate", "--memory-mib", "2"])
+    assert done.exit_code == 1
+    assert "apt-get install -y g++" in done.output

@@ -30,16 +30,12 @@ from partita_plugins.validators.cuda.messages import (
 from partita_plugins.validators.cuda.plan import Plan
 from partita_plugins.validators.cuda.port import DeviceFailed, Opener, Unavailable
 
-FILE_BYTES_MAX = 2**20
-"""Of what it writes anywhere: its last words go to a file."""
-
 STDIN, STDOUT, STDERR = 0, 1, 2
 
 
 def main() -> None:
     """One request, one answer."""
     say = _voice()
-    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES_MAX, FILE_BYTES_MAX))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     opener, missing = _opener(sys.argv[1])
     say(Ready())

@@ -68,8 +68,11 @@ class MemoryCheck:
                 break
             done.append(chunk)
             findings += self._judged(2 * chunk.count)
+            if len(findings) >= findings_max:
+                # Enough is known, and memory that is wrong everywhere is slow to count.
+                break
         for chunk in done:
-            if budget.over():
+            if budget.over() or len(findings) >= findings_max:
                 break
             self._launch("check", chunk, INVERTED[-1])
             findings += self._judged(chunk.count)

@@ -47,15 +47,15 @@ class Plan:
 
     def run(self) -> Answer:
         """The answer. A device that fails meanwhile is what was found."""
-        if self._lacks_room():
-            return self._answer(SHARED)
-        for name, act in self._parts().items():
-            try:
-                with self._timed(name):
+        doing = "start"
+        try:
+            if self._lacks_room():
+                return self._answer(SHARED)
+            for doing, act in self._parts().items():
+                with self._timed(doing):
                     act()
-            except DeviceFailed as error:
-                self._failed.append(f"{error}, in {name}")
-                break
+        except DeviceFailed as error:
+            self._failed.append(f"{error}, in {doing}")
         return self._answer("")
 
     def _parts(self) -> dict[str, Callable[[], None]]:

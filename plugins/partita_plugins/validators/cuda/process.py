@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import select
 import selectors
 import signal
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import IO, Protocol
 
 from partita_plugins.validators.cuda.messages import LINE_BYTES_MAX
 
@@ -43,36 +43,37 @@ class Process(Protocol):
 
 
 class ChildProcess:
-    """A process of its own session, with pipes, and a file for whatever it prints."""
+    """A process of its own session, with pipes for what it is told, what it says, and whatever else it prints."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        self._words = tempfile.TemporaryFile()  # noqa: SIM115 - closed when the process has ended
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._words,
+            stderr=subprocess.PIPE,
             env=dict(environment),
             cwd="/",
             start_new_session=True,
             bufsize=0,
         )
+        self._stdin, self._stdout, self._stderr = (
+            _descriptor(pipe) for pipe in (self._process.stdin, self._process.stdout, self._process.stderr)
+        )
         self._pidfd = os.pidfd_open(self._process.pid)
-        self._said = b""
-        self._last = ""
+        self._said = self._printed = b""
 
     def send(self, line: bytes) -> None:
         try:
-            os.write(_fd(self._process.stdin), line)
+            os.write(self._stdin, line)
         except BrokenPipeError as error:
             raise Ended from error
 
     def line(self, timeout_seconds: float) -> bytes | None:
         deadline = time.monotonic() + timeout_seconds
         while b"\n" not in self._said:
-            if not _readable(_fd(self._process.stdout), deadline - time.monotonic()):
+            if not self._readable(self._stdout, deadline):
                 return None
-            more = os.read(_fd(self._process.stdout), LINE_BYTES_MAX)
+            more = os.read(self._stdout, LINE_BYTES_MAX)
             if not more:
                 raise Ended
             self._said += more
@@ -86,10 +87,12 @@ class ChildProcess:
             signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
 
     def gone(self, timeout_seconds: float) -> bool:
-        if self._process.returncode is None and _readable(self._pidfd, timeout_seconds):
+        if self._process.returncode is None and self._readable(self._pidfd, time.monotonic() + timeout_seconds):
             self._process.wait()
-            self._last = self._read_words()
-            for pipe in (self._process.stdin, self._process.stdout, self._words):
+            while _waits(self._stderr):
+                if not self._hear():
+                    break
+            for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
                 if pipe:
                     pipe.close()
             os.close(self._pidfd)
@@ -99,22 +102,36 @@ class ChildProcess:
         return self._process.returncode
 
     def last_words(self) -> str:
-        return self._last if self._words.closed else self._read_words()
-
-    def _read_words(self) -> str:
-        end = self._words.seek(0, os.SEEK_END)
-        self._words.seek(max(0, end - LAST_WORDS_BYTES))
-        lines = self._words.read().decode("utf-8", "replace").strip().splitlines()
-        self._words.seek(0, os.SEEK_END)
+        lines = self._printed.decode("utf-8", "replace").strip().splitlines()
         return lines[-1].strip() if lines else ""
 
+    def _readable(self, descriptor: int, deadline: float) -> bool:
+        """Whether it is, by then. What the child prints meanwhile is heard, so that it never waits for us."""
+        with selectors.DefaultSelector() as selector:
+            for one in (descriptor, self._stderr):
+                selector.register(one, selectors.EVENT_READ)
+            while True:
+                found = {key.fd for key, _ in selector.select(max(0.0, deadline - time.monotonic()))}
+                if self._stderr in found and not self._hear():
+                    selector.unregister(self._stderr)
+                if descriptor in found or time.monotonic() >= deadline:
+                    return descriptor in found
 
-def _fd(pipe: object) -> int:
-    fileno: int = pipe.fileno()  # type: ignore[attr-defined]
-    return fileno
+    def _hear(self) -> bool:
+        """Keep the end of what is printed; False where nothing more will be."""
+        more = os.read(self._stderr, LINE_BYTES_MAX)
+        self._printed = (self._printed + more)[-LAST_WORDS_BYTES:]
+        return bool(more)
 
 
-def _readable(descriptor: int, timeout_seconds: float) -> bool:
-    with selectors.DefaultSelector() as selector:
-        selector.register(descriptor, selectors.EVENT_READ)
-        return bool(selector.select(max(0.0, timeout_seconds)))
+def _descriptor(pipe: IO[bytes] | None) -> int:
+    if pipe is None:
+        raise ValueError("a pipe was asked for")
+    return pipe.fileno()
+
+
+def _waits(descriptor: int) -> bool:
+    """Whether there is something to read at once, be it the end."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

@@ -78,9 +78,9 @@ class CudaValidator:
     ) -> tuple[ValidationResult, Answer]:
         began = self._clock()
         self._check_not_hung(targets)
+        request = self._request(targets, look, measure=measure)
         process = self._spares.take()
         try:
-            request = self._request(targets, look, measure=measure)
             said = heard(process, request, look, began + look.deadline_seconds, self._clock)
         finally:
             self._spares.refill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 from hack.benchmarks.latency import latency
+from hack.benchmarks.mig.command import mig
 from hack.benchmarks.openb.command import openb
 from hack.benchmarks.predict.command import predict_command
 from hack.benchmarks.prepare import prepare
@@ -20,6 +21,7 @@ def main() -> None:
 
 
 main.add_command(latency)
+main.add_command(mig)
 main.add_command(openb)
 main.add_command(predict_command, "predict")
 main.add_command(prepare)

@@ -41,7 +41,8 @@ class Run(NamedTuple):
 
     @property
     def unallocated_percent(self) -> float:
-        return self.curve[100]
+        """When as many GPUs have been asked for as there are, or as near to that as the pods came."""
+        return self.curve[max(self.curve)]
 
 
 @click.command(

@@ -21,13 +21,14 @@ class Partita:
 
     def __init__(self, cluster: Cluster, _trace: Trace) -> None:
         self._cluster, self._history = cluster, History()
-        self._learn(Workload())
+        self.learn(Workload())
 
     def choose(self, pod: TracePod) -> tuple[int, Bools] | None:
         """The node, and which of its GPUs; None where the pod fits nowhere."""
+        known = self._history.workload
         self._history.saw(pod.shape)
-        if self._history.workload is not self._workload:
-            self._learn(self._history.workload)
+        if self._history.workload is not known:
+            self.learn(self._history.workload)
         rows = self._rows.get(pod)
         if rows is None:
             rows = self._rows[pod] = Rows(self._cluster, MEASURES)
@@ -39,8 +40,9 @@ class Partita:
         node = int(fitting[np.argmin(losses(rows.figures[fitting], ones, self._demand))])
         return node, rows.gpus[node]
 
-    def _learn(self, workload: Workload) -> None:
-        self._workload, self._demand = workload, demand_of(workload)
+    def learn(self, workload: Workload) -> None:
+        """From now on expect this."""
+        self._demand = demand_of(workload)
         self._product = np.array([self._demand.product(name) for name in self._cluster.products])
         self._now = Rows(self._cluster, FIGURES)
         self._rows: dict[TracePod, Rows] = {}

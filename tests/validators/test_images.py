@@ -10,6 +10,7 @@ import pytest
 from partita_plugins import registry
 from partita_plugins.backends.nvml import NvmlBackend
 from partita_plugins.backends.simulated import SimulatedBackend
+from partita_plugins.contracts import DriverLibraries
 from partita_plugins.errors import InvalidInput, NvmlCode
 from partita_plugins.validators.cuda.port import DeviceFailed, Unavailable
 from partita_plugins.validators.cupy.images import image_for, require_images
@@ -70,3 +71,13 @@ def test_what_cuda_says_of_the_node_blames_no_device() -> None:
     assert told.code is NvmlCode.IN_USE
     uncorrectable = DeviceFailed(214, "uncorrectable ECC error encountered")
     assert as_unavailable(uncorrectable) is uncorrectable
+
+
+def test_children_load_the_driver_s_libraries_from_where_the_node_has_them(tmp_path: Path) -> None:
+    library = tmp_path / "usr/lib64/libcuda.so.1"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    backend = NvmlBackend(tmp_path / "state", root=tmp_path, device_root=tmp_path)
+    assert isinstance(backend, DriverLibraries)
+    assert backend.driver_library("libcuda.so.1") == library
+    assert backend.driver_library("libnvidia-ptxjitcompiler.so.1") is None

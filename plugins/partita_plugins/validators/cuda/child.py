@@ -28,7 +28,7 @@ from partita_plugins.validators.cuda.messages import (
     Told,
 )
 from partita_plugins.validators.cuda.plan import Plan
-from partita_plugins.validators.cuda.port import DeviceFailed, Opener, Unavailable
+from partita_plugins.validators.cuda.port import DeviceFailed, Opener, OutOfRoom, Unavailable
 
 STDIN, STDOUT, STDERR = 0, 1, 2
 
@@ -68,7 +68,13 @@ def answered(
     except DeviceFailed as error:
         return Answer(findings=(f"{error}, when it was opened",))
     started()
-    return Plan(request, devices, began=began, clock=time.monotonic, given_up=gives_up).run()
+    try:
+        return Plan(request, devices, began=began, clock=time.monotonic, given_up=gives_up).run()
+    except OutOfRoom as error:
+        advice = "somebody else has the GPU's memory: see nvidia-smi"
+        return Refusal(
+            code=NvmlCode.INSUFFICIENT_RESOURCES, message=f"there is no room to compute in: {error}", advice=advice
+        )
 
 
 def _voice() -> Callable[[Told], None]:

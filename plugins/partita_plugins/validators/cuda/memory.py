@@ -49,12 +49,14 @@ class MemoryLook:
 class MemoryCheck:
     """Fill and check of one allocation."""
 
-    def __init__(self, device: Device, pointer: int, size_bytes: int, *, seed: int, first_bytes: int) -> None:
-        """`first_bytes` is a chunk before it is known how fast the device is."""
+    def __init__(
+        self, device: Device, report: ReportBuffer, pointer: int, size_bytes: int, *, seed: int, first_bytes: int
+    ) -> None:
+        """`first_bytes` is a chunk before it is known how fast the device is. Room for the report was taken first."""
         self._device, self._pointer, self._seed = device, pointer, seed
         self._first_words = first_bytes // WORD
         self._words = size_bytes // WORD // QUAD * QUAD
-        self._report = ReportBuffer(device)
+        self._report = report
         self._grid = BLOCKS_PER_MULTIPROCESSOR * device.facts.multiprocessors
 
     def look(self, begin: float, budget: Budget, findings_max: int) -> MemoryLook:
@@ -76,7 +78,6 @@ class MemoryCheck:
                 break
             self._launch("check", chunk, INVERTED[-1])
             findings += self._judged(chunk.count)
-        self._report.free()
         covered = sum(chunk.count for chunk in done) * WORD
         return MemoryLook(tuple(dict.fromkeys(findings))[:findings_max], covered)
 

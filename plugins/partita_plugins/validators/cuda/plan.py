@@ -11,6 +11,7 @@ from partita_plugins.validators.cuda.memory import MemoryCheck, MemoryLook
 from partita_plugins.validators.cuda.messages import Answer, Request
 from partita_plugins.validators.cuda.peers import Copies
 from partita_plugins.validators.cuda.port import Device, DeviceFailed, OutOfRoom
+from partita_plugins.validators.cuda.report import ReportBuffer
 
 FINDINGS_MAX = 8
 """Enough to see a pattern, few enough for an event."""
@@ -46,7 +47,7 @@ class Plan:
         self._rates: dict[str, float] = {}
 
     def run(self) -> Answer:
-        """The answer. A device that fails meanwhile is what was found."""
+        """The answer; a device that fails meanwhile is what was found. OutOfRoom where others have its memory."""
         doing = "start"
         try:
             if self._lacks_room():
@@ -76,12 +77,15 @@ class Plan:
 
     def _check_memory(self) -> None:
         request, device = self._request, self._devices[0]
+        report = ReportBuffer(device)
         self._room = max(1, device.room_bytes())
         pointer, size = self._allocated(device, small=request.quick or request.shared)
-        check = MemoryCheck(device, pointer, size, seed=request.seed, first_bytes=request.limits.first_bytes)
+        first_bytes = request.limits.first_bytes
+        check = MemoryCheck(device, report, pointer, size, seed=request.seed, first_bytes=first_bytes)
         budget = self._budget.within(QUICK_SECONDS) if request.quick else self._budget
         self._memory = check.look(request.begin, budget, FINDINGS_MAX)
         device.free(pointer)
+        report.free()
 
     def _allocated(self, device: Device, *, small: bool) -> tuple[int, int]:
         """All the room there is, or what is enough for a small look. Each refusal makes the wish smaller."""
@@ -94,10 +98,11 @@ class Plan:
                 return device.allocate(size), size
             except OutOfRoom:
                 size -= size // 8
-        raise DeviceFailed(2, f"{size} bytes cannot be allocated, though {self._room} are said to be free")
+        raise OutOfRoom(f"{size} bytes, though {self._room} are said to be free")
 
     def _measure(self) -> None:
-        self._rates = self._devices[0].copy_rates(MEASURED_BYTES)
+        device = self._devices[0]
+        self._rates = device.copy_rates(min(MEASURED_BYTES, device.room_bytes() // 8))
 
     def _lacks_room(self) -> bool:
         limits = self._request.limits

@@ -20,6 +20,9 @@ INSTRUCTIONS: Mapping[str, Mapping[int, str]] = MappingProxyType(
 )
 """By kernel, and from which architecture on."""
 
+READ_SINCE = 75
+"""cuobjdump of CUDA 13 reads no older machine code."""
+
 _FUNCTION = re.compile(r"Function\s*:?\s*(\w+)")
 _USAGE = re.compile(r"\b(STACK|LOCAL):(\d+)")
 

@@ -10,6 +10,9 @@ from hack.image_lib.commands import ImageError
 OPTIONS = ("--std=c++17",)
 SONAME = "libnvrtc.so.12"
 
+OLD = "are deprecated and may be removed in a future release"
+"""Said of Volta, which CUDA 13 no longer knows."""
+
 
 class Nvrtc:
     """One libnvrtc."""
@@ -29,8 +32,9 @@ class Nvrtc:
         options = [f"--gpu-architecture={architecture}", f"--include-path={source.parent}", *OPTIONS]
         values = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
         failed = created or self._library.nvrtcCompileProgram(program, len(options), values)
-        said = self._text(program, "ProgramLog").decode(errors="replace").strip("\0\n ")
-        # A warning is a mistake that was not looked at.
+        lines = self._text(program, "ProgramLog").decode(errors="replace").strip("\0\n ").splitlines()
+        said = "\n".join(line for line in lines if OLD not in line)
+        # Any other warning is a mistake that was not looked at.
         if failed or said:
             raise ImageError(f"{source.name} does not compile for {architecture}:\n{said}")
         return self._text(program, "CUBIN" if architecture.startswith("sm_") else "PTX")

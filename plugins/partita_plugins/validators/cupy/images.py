@@ -32,5 +32,5 @@ def image_for(compute_capability: int, built: Path = BUILT) -> Path:
     raise Unavailable(
         NvmlCode.NOT_SUPPORTED,
         f"there are no kernels for compute capability {compute_capability / 10:.1f}",
-        f"GPUs from {min(CUBINS) / 10:.1f} on can be validated; give --validator none for older ones",
+        f"from {min(CUBINS) / 10:.1f} on GPUs can be validated; switch it off for other nodes (docs/settings.md)",
     )

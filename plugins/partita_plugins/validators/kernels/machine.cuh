@@ -65,7 +65,7 @@ template <class Format, class A, class B, class C> INLINE void multiply_tile(Lan
     if constexpr (Format::bits_of_fraction == 10) {
 #if __CUDA_ARCH__ >= 800
         MMA("m16n8k16", "f16");
-#else
+#elif __CUDA_ARCH__ >= 750
         MMA_HALF(0, 1, 0);
         MMA_HALF(2, 3, 1);
 #endif

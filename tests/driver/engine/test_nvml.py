@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from partita_plugins.backends.nvml import NvmlBackend, open_backend
-from partita_plugins.backends.simulated import Xid
+from partita_plugins.backends.simulated import FaultyMultiprocessor, Xid
 from partita_plugins.contracts import DeviceBackend
+from partita_plugins.errors import ValidationFailed
 from partita_plugins.model.gpu import ComputeMode
 from partita_plugins.model.mig import Placement
 from partita_plugins.testing import nvml
+from partita_plugins.testing.gpu import host_validator
 from tests.driver.engine.nodes import NODE, Node, claim, result, time_slice_config
 
 
@@ -78,3 +81,16 @@ def test_an_xid_is_a_fault_until_the_gpu_is_validated(node: NvmlNode) -> None:
     node.backend.faults.plant(Xid(gpu_uuid=node.gpu_uuid(2), xid=48))
     (event,) = node.engine.wait_events(20)
     assert (event.gpu_uuid, event.xid) == (node.gpu_uuid(2), 48)
+
+
+def test_kernels_find_a_multiprocessor_that_fails_one_partition_and_not_the_other(node: NvmlNode) -> None:
+    """By the partition's CUDA UUID, as NVML tells it."""
+    backend = node.seen_by_driver()
+    fault = FaultyMultiprocessor(gpu_uuid=node.gpu_uuid(0), effect="swapped-lanes", multiprocessor=7, memory_slice=5)
+    node.backend.faults.plant(fault)
+    with closing(host_validator(backend, spares=0)) as validator:
+        node.engine._tools.validator = validator
+        with pytest.raises(ValidationFailed, match="product fp16: .* wrong, on multiprocessor 7"):
+            node.engine.prepare(claim(node.mig(0, "3g", 4)))
+        node.engine.prepare(claim(node.mig(0, "3g", 0)))
+    assert node.placements() == [(0, Placement(0, 4))]

@@ -16,6 +16,7 @@ from partita_scheduler.explainer import Explainer
 from partita_scheduler.extender import Parts, create_app, create_health_app
 from partita_scheduler.kept.state import KeptState
 from partita_scheduler.leader import LeaderElector
+from partita_scheduler.learner import Learner
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.server import Address, ExtenderServer, check_exposure
 from partita_scheduler.settings import Settings
@@ -37,7 +38,8 @@ class Application:
         self.settings = settings
         self.metrics = Metrics()
         slices = SliceIndex()
-        self.kept = KeptState(slices.value, lambda: self.watch.server_minor)
+        self.kept = KeptState(slices.value, lambda: self.watch.server_minor, settings.scoring)
+        self.learner = Learner(lambda: self.watch, scoring=settings.scoring, listener=self.kept.workload_changed)
         self.assumptions = Assumptions(self.metrics, listener=self.kept.assumption_changed)
         # The kept state has an allocation before the assumption of it is dropped.
         self.watch = ClusterWatch(
@@ -48,12 +50,23 @@ class Application:
                 node=self.kept.node_changed,
                 slice=self.kept.slice_changed,
                 device_class=self.kept.class_changed,
-                claim=both(self.kept.claim_changed, self.assumptions.claim_changed),
+                claim=both(
+                    self.kept.claim_changed,
+                    self.assumptions.claim_changed,
+                    self.learner.claim_changed,
+                ),
                 pod=both(self.kept.pod_changed, self.assumptions.pod_changed),
             ),
         )
         self._elector = LeaderElector(api, identity=settings.identity, namespace=settings.namespace, able=self._able)
-        self.decider = Decider(self.watch, self.assumptions, self.metrics, judge=self.kept, answering=self.leading)
+        self.decider = Decider(
+            self.watch,
+            self.assumptions,
+            self.metrics,
+            judge=self.kept,
+            answering=self.leading,
+            expecting=self.learner.expecting,
+        )
         self._caught_up = False
         self._stopping = threading.Event()
         self._draining = threading.Event()
@@ -109,6 +122,7 @@ class Application:
         self.watch.start()
         self._spawn("kept", lambda: self.kept.run(self._stopping))
         self._spawn("version", self._follow_version)
+        self._spawn("learner", lambda: self.learner.run(self._stopping))
         if settings.leader_election:
             self._spawn("leader", lambda: self._elector.run(self._stopping))
         if settings.explain:

@@ -47,12 +47,13 @@ class Decider:
         *,
         policy: Policy = default_policy,
         judge: Judge | None = None,
+        expecting: Callable[[ClusterView], ClusterView] = lambda view: view,
         answering: Callable[[], bool] = lambda: True,
         max_at_once: int = MAX_DECISIONS_AT_ONCE,
     ) -> None:
         self._source, self._assumptions, self._metrics, self._policy = source, assumptions, metrics, policy
         self._judge = judge or PlainJudge(source, assumptions, policy)
-        self._answering = answering
+        self._answering, self._expecting = answering, expecting
         self._slots = threading.BoundedSemaphore(max_at_once)
         self._aside = threading.BoundedSemaphore(MAX_ASIDE_AT_ONCE)
         self._remembered: OrderedDict[str, Among] = OrderedDict()
@@ -82,7 +83,7 @@ class Decider:
             raise Retryable("too many simulations at once", delay_seconds=1.0, advice="ask again in a second")
         try:
             assumed = self._assumptions.active(excluding=pod.metadata.uid)
-            return self._policy.decide(replace(view, assumed=assumed), pod, node_names)
+            return self._policy.decide(replace(self._expecting(view), assumed=assumed), pod, node_names)
         finally:
             self._aside.release()
 

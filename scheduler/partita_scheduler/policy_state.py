@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -36,6 +36,11 @@ class Piece:
     shape: str
     units: dict[int, frozenset[int]]
     memory_mib: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is all of its GPUs."""
+        return self.kind in {DeviceKind.GPU, DeviceKind.GROUP}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,9 +116,7 @@ def outcome(pools: tuple[InputPool, ...], uses: Uses, picks: Iterable[Pick], cpu
     chosen = list(picks)
     before: dict[int, GpuState] = {}
     after: dict[int, GpuState] = {}
-    slots: set[int] = set()
-    whole: set[int] = set()
-    partition = ""
+    taken: list[tuple[Piece, int | None]] = []
     for p, pool in enumerate(pools):
         found = layout(pool)
         if found is None:
@@ -124,35 +127,35 @@ def outcome(pools: tuple[InputPool, ...], uses: Uses, picks: Iterable[Pick], cpu
         after |= _occupied(found, use, here)
         for pick in here:
             piece = found.pieces[pick.device]
-            if piece:
-                slots |= piece.units.keys() & found.gpus
-                whole |= piece.units.keys() & found.gpus if piece.kind in {DeviceKind.GPU, DeviceKind.GROUP} else set()
-                partition = max(partition, piece.shape if piece.kind is DeviceKind.MIG else "")
+            if piece and piece.units.keys() <= found.gpus.keys():
+                shared = pick.consumed is not None
+                taken.append((piece, _granted_mib(pool.devices[pick.device].raw, pick) if shared else None))
     granted = [_granted_mib(pools[pick.pool].devices[pick.device].raw, pick) for pick in chosen]
     asked = [asked_mib(pick, mib) for pick, mib in zip(chosen, granted, strict=True)]
     return Outcome(
         before=NodeState(gpus=before, cpu_milli=cpu.left_milli),
         after=NodeState(gpus=after, cpu_milli=cpu.after_milli),
-        slots=tuple(sorted(slots)),
-        whole=tuple(sorted(whole)),
+        slots=tuple(sorted({slot for piece, _ in taken for slot in piece.units})),
+        whole=tuple(sorted({slot for piece, _ in taken if piece.whole for slot in piece.units})),
         asked_mib=sum(asked),
         granted_mib=sum(granted),
-        pod=PodShape(
-            cpu_milli=cpu.asked_milli,
-            gpus=len(slots),
-            gpu_milli=1000 if whole or partition else _share_milli(before, after, slots),
-            partition=partition,
-        ),
+        pod=pod_shape(taken, cpu_milli=cpu.asked_milli),
     )
 
 
-def _share_milli(before: Mapping[int, GpuState], after: Mapping[int, GpuState], slots: Iterable[int]) -> int:
-    """Of each GPU, the largest share of its memory that goes."""
-    return max((_left_milli(before[slot]) - _left_milli(after[slot]) for slot in slots), default=1000)
-
-
-def _left_milli(gpu: GpuState) -> int:
-    return 1000 if gpu.shared_free_mib is None else 1000 * gpu.shared_free_mib // max(1, gpu.memory_mib)
+def pod_shape(
+    taken: Iterable[tuple[Piece, int | None]], *, cpu_milli: int, products: frozenset[str] = frozenset()
+) -> PodShape:
+    """The shape of a pod that takes these pieces; of a shared one so many MiB."""
+    pieces = list(taken)
+    shares = [1000 * mib // max(1, piece.memory_mib) for piece, mib in pieces if mib is not None]
+    return PodShape(
+        cpu_milli=cpu_milli,
+        gpus=len({slot for piece, _ in pieces for slot in piece.units}),
+        gpu_milli=max(shares) if pieces and len(shares) == len(pieces) else 1000,
+        partition=max((piece.shape for piece, _ in pieces if piece.kind is DeviceKind.MIG), default=""),
+        products=products,
+    )
 
 
 def asked_mib(pick: Pick, granted_mib: int) -> int:

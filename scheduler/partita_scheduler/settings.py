@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from partita_scheduler.protocol import MAX_BODY_BYTES
+from partita_scheduler.scoring import DEFAULT_SCORING, Scoring
 from partita_scheduler.server import THREADS, Address, Tls
 from partita_scheduler.watch import STALE_SECONDS
 
@@ -28,5 +29,6 @@ class Settings:
     stale_seconds: float = STALE_SECONDS
     threads: int = THREADS
     max_body_bytes: int = MAX_BODY_BYTES
+    scoring: Scoring = DEFAULT_SCORING
     explain: bool = True
     events_per_minute: int = 30

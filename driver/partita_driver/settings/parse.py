@@ -10,32 +10,21 @@ nodes:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
-import yaml
 
 from partita_driver.moments import Moment
-from partita_plugins.errors import InvalidInput
 from partita_plugins.model.offer import Offer
+from partita_plugins.strict_yaml import Strict, read_strict
 
 CONFIG_MAP = "partita-nodes"
 KEY = "nodes.yaml"
-MAX_TEXT = 1 << 20
-"""A ConfigMap cannot hold more."""
-
-NOT_A_VALUE = (ValueError, LookupError, AttributeError, TypeError)
-"""What PyYAML raises for a scalar that is not what its tag or its looks promise, such as the date 2024-99-99."""
-
 Shape = Literal["1g", "1g-double", "2g", "3g", "4g", "7g"]
 SHAPES: tuple[Shape, ...] = ("1g", "1g-double", "2g", "3g", "4g", "7g")
 
 
-class _Strict(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of what people write: an unknown field is an error that names it."""
-
-
-class OfferSettings(_Strict, frozen=True, kw_only=True):
+class OfferSettings(Strict, frozen=True, kw_only=True):
     """What a node is meant for. Fewer devices make kube-scheduler faster, so only whole GPUs unless asked for."""
 
     whole: bool = True
@@ -56,7 +45,7 @@ class OfferSettings(_Strict, frozen=True, kw_only=True):
         )
 
 
-class ValidationSettings(_Strict, frozen=True, kw_only=True):
+class ValidationSettings(Strict, frozen=True, kw_only=True):
     """When devices are proven to compute."""
 
     prepare: bool = True
@@ -75,10 +64,10 @@ class ValidationSettings(_Strict, frozen=True, kw_only=True):
         return {Moment.PREPARE: self.prepare, Moment.IDLE: self.idle}.get(moment, True)
 
 
-class NodeSettings(_Strict, frozen=True, kw_only=True):
+class NodeSettings(Strict, frozen=True, kw_only=True):
     """Settings of the nodes whose labels match."""
 
-    selector: dict[str, str] = {}
+    selector: dict[str, str] = msgspec.field(default_factory=dict)
     """Labels with their values; empty matches every node."""
 
     offer: OfferSettings = OfferSettings()
@@ -90,7 +79,7 @@ class NodeSettings(_Strict, frozen=True, kw_only=True):
         return all(labels.get(key) == value for key, value in self.selector.items())
 
 
-class Settings(_Strict, frozen=True, kw_only=True):
+class Settings(Strict, frozen=True, kw_only=True):
     """All of the file."""
 
     nodes: tuple[NodeSettings, ...] = ()
@@ -102,31 +91,5 @@ class Settings(_Strict, frozen=True, kw_only=True):
 
 def parse_settings(text: str) -> Settings:
     """The settings of `nodes.yaml`. Raises InvalidInput that names the field."""
-    if len(text) > MAX_TEXT:
-        raise InvalidInput(f"{KEY} has more than {MAX_TEXT} characters")
-    try:
-        written = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 - a SafeLoader
-        return msgspec.convert({} if written is None else written, Settings)
-    except (yaml.YAMLError, msgspec.ValidationError, RecursionError, *NOT_A_VALUE) as error:
-        where = " ".join(str(error).split())
-        raise InvalidInput(
-            f"{CONFIG_MAP}/{KEY}: {where}", advice="correct the ConfigMap; the settings before it stay in force"
-        ) from error
-
-
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML as data, without keys that are written twice and without references."""
-
-    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.composer.ComposerError(problem="references are not taken")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen: set[str] = set()
-        for key, _ in node.value:
-            name = str(key.value)
-            if name in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{name!r} is written twice", key.start_mark)
-            seen.add(name)
-        return super().construct_mapping(node, deep)
+    advice = "correct the ConfigMap; the settings before it stay in force"
+    return read_strict(text, Settings, name=f"{CONFIG_MAP}/{KEY}", advice=advice)

@@ -74,6 +74,7 @@ def test_certificates_are_named_once_made_and_refused_the_second_time(tmp_path: 
         (["run", "--tls-cert", __file__], "together"),
         (["stanza", "--url", "ftp://x"], "https://HOST:PORT"),
         (["certificates", "--out", "unused"], "--host NAME"),
+        (["run", "--settings", __file__], "correct the file that --settings names"),
     ],
 )
 def test_mistakes_are_one_line_with_the_next_action(args: list[str], says: str, tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""What an allocated claim tells of its pod: the shape that a scorer knows it by. Pure."""
+
+from __future__ import annotations
+
+from partita_plugins.contracts import PodShape
+from partita_plugins.errors import PartitaError
+from partita_plugins.model.quantity import to_mib
+from partita_plugins.wire import DRIVER_NAME
+from partita_plugins.wire.resource import AllocationResult, ResourceClaim
+from partita_scheduler.allocator.inputs import InputDevice, InputPool
+from partita_scheduler.allocator.nodes import node_pools
+from partita_scheduler.allocator.plan import RequestPlan, plan_claim
+from partita_scheduler.assume import node_of
+from partita_scheduler.policy_state import Piece, layout, pod_shape
+from partita_scheduler.view import ClusterView
+
+MAX_KINDS = 200
+"""Kinds of nodes that are looked at for the products that a claim may have."""
+
+
+def shape_of(view: ClusterView, claim: ResourceClaim) -> PodShape | None:
+    """The shape of a pod with this claim; None where it has nothing of ours, or its node is not known (any more)."""
+    allocation = claim.status.allocation
+    node = view.nodes.get(node_of(allocation)) if allocation else None
+    if allocation is None or node is None:
+        return None
+    pools = {pool.id.pool: pool for pool in node_pools(view, node).pools if pool.id.driver == DRIVER_NAME}
+    held = [one for one in allocation.devices.results if one.driver == DRIVER_NAME and not one.admin_access]
+    taken = [found for one in held if (found := _taken(pools.get(one.pool), one))]
+    return pod_shape(taken, cpu_milli=0, products=products_of(view, claim)) if taken else None
+
+
+def _taken(pool: InputPool | None, result: AllocationResult) -> tuple[Piece, int | None] | None:
+    found = layout(pool) if pool else None
+    index = found.by_name.get(result.device) if found else None
+    piece = found.pieces[index] if found and index is not None else None
+    if piece is None or not piece.units:
+        return None
+    memory = result.consumed_capacity.get("memory")
+    return piece, to_mib(memory) if memory is not None else None
+
+
+def products_of(view: ClusterView, claim: ResourceClaim) -> frozenset[str]:
+    """GPUs that the claim could have been given; empty if any of the cluster's."""
+    try:
+        plan = plan_claim(claim, view.classes)
+    except PartitaError:
+        return frozenset()
+    requests = [one for alternatives in plan.requests for one in alternatives if not one.admin]
+    kinds: dict[int, tuple[InputPool, ...]] = {}
+    for node in view.nodes.values():
+        offered = node_pools(view, node)
+        if offered.shape not in kinds and len(kinds) < MAX_KINDS:
+            kinds[offered.shape] = offered.pools
+    found: dict[str, bool] = {}
+    for device in (device for pools in kinds.values() for pool in pools for device in pool.devices):
+        product = device.raw.attributes.get("product")
+        if product is not None and product.string and not found.get(product.string):
+            found[product.string] = any(_selected(device, request) for request in requests)
+    allowed = frozenset(product for product, selected in found.items() if selected)
+    return allowed if len(allowed) < len(found) else frozenset()
+
+
+def _selected(device: InputDevice, request: RequestPlan) -> bool:
+    try:
+        return device.selected_by(request)
+    except PartitaError:
+        return False

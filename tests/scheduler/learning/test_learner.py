@@ -119,7 +119,7 @@ def test_explanations_see_what_the_answers_were_judged_by() -> None:
 
 def test_a_workload_stays_the_same_until_the_pods_have_doubled() -> None:
     history = History()
-    seen = []
+    seen: list[Workload] = []
     for number in range(300):
         history.saw(PodShape(gpus=1 + number % 2))
         if not seen or seen[-1] is not history.workload:

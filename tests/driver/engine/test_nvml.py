@@ -90,7 +90,7 @@ def test_kernels_find_a_multiprocessor_that_fails_one_partition_and_not_the_othe
     node.backend.faults.plant(fault)
     with closing(host_validator(backend, spares=0)) as validator:
         node.engine._tools.validator = validator
-        with pytest.raises(ValidationFailed, match="product fp16: .* wrong, on multiprocessor 7"):
+        with pytest.raises(ValidationFailed, match=r"product fp16: .* wrong, on multiprocessor 7"):
             node.engine.prepare(claim(node.mig(0, "3g", 4)))
         node.engine.prepare(claim(node.mig(0, "3g", 0)))
     assert node.placements() == [(0, Placement(0, 4))]

@@ -10,7 +10,7 @@ BUILT = Path(__file__).with_name("built")
 """Git does not keep it."""
 
 CUBINS = (70, 75, 80, 86, 89, 90, 100, 103, 120)
-"""Compute capabilities: V100, whose tensor cores are not reached; Turing, A100, A10 to A40, Ada, Hopper, B200, B300, and
+"""Compute capabilities: V100, whose tensor cores are not reached; Turing, A100, A10 to A40, Ada, Hopper, B200, B300,
 RTX PRO 6000."""
 
 PTX = 90

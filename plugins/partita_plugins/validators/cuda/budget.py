@@ -22,3 +22,7 @@ class Budget:
     def within(self, seconds: float) -> Budget:
         """The same, but so many seconds from now at most."""
         return Budget(ends=min(self.ends, self.clock() + seconds), clock=self.clock, given_up=self.given_up)
+
+    def share(self, share: float) -> Budget:
+        """The same, but for a share of the time that is left."""
+        return self.within(share * (self.ends - self.clock()))

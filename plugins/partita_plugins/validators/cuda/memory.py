@@ -1,7 +1,7 @@
 """Memory: as much as the budget allows, chunk by chunk, each filled and checked with the pattern and its complement.
 
-What went through all four counts, also when the look ends there. Where time is left all of it is read once more: what
-was written later must not have changed what was written before, wherever it landed.
+What went through all four counts, also when the look ends there. Then all of it is read once more, which a part of the
+budget is kept for: what was written later must not have changed what was written before, wherever it landed.
 """
 
 from __future__ import annotations
@@ -19,6 +19,9 @@ from partita_plugins.validators.findings import wrong_word
 
 KERNEL_SECONDS = 0.004
 """What a kernel is sized for: others get their turn, and giving up takes no longer."""
+
+WRITING_SHARE = 0.8
+"""Of the budget, for the four phases; the fifth is that all is read once more."""
 
 GROWTH_MAX = 4.0
 THREADS = 256
@@ -65,14 +68,16 @@ class MemoryCheck:
         done: list[Chunk] = []
         sizing = Sizing(self._first_words)
         first = int(begin % 1.0 * self._words) // QUAD * QUAD
-        while (chunk := self._next(first, done, sizing.words)) and not budget.over():
-            if not self._passes(chunk, sizing, budget):
+        writing = budget.share(WRITING_SHARE)
+        while (chunk := self._next(first, done, sizing.words)) and not writing.over():
+            if not self._passes(chunk, sizing, writing):
                 break
             done.append(chunk)
             findings += self._judged(2 * chunk.count)
             if len(findings) >= findings_max:
                 # Enough is known, and memory that is wrong everywhere is slow to count.
                 break
+        self._report.reset()  # a chunk that the budget cut may have been counted
         for chunk in done:
             if budget.over() or len(findings) >= findings_max:
                 break

@@ -8,6 +8,7 @@ from hack.kernel_images.machine_code import INSTRUCTIONS, READ_SINCE, missing_in
 
 from partita_plugins.testing.gpu.build import KERNELS
 from partita_plugins.validators.kernels import CUBINS
+from partita_plugins.validators.kernels import KERNELS as NAMES_OF_KERNELS
 
 USAGE = " Function fill:\n  REG:19 STACK:0 SHARED:0 LOCAL:0\n Function check:\n  REG:36 STACK:{} SHARED:0 LOCAL:{}\n"
 
@@ -28,7 +29,7 @@ def _sound(capability: int) -> dict[str, str]:
 
 def test_every_kernel_s_machine_code_is_looked_at() -> None:
     source = "".join(path.read_text() for path in KERNELS.glob("*.cu"))
-    assert set(re.findall(r"KERNEL (\w+)\(", source)) == set(INSTRUCTIONS)
+    assert set(re.findall(r"KERNEL (\w+)\(", source)) == set(INSTRUCTIONS) == set(NAMES_OF_KERNELS)
 
 
 def test_a_kernel_without_its_tensor_core_instruction_is_told() -> None:

@@ -120,12 +120,28 @@ class RawModule:
         self.path = Path(path)
         self._kernels = HostKernels(build_kernels())
 
-    def get_function(self, name: str) -> Any:
-        def launch(grid: Sequence[int], block: Sequence[int], arguments: Sequence[Any]) -> None:
-            machine = Machine(multiprocessors=MULTIPROCESSORS)
-            self._kernels.launch(machine, name, grid[0], block[0], arguments)
+    def get_function(self, name: str) -> RawKernel:
+        return RawKernel(self._kernels, name)
 
-        return launch
+
+class RawKernel:
+    """Is loaded when something is asked of it."""
+
+    load_fails = 0
+    """What loading answers."""
+
+    def __init__(self, kernels: HostKernels, name: str) -> None:
+        self._kernels, self._name = kernels, name
+
+    @property
+    def num_regs(self) -> int:
+        if self.load_fails:
+            raise CUDADriverError(self.load_fails)
+        return 32
+
+    def __call__(self, grid: Sequence[int], block: Sequence[int], arguments: Sequence[Any]) -> None:
+        machine = Machine(multiprocessors=MULTIPROCESSORS)
+        self._kernels.launch(machine, self._name, grid[0], block[0], arguments)
 
 
 def modules(devices: int) -> tuple[dict[str, types.ModuleType], Runtime]:

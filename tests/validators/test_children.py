@@ -6,14 +6,17 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
 from partita_plugins.contracts import Depth, Look, ValidationTarget
 from partita_plugins.errors import BackendError, DeviceHung, NvmlCode
 from partita_plugins.validators.cuda import conversation
+from partita_plugins.validators.cuda.messages import Answer
 from partita_plugins.validators.cuda.process import ChildProcess
 from partita_plugins.validators.cuda.validator import CudaValidator
+from partita_plugins.validators.cuda.verdict import figures
 
 LOOK = Look(depth=Depth.FULL, deadline_seconds=0.6)
 ANSWER = {"type": "answer", "memory_bytes": 81559 << 20, "multiprocessors": 132, "memory_coverage": 0.25}
@@ -47,6 +50,35 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_answer_is_passed_on(whole: ValidationTarget) -> None:
     result = _validator(f"say(**{ANSWER})").validate(whole, LOOK)
     assert (result.method, result.passed, result.memory_coverage) == ("test", True, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("seen_mib", "promised_mib", "passed"),
+    [
+        (14_930, 15_360, True),  # T4
+        (24_094, 24_576, True),  # A30
+        (81_039, 81_920, True),  # A100
+        (81_152, 81_559, True),  # H100 PCIe
+        (9_984, 9_984, True),  # 1g.10gb
+        (9_984 - 1024, 9_984, False),
+        (81_559 - 4096, 81_559, False),
+    ],
+)
+def test_memory_that_the_driver_keeps_is_not_missing(
+    whole: ValidationTarget, seen_mib: int, promised_mib: int, *, passed: bool
+) -> None:
+    answer = Answer(memory_bytes=seen_mib << 20, multiprocessors=132)
+    assert (figures(answer, [replace(whole, memory_mib=promised_mib)]) == ()) is passed
+
+
+@pytest.mark.parametrize(
+    ("there", "promised", "passed"), [(132, 132, True), (131, 132, False), (132, 66, True), (9, 0, True)]
+)
+def test_fewer_multiprocessors_than_promised_are_a_finding_and_more_are_none(
+    whole: ValidationTarget, there: int, promised: int, *, passed: bool
+) -> None:
+    answer = Answer(memory_bytes=whole.memory_mib << 20, multiprocessors=there)
+    assert (figures(answer, [replace(whole, multiprocessors=promised)]) == ()) is passed
 
 
 def test_a_child_is_told_no_more_than_it_needs(whole: ValidationTarget, monkeypatch: pytest.MonkeyPatch) -> None:

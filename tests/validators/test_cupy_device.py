@@ -102,12 +102,23 @@ def test_an_error_while_it_computes_is_the_device_s(gpu: Gpus) -> None:
     assert answer.findings == ("CUDA error 719: error 719, in memory",)
 
 
-def test_memory_that_others_have_blames_nobody(gpu: Gpus) -> None:
+@pytest.mark.parametrize("shared", [False, True])
+def test_memory_that_others_have_blames_nobody(gpu: Gpus, *, shared: bool) -> None:
     gpu.runtime.setDevice(0)
     gpu.runtime.malloc(fake_cupy.MEMORY_BYTES - 5000)
+    said = gpu.look(msgspec.structs.replace(ONE, shared=shared, limits=Limits(quick_bytes=0, headroom_bytes=0)))
+    if shared:
+        assert said == Answer(skipped="shared")
+    else:
+        assert isinstance(said, Refusal)
+        assert said.code is NvmlCode.INSUFFICIENT_RESOURCES
+
+
+def test_kernels_that_cannot_be_loaded_blame_no_gpu(gpu: Gpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fake_cupy.RawKernel, "load_fails", 209)
     refusal = gpu.look(ONE)
     assert isinstance(refusal, Refusal)
-    assert refusal.code is NvmlCode.INSUFFICIENT_RESOURCES
+    assert refusal.code is NvmlCode.NOT_SUPPORTED
 
 
 def test_a_library_that_cannot_be_loaded_is_the_node_s(

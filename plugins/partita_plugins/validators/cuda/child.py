@@ -27,7 +27,7 @@ from partita_plugins.validators.cuda.messages import (
     Started,
     Told,
 )
-from partita_plugins.validators.cuda.plan import Plan
+from partita_plugins.validators.cuda.plan import SHARED, Plan
 from partita_plugins.validators.cuda.port import DeviceFailed, Opener, OutOfRoom, Unavailable
 
 STDIN, STDOUT, STDERR = 0, 1, 2
@@ -63,18 +63,21 @@ def answered(
     _make_nodes(request.nodes)
     try:
         devices = opener(request.visible)
+        started()
+        return Plan(request, devices, began=began, clock=time.monotonic, given_up=gives_up).run()
     except Unavailable as error:
-        return Refusal(code=error.code, message=str(error), advice=error.advice)
+        refusal = Refusal(code=error.code, message=str(error), advice=error.advice)
+    except OutOfRoom as error:
+        refusal = Refusal(
+            code=NvmlCode.INSUFFICIENT_RESOURCES,
+            message=f"there is no room to compute in: {error}",
+            advice="somebody else has the GPU's memory: see nvidia-smi",
+        )
     except DeviceFailed as error:
         return Answer(findings=(f"{error}, when it was opened",))
-    started()
-    try:
-        return Plan(request, devices, began=began, clock=time.monotonic, given_up=gives_up).run()
-    except OutOfRoom as error:
-        advice = "somebody else has the GPU's memory: see nvidia-smi"
-        return Refusal(
-            code=NvmlCode.INSUFFICIENT_RESOURCES, message=f"there is no room to compute in: {error}", advice=advice
-        )
+    # Beside others there may be no room for as much as a context.
+    no_room = request.shared and refusal.code is NvmlCode.INSUFFICIENT_RESOURCES
+    return Answer(skipped=SHARED) if no_room else refusal
 
 
 def _voice() -> Callable[[Told], None]:

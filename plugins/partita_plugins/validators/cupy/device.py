@@ -19,6 +19,7 @@ from partita_plugins.validators.cuda.port import Argument, Device, DeviceFacts, 
 from partita_plugins.validators.cupy.environment import LIBRARIES
 from partita_plugins.validators.cupy.images import image_for
 from partita_plugins.validators.cupy.refusals import ALREADY_ENABLED, OUT_OF_MEMORY, as_unavailable
+from partita_plugins.validators.kernels import KERNELS
 
 COPIES = 5
 """The best of them counts."""
@@ -50,7 +51,12 @@ class CupyDevice:
         self.facts = DeviceFacts(
             memory_bytes=total, multiprocessors=facts["multiProcessorCount"], compute_capability=capability
         )
-        self._module = cupy.RawModule(path=str(image_for(capability)))
+        module = cupy.RawModule(path=str(image_for(capability)))
+        with self._current():
+            self._kernels = {name: module.get_function(name) for name in KERNELS}
+            for kernel in self._kernels.values():
+                # Loads it: what cannot be loaded was not made for this GPU or its driver, and the GPU is not to blame.
+                _ = kernel.num_regs
 
     def room_bytes(self) -> int:
         with self._current():
@@ -73,7 +79,7 @@ class CupyDevice:
 
     def launch(self, kernel: str, grid: int, block: int, arguments: Sequence[Argument]) -> None:
         with self._current():
-            self._module.get_function(kernel)((grid,), (block,), tuple(arguments))
+            self._kernels[kernel]((grid,), (block,), tuple(arguments))
 
     def wait(self) -> None:
         with self._current():

@@ -6,6 +6,9 @@ from pathlib import Path
 
 SOURCE = Path(__file__).with_name("kernels.cu")
 
+KERNELS = ("fill", "check", "product_fp16", "product_bf16", "product_e4m3", "chain_fp32", "chain_fp64")
+"""Their names; each module has all, the products that an architecture lacks multiply nothing."""
+
 BUILT = Path(__file__).with_name("built")
 """Git does not keep it."""
 

@@ -226,7 +226,8 @@ def usable(shape: PodShape, left: list[int], cpu: int, product: str) -> float:
 
 def in_sets(counts: dict[PodShape, int], size: int, left: list[int], cpu: int, product: str) -> float:
     """Milli-GPU that pods with so many GPUs could have, on average over their shapes."""
-    some = {shape: count for shape, count in counts.items() if size // 2 < shape.gpus <= size}
+    several = {shape: count for shape, count in counts.items() if shape.gpu_milli == 1000}
+    some = {shape: count for shape, count in several.items() if size // 2 < shape.gpus <= size}
     found = 0.0
     for shape, count in some.items():
         pods = left.count(1000) // shape.gpus

@@ -30,9 +30,14 @@ class Classes:
     weight: Floats
     cpu_milli: Floats
     gpus: Counts
-    gpu_milli: Counts
-    allowed: NDArray[np.bool_]
-    """[class, product]; the last column stands for products that nobody restricts himself to."""
+    capacity: Floats
+    """[product, class] milli-GPU of one pod; 0 where it may not run. The last row is for products that nobody names."""
+
+    shares: Counts
+    """Columns of `fitting` for classes of shares; -1 for whole GPUs."""
+
+    fitting: Counts
+    """[free milli, size] how many shares of each size fit into one GPU."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
@@ -88,7 +93,7 @@ def demand_of(workload: Workload) -> Demand:
     parted = sum(wanting.values()) - sum(plain.values())
     weight = parted / sum(wanting.values())
     price = prices(_cells(plain))
-    sets = [{shape: count for shape, count in plain.items() if set_size(shape.gpus) == size} for size in SET_SIZES]
+    sets = [{shape: count for shape, count in plain.items() if set_size(shape) == size} for size in SET_SIZES]
     return Demand(
         products=products,
         typical=_classes(_typical(counts), products, 1.0 - weight),
@@ -123,9 +128,10 @@ def milli(shape: PodShape) -> int:
     return shape.gpus * (1000 if shape.partition else shape.gpu_milli)
 
 
-def set_size(gpus: int) -> int:
-    """The set that a pod of so many GPUs counts among; 0 for fewer than two or more than eight."""
-    return next((size for size in SET_SIZES if gpus <= size), 0) if gpus > 1 else 0
+def set_size(shape: PodShape) -> int:
+    """The set that a pod counts among; 0 for fewer than two whole GPUs or more than eight."""
+    several = 1 < shape.gpus <= SET_SIZES[-1] and shape.gpu_milli == 1000
+    return next(size for size in SET_SIZES if shape.gpus <= size) if several else 0
 
 
 def _typical(counts: Counter[PodShape]) -> dict[PodShape, int]:
@@ -147,15 +153,22 @@ def _commonest(item: tuple[PodShape, int]) -> tuple[object, ...]:
 
 def _classes(counts: dict[PodShape, int], products: tuple[str, ...], weight: float) -> Classes:
     total = sum(counts.values())
+    sizes = sorted({shape.gpu_milli for shape in counts if shape.gpu_milli < 1000})
     return Classes(
         weight=_column(counts, lambda shape: weight * counts[shape] / total),
         cpu_milli=_column(counts, lambda shape: float(shape.cpu_milli)),
         gpus=_column(counts, lambda shape: float(shape.gpus)).astype(np.int64),
-        gpu_milli=_column(counts, lambda shape: float(shape.gpu_milli)).astype(np.int64),
-        allowed=np.array(
-            [[not shape.products or name in shape.products for name in (*products, "")] for shape in counts],
-            dtype=bool,
-        ).reshape(len(counts), len(products) + 1),
+        capacity=np.array(
+            [
+                [milli(shape) * (not shape.products or name in shape.products) for shape in counts]
+                for name in (*products, "")
+            ],
+            dtype=float,
+        ),
+        shares=_column(counts, lambda shape: sizes.index(shape.gpu_milli) if shape.gpu_milli in sizes else -1.0).astype(
+            np.int64
+        ),
+        fitting=np.arange(1001)[:, None] // np.array(sizes, dtype=np.int64),
     )
 
 

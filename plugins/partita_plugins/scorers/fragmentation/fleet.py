@@ -86,22 +86,19 @@ def figures(fleet: Fleet, demand: Demand) -> Floats:
 
 def _used(fleet: Fleet, whole: Counts, classes: Classes) -> Floats:
     """[node, class] milli that pods of one class alone could have."""
-    sizes = np.unique(classes.gpu_milli[classes.gpu_milli < 1000])
-    fitting = np.empty((len(whole), len(classes.weight)))
-    for size in sizes:
-        fitting[:, classes.gpu_milli == size] = (fleet.left // size).sum(axis=1)[:, None]
-    several = classes.gpu_milli == 1000
-    fitting[:, several] = whole[:, None] // classes.gpus[several]
-    np.minimum(fitting, _by_cpu(fleet, classes), out=fitting)
-    return fitting * (classes.gpu_milli * classes.gpus) * classes.allowed.T[fleet.product]
+    fitting = np.array(whole[:, None] // classes.gpus, dtype=float)
+    shares = classes.shares >= 0
+    if shares.any():
+        fitting[:, shares] = classes.fitting[fleet.left].sum(axis=1)[:, classes.shares[shares]]
+    return np.minimum(fitting, _by_cpu(fleet, classes)) * classes.capacity[fleet.product]
 
 
 def _in_sets(fleet: Fleet, whole: Counts, classes: Classes) -> Floats:
     """[node] milli that pods of one set size can have, on average over their classes."""
-    if not classes.weight.size:
+    if not classes.weight.size or not whole.any():
         return np.zeros(len(whole))
     fitting = np.minimum(whole[:, None] // classes.gpus, np.floor(_by_cpu(fleet, classes)))
-    found: Floats = ((fitting * classes.gpus * 1000.0 * classes.allowed.T[fleet.product]) * classes.weight).sum(axis=1)
+    found: Floats = (fitting * classes.capacity[fleet.product]) @ classes.weight
     return found
 
 

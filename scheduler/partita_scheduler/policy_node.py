@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import TypeVar
 
 from partita_plugins.contracts import NO_SHAPE, PodShape, Workload
 from partita_plugins.errors import PartitaError
@@ -54,7 +55,14 @@ class Judgement:
     """Whether every two of them are joined by NVLink."""
 
 
+Picks = tuple[tuple[Pick, ...], ...]
+"""For each claim."""
+
+_searched: dict[Hashable, Picks | Judgement] = {}
+"""What kube-scheduler will take of a content, or why nothing: the same whatever pods are expected."""
+
 _remembered: dict[Hashable, Judgement] = {}
+V = TypeVar("V")
 plan_numbers = Numbers()
 
 
@@ -76,27 +84,35 @@ def judge(
     budget: Budget,
     outlook: Outlook,
 ) -> Judgement:
-    """The judgement of a node, from memory where an equal one was judged. Spends steps only otherwise."""
+    """The judgement of a node, from memory where an equal one was judged. Spends steps only where nobody searched."""
     alone = offered.serial if any(plan.reads_everything for plan in plans) else 0
     use = tuple(uses.get(pool.id, NOTHING).key for pool in offered.pools)
-    key = (plan_numbers.of(plans), offered.shape, use, rules, alone, outlook)
-    found = _remembered.get(key)
+    content = (plan_numbers.of(plans), offered.shape, use, rules, alone)
+    found = _remembered.get((content, outlook))
     if found is None:
-        own = Budget(min(STEPS_PER_NODE, max(0, budget.steps)))
-        granted = own.steps
-        picks = _picked(offered.pools, uses, plans, rules, own)
+        picks = _searched.get(content)
+        if picks is None:
+            own = Budget(min(STEPS_PER_NODE, max(0, budget.steps)))
+            granted = own.steps
+            picks = _picked(offered.pools, uses, plans, rules, own)
+            budget.steps -= granted - max(0, own.steps)
+            if isinstance(picks, Judgement) and picks.undecided and granted < STEPS_PER_NODE:
+                return picks  # With all steps it may be another.
+            _remember(_searched, content, picks)
         found = picks if isinstance(picks, Judgement) else _judged(offered.pools, uses, picks, outlook)
-        budget.steps -= granted - max(0, own.steps)
-        if granted == STEPS_PER_NODE or not found.undecided:
-            if len(_remembered) >= MAX_REMEMBERED:
-                _remembered.clear()
-            _remembered[key] = found
+        _remember(_remembered, (content, outlook), found)
     return found
+
+
+def _remember(memory: dict[Hashable, V], key: Hashable, value: V) -> None:
+    if len(memory) >= MAX_REMEMBERED:
+        memory.clear()
+    memory[key] = value
 
 
 def _picked(
     pools: tuple[InputPool, ...], uses: Uses, plans: tuple[ClaimPlan, ...], rules: Rules, budget: Budget
-) -> tuple[tuple[Pick, ...], ...] | Judgement:
+) -> Picks | Judgement:
     """What kube-scheduler will take, or why there is nothing."""
     try:
         picks = Search(pools, uses, plans, rules, budget).run()
@@ -108,9 +124,7 @@ def _picked(
     return Judgement(reasons=why_not(pools, uses, plans, rules)) if picks is None else picks
 
 
-def _judged(
-    pools: tuple[InputPool, ...], uses: Uses, picks: tuple[tuple[Pick, ...], ...], outlook: Outlook
-) -> Judgement:
+def _judged(pools: tuple[InputPool, ...], uses: Uses, picks: Picks, outlook: Outlook) -> Judgement:
     flat = [pick for claim in picks for pick in claim]
     result, ranking = outcome(pools, uses, flat, outlook.cpu), ranking_of(outlook.scoring)
     chosen = {(c, pick.request) for c, claim in enumerate(picks) for pick in claim}

@@ -77,6 +77,10 @@ class Decider:
         equal: list[HostPriority] | Raw = []
         return self._answer("prioritize", args, self._prioritize, equal)
 
+    def expect(self, node_names: Sequence[str]) -> None:
+        """Prioritize will be asked about these nodes: what it needs for that may be made now."""
+        self._judge.expect(node_names)
+
     def decide_again(self, view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
         """A decision without side effects, with everybody else's assumptions. Raises Retryable when all are busy."""
         if not self._aside.acquire(blocking=False):

@@ -42,13 +42,17 @@ def create_app(parts: Parts, *, max_body_bytes: int = protocol.MAX_BODY_BYTES) -
     """The extender's routes, with health and metrics."""
     app = create_health_app(parts)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
-    decider = parts.decider
+    decider, lists = parts.decider, protocol.NameLists()
 
     def filter_() -> Response:
-        return _json(decider.filter(protocol.parse_args(_body())))
+        args = protocol.parse_args(_body(), lists)
+        response = _raw(protocol.render_filter(args, decider.filter(args)))
+        # After the answer is sent, while kube-scheduler runs its own plugins.
+        response.call_on_close(lambda: decider.expect(args.node_names))
+        return response
 
     def prioritize() -> Response:
-        return _json(decider.prioritize(protocol.parse_args(_body())))
+        return _json(decider.prioritize(protocol.parse_args(_body(), lists)))
 
     def preempt() -> Response:
         return _json(protocol.parse_preemption(_body()))
@@ -142,7 +146,11 @@ def _body() -> bytes:
 
 
 def _json(value: Any) -> Response:
-    return Response(msgspec.json.encode(value), mimetype="application/json")
+    return _raw(msgspec.json.encode(value))
+
+
+def _raw(body: bytes) -> Response:
+    return Response(body, mimetype="application/json")
 
 
 def _error(status: int, message: str) -> Response:

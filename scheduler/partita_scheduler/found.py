@@ -62,6 +62,9 @@ class Judge(Protocol):
     def find(self, pod: Pod, node_names: Sequence[str]) -> Found | None:
         """None: the pod is none of ours."""
 
+    def expect(self, node_names: Sequence[str]) -> None:
+        """The next question will be about this very list of nodes."""
+
     @property
     def behind(self) -> bool:
         """Whether an answer now might take too long."""
@@ -123,6 +126,9 @@ class PlainJudge:
         self._last: tuple[Pod, ClusterView, Decided] | None = None
 
     behind = False
+
+    def expect(self, node_names: Sequence[str]) -> None:
+        """Nothing to be made."""
 
     def concerns_us(self, pod: Pod) -> bool:
         return self._policy.concerns_us(self._source.view(), pod)

@@ -27,6 +27,9 @@ from partita_scheduler.settings import Settings
 from partita_scheduler.stanza import PRESETS, stanza
 from partita_scheduler.watch import STALE_SECONDS
 
+SWITCH_SECONDS = 0.0005
+"""How long an answer may wait for a thread that follows the cluster; Python's own 5 ms are longer than an answer."""
+
 EXISTING = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
@@ -96,6 +99,7 @@ def run(
     when_told_to_end(ending.set)
     faulthandler.enable(file=2)  # standard error itself: sys.stderr may be a stand-in without a descriptor
     learn_types()
+    sys.setswitchinterval(SWITCH_SECONDS)
     application = Application(api, settings).start()
     click.echo(f"listening on {application.address.host}:{application.address.port}", err=True)
     Collector().run(ending)

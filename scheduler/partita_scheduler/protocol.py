@@ -23,10 +23,11 @@ MAX_BODY_BYTES = 8 * 2**20
 
 MAX_NODE_NAMES = 20_000
 MAX_SIMULATED_CLAIMS = 64
+MAX_LISTS = 4
 MAX_NAME, MAX_NAMESPACE, MAX_UID = 253, 63, 128
 
 NodeName = Annotated[str, Meta(max_length=MAX_NAME)]
-NodeNames = Annotated[list[NodeName], Meta(max_length=MAX_NODE_NAMES)]
+NodeNames = Annotated[tuple[NodeName, ...], Meta(max_length=MAX_NODE_NAMES)]
 _NOTHING = Raw(b"null")
 
 
@@ -36,6 +37,8 @@ class ExtenderArgs:
 
     pod: Pod
     node_names: tuple[str, ...]
+    raw_names: bytes = b""
+    """The same as they came, in JSON; empty where they did not."""
 
 
 class ExtenderFilterResult(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -90,8 +93,8 @@ class _Args(msgspec.Struct, kw_only=True):
     pod_camel: Pod | None = field(name="pod", default=None)
     nodes: Raw = field(name="Nodes", default=_NOTHING)
     nodes_camel: Raw = field(name="nodes", default=_NOTHING)
-    node_names: NodeNames | None = field(name="NodeNames", default=None)
-    node_names_camel: NodeNames | None = field(name="nodeNames", default=None)
+    node_names: Raw = field(name="NodeNames", default=_NOTHING)
+    node_names_camel: Raw = field(name="nodeNames", default=_NOTHING)
 
 
 Claims = Annotated[list[ResourceClaim], Meta(max_length=MAX_SIMULATED_CLAIMS)]
@@ -121,27 +124,66 @@ class _PreemptionArgs(msgspec.Struct, kw_only=True):
     full: FullCandidates | None = field(name="NodeNameToVictims", default=None)
 
 
-def parse_args(raw: bytes) -> ExtenderArgs:
+class NameLists:
+    """The latest lists of node names, by their JSON: filter and prioritize of one pod bring the same one."""
+
+    def __init__(self) -> None:
+        self._known: tuple[tuple[bytes, tuple[str, ...]], ...] = ()
+
+    def names(self, raw: bytes) -> tuple[str, ...]:
+        """The names, as the same object for the same list. Raises InvalidInput."""
+        found = next((names for known, names in self._known if known == raw), None)
+        if found is None:
+            found = _names(raw)
+            self._known = ((raw, found), *self._known[: MAX_LISTS - 1])
+        return found
+
+
+def parse_args(raw: bytes, lists: NameLists | None = None) -> ExtenderArgs:
     """The body of /filter and /prioritize. Raises InvalidInput that says what is wrong with it."""
     args = _decode(raw, _Args)
-    names = args.node_names if args.node_names is not None else args.node_names_camel
-    if names is None:
+    names = _raw_names(args)
+    if names == b"null":
         if bytes(args.nodes) != b"null" or bytes(args.nodes_camel) != b"null":
             raise InvalidInput(
                 "the request has full Nodes instead of NodeNames",
                 advice="set nodeCacheCapable: true in this extender's stanza of the kube-scheduler configuration",
             )
         raise InvalidInput("the request has no NodeNames", advice='send {"Pod": {…}, "NodeNames": ["…"]}')
-    return ExtenderArgs(pod=_pod(args), node_names=tuple(names))
+    pod = _pod(args)
+    return ExtenderArgs(pod=pod, node_names=lists.names(names) if lists else _names(names), raw_names=names)
 
 
 def parse_simulation(raw: bytes) -> SimulationArgs:
     """The body of /simulate: {"pod": {…}, "claims": […], "nodeNames": […]}, the last two optional."""
     args = _decode(raw, _SimulationArgs)
-    names = args.node_names or args.node_names_camel or []
+    names = _raw_names(args)
     return SimulationArgs(
-        pod=_pod(args), node_names=tuple(names), claims=tuple([*args.claims, *args.claims_camel][:MAX_SIMULATED_CLAIMS])
+        pod=_pod(args),
+        node_names=() if names == b"null" else _names(names),
+        claims=tuple([*args.claims, *args.claims_camel][:MAX_SIMULATED_CLAIMS]),
     )
+
+
+def render_filter(args: ExtenderArgs, answer: ExtenderFilterResult) -> bytes:
+    """The answer to /filter. Where all nodes stay, their names go back as they came."""
+    if not args.raw_names or len(answer.node_names) != len(args.node_names):
+        return msgspec.json.encode(answer)
+    head, tail = msgspec.json.encode(msgspec.structs.replace(answer, node_names=[])).split(b'"NodeNames":[]')
+    return b"".join((head, b'"NodeNames":', args.raw_names, tail))
+
+
+def _raw_names(args: _Args) -> bytes:
+    found = bytes(args.node_names)
+    return found if found != b"null" else bytes(args.node_names_camel)
+
+
+def _names(raw: bytes) -> tuple[str, ...]:
+    try:
+        return msgspec.json.decode(raw, type=NodeNames)
+    except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
+        told = str(error)[:300].replace("`$", "`$.NodeNames")
+        raise InvalidInput(f"the request is not what kube-scheduler sends: {told}") from error
 
 
 def parse_preemption(raw: bytes) -> ExtenderPreemptionResult:

@@ -16,6 +16,7 @@ from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.reflector import HasMetadata, Key, Listener, Reflector
 from partita_plugins.kube.resources import DEVICE_CLASSES, NODES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES
 from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
+from partita_scheduler.interned import claim_parts, slice_parts
 from partita_scheduler.view import ClusterView, Node, Pod
 
 log = structlog.get_logger(__name__)
@@ -136,8 +137,12 @@ class ClusterWatch:
         self._classes = Reflector(
             api, DEVICE_CLASSES, DeviceClass, both(self._class_piece.changed, listeners.device_class)
         )
-        self._claims = Reflector(api, RESOURCE_CLAIMS, ResourceClaim, both(self._claim_piece.changed, listeners.claim))
-        self._slice_watch = Reflector(api, RESOURCE_SLICES, ResourceSlice, both(self._slices.change, listeners.slice))
+        self._claims = Reflector(
+            api, RESOURCE_CLAIMS, ResourceClaim, both(self._claim_piece.changed, listeners.claim), made=claim_parts
+        )
+        self._slice_watch = Reflector(
+            api, RESOURCE_SLICES, ResourceSlice, both(self._slices.change, listeners.slice), made=slice_parts
+        )
         self._pods = Reflector(api, PODS, Pod, listeners.pod, fieldSelector=UNBOUND)
         self._watches: tuple[Reflector[Any], ...] = (
             self._nodes,

@@ -158,3 +158,32 @@ def test_what_is_not_to_be_kept_is_neither_held_nor_told_of(server: ApiServer, a
     assert seen == [(None, "mine"), ("mine", None)]
     assert names(cache) == set()
     cache.stop()
+
+
+def test_a_new_list_tells_only_what_changed_while_nobody_listened(
+    server: ApiServer, cache: Reflector[DeviceClass], seen: Seen
+) -> None:
+    server.create(make("old"))
+    server.faults.plant(Fault(path="configmaps.*watch=true", code=410, reason="Expired"))
+    cache.start()
+    soon(lambda: sum("configmaps" in one.target and "watch" not in one.target for one in server.requests) > 1)
+    server.create(make("new"))
+    soon(lambda: "new" in names(cache))
+    assert seen.count((None, "old")) == 1
+    assert ("old", "old") not in seen
+
+
+def test_what_a_listener_failed_on_is_told_again(server: ApiServer, api: KubeApi) -> None:
+    told: list[str] = []
+
+    def listen(_old: DeviceClass | None, new: DeviceClass | None) -> None:
+        told.append(new.metadata.name if new else "")
+        if len(told) == 1:
+            raise ValueError("a bug")
+
+    server.create(make("one"))
+    server.create(make("two"))
+    cache = Reflector(api, CONFIG_MAPS, DeviceClass, listen)
+    cache.start()
+    soon(lambda: {"one", "two"} <= set(told[1:]))
+    cache.stop()

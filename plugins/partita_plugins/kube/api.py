@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
@@ -82,6 +82,10 @@ class _Listing(msgspec.Struct, Generic[T]):
 _LEARNING = threading.Lock()
 
 
+def _same(found: T) -> T:
+    return found
+
+
 class WatchLine(msgspec.Struct):
     """One line of a watch, its object still undecoded."""
 
@@ -139,8 +143,10 @@ class KubeApi:
     def get(self, resource: Resource, name: str, namespace: str = "", *, as_: type[T]) -> T:
         return msgspec.json.decode(self.request("GET", resource.path(name, namespace)), type=as_)
 
-    def list(self, resource: Resource, namespace: str = "", *, as_: type[T], **query: str) -> tuple[list[T], str]:
-        """All objects, page by page, with the resource version to watch from."""
+    def list(
+        self, resource: Resource, namespace: str = "", *, as_: type[T], made: Callable[[T], T] = _same, **query: str
+    ) -> tuple[list[T], str]:
+        """All objects, page by page, with the resource version to watch from. `made` is what becomes of each."""
         items: list[T] = []
         page: dict[str, Any] = {**query, "limit": LIST_PAGE}
         with _LEARNING:  # msgspec's first look at a type is not safe from several threads (wire.learn).
@@ -148,7 +154,7 @@ class KubeApi:
         while True:
             raw = self.request("GET", resource.path(namespace=namespace), query=page, timeout_seconds=60)
             listing = decoder.decode(raw)
-            items += listing.items or []
+            items += map(made, listing.items or [])
             if not listing.metadata.continue_:
                 return items, listing.metadata.resource_version
             page["continue"] = listing.metadata.continue_

@@ -60,10 +60,15 @@ class Reflector(Generic[T]):
         namespace: str = "",
         keep: Callable[[T], bool] = lambda _: True,
         draw: Draw = by_chance,
+        made: Callable[[T], T] | None = None,
         **query: str,
     ) -> None:
-        """`keep` says what is held and told of; an object that changes so that it is not is told of as deleted."""
+        """`keep` says what is held and told of; an object that changes so that it is not is told of as deleted.
+
+        `made` is what becomes of each object just decoded, before anybody sees it.
+        """
         self._namespace, self._keep, self._draw = namespace, keep, draw
+        self._made: Callable[[T], T] = made or _same
         self._api, self.resource, self._type, self._query = api, resource, as_, query
         self._listener: Listener[T] = listener or _ignore
         self._objects: dict[Key, T] = {}
@@ -73,6 +78,9 @@ class Reflector(Generic[T]):
         self._last_contact = -float("inf")
         self._version = ""
         """Of the last change taken in: a watch that breaks goes on from there. Empty: list first."""
+
+        self._told = False
+        """Whether the listener has taken everything in that is held."""
 
         self._thread = threading.Thread(target=self._run, name=f"watch-{resource.plural}", daemon=True)
 
@@ -124,19 +132,24 @@ class Reflector(Generic[T]):
                     "watch failed", resource=self.resource.plural, error=str(error) or repr(error), retry_seconds=pause
                 )
                 if not isinstance(error, Retryable):
-                    self._version = ""
+                    self._version, self._told = "", False
                 self._stopping.wait(pause)
 
     def _relist(self) -> str:
-        items, version = self._api.list(self.resource, self._namespace, as_=self._type, **self._query)
-        fresh = {_key(item): item for item in items if self._keep(item)}
+        items, version = self._api.list(self.resource, self._namespace, as_=self._type, made=self._made, **self._query)
         with self._lock:
-            stale, self._objects = self._objects, fresh
+            stale = self._objects
+            known = stale if self._told else {}
+            fresh = {_key(item): _or_known(item, known.get(_key(item))) for item in items if self._keep(item)}
+            self._objects = fresh
         self._last_contact = time.monotonic()
+        self._told = False
         for key in stale.keys() - fresh.keys():
             self._listener(stale[key], None)
         for key, item in fresh.items():
-            self._listener(stale.get(key), item)
+            if known.get(key) is not item:
+                self._listener(stale.get(key), item)
+        self._told = True
         self._synced.set()
         return version
 
@@ -152,7 +165,7 @@ class Reflector(Generic[T]):
             if line.type == "BOOKMARK":
                 self._version = msgspec.json.decode(line.object, type=_Bookmark).metadata.resource_version
                 continue
-            item = msgspec.json.decode(line.object, type=self._type)
+            item = self._made(msgspec.json.decode(line.object, type=self._type))
             self._apply(item, deleted=line.type == "DELETED")
             self._version = item.metadata.resource_version
         if not told and time.monotonic() - begun < SHORT_WATCH_SECONDS:
@@ -166,6 +179,16 @@ class Reflector(Generic[T]):
                 self._objects[_key(item)] = new
         if not (old is None and new is None):
             self._listener(old, new)
+
+
+def _same(found: T) -> T:
+    return found
+
+
+def _or_known(item: T, known: T | None) -> T:
+    """The object that we have already where a list tells nothing new of it: nobody need be told then."""
+    version = item.metadata.resource_version
+    return known if known is not None and version and known.metadata.resource_version == version else item
 
 
 def _ignore(_old: object, _new: object) -> None:

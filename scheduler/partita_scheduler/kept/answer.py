@@ -10,11 +10,13 @@ import msgspec
 import numpy as np
 
 from partita_scheduler.allocator.nodes import NodePools
-from partita_scheduler.kept.column import Kept
-from partita_scheduler.kept.fleet import UNKNOWN, Names
+from partita_scheduler.kept.column import Kept, Ranks
+from partita_scheduler.kept.fleet import DIGITS, SCORE_AT, UNKNOWN, Names
 from partita_scheduler.policy import NOT_SEEN, Decision, Question, Row, Verdict, scores_by_place, verdict
 from partita_scheduler.protocol import HostPriority
 from partita_scheduler.view import ClusterView
+
+CLOSING = ord("]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +25,9 @@ class Answers:
 
     asked: Question
     names: Names
-    numbers: Mapping[str, int]
     answers: tuple[Kept, ...]
     offered: tuple[NodePools | None, ...]
-    order: np.ndarray
-    """Numbers of the nodes that fit, best first."""
+    ranks: Ranks
 
     @property
     def view(self) -> ClusterView:
@@ -35,8 +35,8 @@ class Answers:
 
     def row(self, name: str) -> Row:
         """A node's answer, also of one that nobody has seen."""
-        number = self.numbers.get(name, UNKNOWN)
-        if not 0 <= number < len(self.answers):
+        number = self.names.numbers.get(name, UNKNOWN)
+        if number == UNKNOWN:
             return Row(name, NOT_SEEN)
         found, offered = self.answers[number], self.offered[number]
         return Row(name, found.found, offered.pools if offered else (), found.extended, found.refusal)
@@ -49,12 +49,14 @@ class Answers:
 
     def among(self, names: Sequence[str]) -> Answer:
         """The answer for the nodes that kube-scheduler asks about."""
-        numbers = np.fromiter((self.numbers.get(name, UNKNOWN) for name in names), dtype=np.int32, count=len(names))
-        numbers[numbers >= len(self.answers)] = UNKNOWN
+        numbers = self.names.find(names)
         strangers = tuple(names[place] for place in np.flatnonzero(numbers == UNKNOWN).tolist())
-        among = np.zeros(len(self.names) + 1, dtype=bool)
+        among = np.zeros(len(self.answers) + 1, dtype=bool)
         among[numbers] = True
-        return Answer(self, numbers, strangers, self.order[among[self.order]])
+        fitting = np.flatnonzero(among[:-1] & (self.ranks.of >= 0))
+        places = self.names.by_name
+        order = fitting[np.argsort(self.ranks.grades(fitting) * len(places) + places[fitting])]
+        return Answer(self, numbers, strangers, order)
 
 
 def claims_of(asked: Question) -> ClusterView:
@@ -107,7 +109,12 @@ class Answer:
         if self.strangers:
             pairs = zip(names, found.tolist(), strict=True)
             return msgspec.Raw(msgspec.json.encode([HostPriority(host=name, score=score) for name, score in pairs]))
-        return msgspec.Raw(b"[" + b",".join(self.all.names.rendered[self.numbers, found].tolist()) + b"]")
+        if not len(found):
+            return msgspec.Raw(b"[]")
+        rows = self.all.names.rendered[self.numbers]
+        rows[:, SCORE_AT] = DIGITS[found]
+        rows[-1, -1] = CLOSING
+        return msgspec.Raw(b"[" + rows.tobytes())
 
     def options(self, first: str, most: int) -> Decision:
         """The decision as far as the best nodes, `first` before all: small enough to be kept for every pod."""

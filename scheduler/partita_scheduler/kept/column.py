@@ -1,4 +1,4 @@
-"""Every node's answer to one kind of question, and their order. A changed node costs its own answer alone."""
+"""Every node's answer to one kind of question, and its rank. A changed node costs its own answer alone."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from partita_plugins.contracts import Workload
 from partita_plugins.errors import InvalidInput
 from partita_scheduler.allocator.in_use import PoolId, PoolUse
 from partita_scheduler.allocator.result import Budget
@@ -15,7 +16,7 @@ from partita_scheduler.policy import Question, row
 from partita_scheduler.policy_claims import without_own
 from partita_scheduler.policy_node import STEPS_PER_NODE, Judgement
 from partita_scheduler.reasons import Reason
-from partita_scheduler.scoring import Rank, ranking_of
+from partita_scheduler.scoring import Rank, Scoring, ranking_of
 from partita_scheduler.view import ClusterView
 
 MAX_ANSWERS = 20_000
@@ -38,6 +39,30 @@ class Kept:
 _NOTHING = Kept(_LATE, extended=False, refusal="", rank=-1)
 
 
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """What the order of nodes comes from. Nobody changes its parts."""
+
+    of: np.ndarray
+    """Each node's rank by number; -1 where it does not fit."""
+
+    figures: np.ndarray
+    """The ranks as rows."""
+
+    scoring: Scoring
+    workload: Workload
+
+    def grades(self, fitting: np.ndarray) -> np.ndarray:
+        """The grade of each of these nodes among them, 0 the best, equal for equals."""
+        ranks = self.of[fitting]
+        nodes = np.bincount(ranks, minlength=len(self.figures))
+        had = np.flatnonzero(nodes)
+        found: np.ndarray = np.zeros(len(nodes), dtype=np.int64)
+        if len(had):
+            found[had] = ranking_of(self.scoring).grades(self.figures[had], nodes[had], self.workload)
+        return np.asarray(found[ranks])
+
+
 class Column:
     """The answers to all questions of one shape. Not thread-safe."""
 
@@ -53,7 +78,6 @@ class Column:
         """The ranks as rows."""
 
         self._rank_of = np.empty(0, dtype=np.int64)
-        self._order: np.ndarray | None = None
         self.grow()
 
     def grow(self) -> None:
@@ -63,7 +87,6 @@ class Column:
             self.stale.update(new)
             self.answers.extend([_NOTHING] * len(new))
             self._rank_of = np.concatenate([self._rank_of, np.full(len(new), -1, dtype=np.int64)])
-            self._order = None
 
     def refresh(
         self, view: ClusterView, uses: Mapping[PoolId, PoolUse], budget: Budget, *, most: int | None = None
@@ -117,25 +140,10 @@ class Column:
 
     def _put(self, number: int, found: Kept) -> None:
         self.answers[number] = found
-        if self._rank_of[number] != found.rank:
-            self._rank_of[number] = found.rank
-            self._order = None
+        self._rank_of[number] = found.rank
 
-    def order(self, view: ClusterView) -> np.ndarray:
-        """Numbers of all nodes that fit, best first; equals by name."""
-        if self._order is None:
-            fitting = np.flatnonzero(self._rank_of >= 0)
-            places = self._fleet.names.by_name
-            keys = self._grades(view, fitting)[self._rank_of[fitting]] * len(places) + places[fitting]
-            self._order = fitting[np.argsort(keys)]
-        return self._order
-
-    def _grades(self, view: ClusterView, fitting: np.ndarray) -> np.ndarray:
-        """Each rank's place among those that nodes have."""
+    def ranks(self, view: ClusterView) -> Ranks:
+        """The ranks as they are now."""
         if len(self._figures) < len(self._ranks):
             self._figures = np.array(list(self._ranks))
-        nodes = np.bincount(self._rank_of[fitting], minlength=len(self._ranks))
-        had = np.flatnonzero(nodes)
-        found = np.zeros(len(nodes), dtype=np.int64)
-        found[had] = ranking_of(view.scoring).grades(self._figures[had], nodes[had], view.workload)
-        return found
+        return Ranks(self._rank_of.copy(), self._figures, view.scoring, view.workload)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 
 import msgspec
@@ -21,10 +21,26 @@ class Names:
     """The names in one order of numbers: what is made from them once, until a node comes or goes."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self.names = tuple(names)
+        # Written and read at once, so that they lie side by side: a look-up is mostly waiting for memory.
+        self.names = msgspec.json.decode(msgspec.json.encode(list(names)), type=tuple[str, ...])
+        self.numbers = {name: number for number, name in enumerate(self.names)}
+        self._latest: tuple[Sequence[str], np.ndarray] = ((), np.empty(0, dtype=np.int32))
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def find(self, names: Sequence[str]) -> np.ndarray:
+        """The numbers of these nodes, UNKNOWN for strangers; at once for the list that was asked about last."""
+        latest, numbers = self._latest
+        if latest is not names:
+            try:
+                numbers = np.fromiter(map(self.numbers.__getitem__, names), dtype=np.int32, count=len(names))
+            except KeyError:
+                found = (self.numbers.get(name, UNKNOWN) for name in names)
+                numbers = np.fromiter(found, dtype=np.int32, count=len(names))
+            if isinstance(names, tuple):  # a list might be changed meanwhile
+                self._latest = (names, numbers)
+        return numbers
 
     @cached_property
     def by_name(self) -> np.ndarray:
@@ -37,12 +53,19 @@ class Names:
 
     @cached_property
     def rendered(self) -> np.ndarray:
-        """HostPriority in JSON by number and score."""
-        found = np.empty((len(self.names), BEST_SCORE + 1), dtype=object)
-        for number, name in enumerate(self.names):
-            head = b'{"Host":' + msgspec.json.encode(name) + b',"Score":'
-            found[number] = [head + b"%d}" % score for score in range(BEST_SCORE + 1)]
-        return found
+        """HostPriority in JSON by number, as rows of bytes of one length, with room for the score in SCORE_AT.
+
+        Blanks between tokens are JSON, and one copy of rows is faster than thousands of strings.
+        """
+        rows = [b'{"Score":  ,"Host":' + msgspec.json.encode(name) + b"}" for name in self.names]
+        width = max(map(len, rows), default=0) + 1
+        table = b"".join(row.ljust(width - 1) + b"," for row in rows)
+        return np.frombuffer(table, dtype=np.uint8).reshape(len(rows), width)
+
+
+SCORE_AT = slice(9, 11)
+DIGITS = np.array([list(b"%2d" % score) for score in range(BEST_SCORE + 1)], dtype=np.uint8)
+"""Scores as two characters."""
 
 
 class Fleet:
@@ -56,6 +79,7 @@ class Fleet:
 
         self._names: list[str] = []
         self._settled: Names | None = Names(())
+        self._offers: tuple[NodePools | None, ...] | None = None
         self._known = Numbers()
         self._nodes_of: dict[PoolId, set[int]] = {}
         self._far: set[int] = set()
@@ -78,7 +102,7 @@ class Fleet:
             self._names.append(name)
             self.offered.append(None)
             self.contents.append(0)
-            self._settled = None
+            self._settled = self._offers = None
         return found
 
     def using(self, pools: Iterable[PoolId]) -> set[int]:
@@ -89,6 +113,13 @@ class Fleet:
     def far(self) -> frozenset[int]:
         """Nodes whose pools have slices elsewhere: any slice may change them."""
         return frozenset(self._far)
+
+    @property
+    def offers(self) -> tuple[NodePools | None, ...]:
+        """What each node offers, by number. Nobody changes it."""
+        if self._offers is None:
+            self._offers = tuple(self.offered)
+        return self._offers
 
     def look(self, number: int, view: ClusterView, uses: Mapping[PoolId, PoolUse]) -> bool:
         """See what the node offers and holds now; whether that is another content than before."""
@@ -112,6 +143,7 @@ class Fleet:
         for pool in offered.pools if offered else ():
             self._nodes_of.setdefault(pool.id, set()).add(number)
         self.offered[number] = offered
+        self._offers = None
         self._far.discard(number)
         if offered is not None and offered.everything is not None:
             self._far.add(number)

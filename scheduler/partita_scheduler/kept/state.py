@@ -107,15 +107,19 @@ class KeptState:
             column.refresh(view, self._uses, Budget(STEPS_PER_POD))
             column.give_up()
             fleet = self._fleet
-            return Answers(
-                asked, fleet.names, fleet.numbers, tuple(column.answers), tuple(fleet.offered), column.order(view)
-            )
+            return Answers(asked, fleet.names, tuple(column.answers), fleet.offers, column.ranks(view))
 
     def concerns_us(self, pod: Pod) -> bool:
         """As the policy's, on the cluster as it is now."""
         with self._lock:
             self._take_in()
             return concerns_us(self._cluster.view(), pod)
+
+    def expect(self, node_names: Sequence[str]) -> None:
+        """The next question will be about this very list of nodes: they are looked up before it comes."""
+        with self._lock:
+            names = self._fleet.names
+        names.find(node_names)
 
     @property
     def behind(self) -> bool:

@@ -8,7 +8,7 @@ from random import Random
 
 import click
 from hack.benchmarks.figures import print_rows
-from hack.benchmarks.validation.law import CONFIDENCE, Law, idle, law
+from hack.benchmarks.validation.law import CONFIDENCE, Law, false_alarms, idle, law
 from hack.benchmarks.validation.planted import CLASSES, place_of
 from hack.benchmarks.validation.rig import METHODS, PARTITA, Rig, rig
 from hack.benchmarks.validation.rows import Planted, idle_row, law_row, rows, table
@@ -32,7 +32,7 @@ bench validate        a row for each planted fault and method; coverage is the s
 bench validate-law    stuck bits anywhere, and looks that begin anywhere and have time for --budget-share of the memory,
                       or are quick: the share found is the coverage that is told, within an interval of {CONFIDENCE:.0%}
 bench validate-idle   such looks one after the other, each where the last one ended, until all memory is covered
-bench validate-sound  looks at a sound GPU: every one that finds something is a false alarm
+bench validate-sound  looks at a sound GPU, full, partial and quick: every one that finds something is a false alarm
 
 The exit code is 1 where partita misses a fault, the law does not hold, memory is not covered, or there is an alarm. A
 memory of megabytes flatters vector-add: what it touches is some percent of it, and a hundred-thousandth of a real one.
@@ -78,7 +78,7 @@ def validate(
     try:
         with rig(machine, words) as looked_at:
             wrong += _missed(looked_at, names or tuple(CLASSES), faults, seed, as_json=as_json)
-            wrong += _alarms(looked_at, sound_runs, seed, as_json=as_json)
+            wrong += _alarms(looked_at, budget_share, sound_runs, seed, as_json=as_json)
         with rig(machine, words, rounds=0) as looked_at:
             wrong += _unlawful(looked_at, budget_share, law_faults, seed, as_json=as_json)
     except PartitaError as error:
@@ -104,11 +104,11 @@ def _planted(looked_at: Rig, names: Sequence[str], count: int, seed: int) -> Ite
             yield Planted(fault=name, place=place_of(fault), seed=own, outcomes=outcomes)
 
 
-def _alarms(looked_at: Rig, runs: int, seed: int, *, as_json: bool) -> list[str]:
+def _alarms(looked_at: Rig, share: float, runs: int, seed: int, *, as_json: bool) -> list[str]:
     if not runs:
         return []
-    with click.progressbar(range(runs), file=sys.stderr, label="sound") as bar:
-        alarms = sum(looked_at.look(PARTITA, seed + number).found for number in bar)
+    with click.progressbar(range(seed, seed + runs), file=sys.stderr, label="sound") as bar:
+        alarms = false_alarms(looked_at, share, bar)
     print_rows([{"bench": "validate-sound", "runs": runs, "false_alarms": alarms}], as_json=as_json)
     return [f"{alarms} of {runs} looks at a sound GPU found something"] * bool(alarms)
 

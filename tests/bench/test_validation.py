@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from random import Random
 
 import pytest
-from hack.benchmarks.validation.law import Law, binomial_interval, idle, law
+from hack.benchmarks.validation.law import Law, binomial_interval, false_alarms, idle, law
 from hack.benchmarks.validation.paced import WHOLE_SECONDS, Paced
 from hack.benchmarks.validation.planted import CLASSES, place_of
 from hack.benchmarks.validation.rig import METHODS, Rig, rig
@@ -85,10 +85,16 @@ def test_a_seed_plants_the_same_fault_again_and_others_elsewhere(memory: Rig, na
 def test_part_of_the_memory_finds_part_of_the_faults_and_says_so(
     memory: Rig, depth: Depth, least: float, most: float
 ) -> None:
-    found = law(memory, depth, 0.5, range(20))
+    found = law(memory, depth, 0.5, range(12))
     assert least < found.coverage <= most
     assert found.holds
     assert found.found < found.faults
+
+
+def test_what_a_sound_gpu_is_said_to_have_is_a_false_alarm(memory: Rig) -> None:
+    assert false_alarms(memory, 0.3, range(6)) == 0
+    with memory.broken(bit(memory, 5)):
+        assert false_alarms(memory, 0.3, range(1)) == 1
 
 
 @pytest.mark.parametrize("line", [9, 14, 17])

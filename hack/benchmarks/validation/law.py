@@ -5,6 +5,7 @@ And looks while idle, each of which goes on where the last one ended, together c
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from random import Random
 import numpy as np
 from hack.benchmarks.validation.paced import WHOLE_SECONDS, Paced
 from hack.benchmarks.validation.planted import stuck_bit
-from hack.benchmarks.validation.rig import Rig
+from hack.benchmarks.validation.rig import AMPLE_SECONDS, Rig
 
 from partita_plugins.contracts import Depth
 
@@ -51,6 +52,18 @@ class Idle:
 
     covered: float
     """Share of the words that went through all phases of a look."""
+
+
+def false_alarms(rig: Rig, share: float, seeds: Iterable[int]) -> int:
+    """How many looks at a sound device find something: full ones, such as have time for that share, and quick ones."""
+    budgets = ((Depth.FULL, AMPLE_SECONDS), (Depth.FULL, share * WHOLE_SECONDS), (Depth.QUICK, AMPLE_SECONDS))
+    alarms = 0
+    for seed, (depth, budget_seconds) in zip(seeds, itertools.cycle(budgets), strict=False):
+        device = rig.device(rig.kernels, Paced)
+        begin = Random(seed).random()
+        result = rig.validate(device, seed, depth=depth, begin=begin, budget_seconds=budget_seconds, clock=device.clock)
+        alarms += not result.passed
+    return alarms
 
 
 def law(rig: Rig, depth: Depth, share: float, seeds: Iterable[int]) -> Law:

@@ -71,7 +71,7 @@ class Column:
         """By node number; of nodes that are not stale."""
 
         self.stale: set[int] = set()
-        self._asked, self._fleet = asked, fleet
+        self.asked, self._fleet = asked, fleet
         self._by_content: dict[Hashable, Kept] = {}
         self._ranks: dict[Rank, int] = {}
         self._figures = np.empty((0, 0))
@@ -122,7 +122,7 @@ class Column:
 
     def _content(self, number: int, view: ClusterView) -> Hashable:
         content = self._fleet.contents[number]
-        extended = self._asked.needs.extended
+        extended = self.asked.needs.extended
         node = view.nodes.get(self._fleet.name(number))
         if not extended or node is None:
             return content
@@ -132,7 +132,7 @@ class Column:
             return content, str(error)
 
     def _answer(self, number: int, view: ClusterView, uses: Mapping[PoolId, PoolUse], budget: Budget) -> Kept:
-        found = row(view, self._asked, self._fleet.name(number), uses, budget)
+        found = row(view, self.asked, self._fleet.name(number), uses, budget)
         rank = -1
         if found.fits:
             rank = self._ranks.setdefault(found.found.rank, len(self._ranks))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -17,16 +17,13 @@ from partita_scheduler.allocator.result import Budget
 from partita_scheduler.found import Decided, Found
 from partita_scheduler.kept.answer import Answers, claims_of
 from partita_scheduler.kept.changes import Cluster
-from partita_scheduler.kept.column import Column
+from partita_scheduler.kept.columns import Columns
 from partita_scheduler.kept.fleet import Fleet
-from partita_scheduler.policy import STEPS_PER_POD, Question, concerns_us, decide_each, question
+from partita_scheduler.policy import STEPS_PER_POD, concerns_us, decide_each, question
 from partita_scheduler.scoring import DEFAULT_SCORING, Scoring
 from partita_scheduler.view import AssumedAllocation, ClusterView, Node, Pod
 
 log = structlog.get_logger(__name__)
-
-MAX_COLUMNS = 48
-"""Kinds of questions kept; some 200 KB each for 5,000 nodes."""
 
 LOOKS_AT_ONCE = 20
 """Nodes looked at, or new contents answered for, before a question is let in: about a millisecond."""
@@ -51,7 +48,7 @@ class KeptState:
         self._unseen: set[int] = set()
         """Nodes that must be looked at."""
 
-        self._columns: OrderedDict[Hashable, Column] = OrderedDict()
+        self._columns = Columns(self._fleet)
         self._changes: deque[Callable[[], None]] = deque()
         self._server_minor = server_minor
         self._wake = threading.Event()
@@ -80,7 +77,8 @@ class KeptState:
         self._later(lambda: self._touch(self._cluster.assumption(key, assumed)))
 
     def workload_changed(self, workload: Workload) -> None:
-        self._later(partial(self._expect_pods, workload))
+        """Nodes are judged by it as soon as all have been, in the background."""
+        self._later(partial(self._columns.expect, workload))
 
     def _later(self, change: Callable[[], None]) -> None:
         self._changes.append(change)
@@ -101,7 +99,7 @@ class KeptState:
             asked = question(view, pod)
             for number in list(self._unseen):
                 self._look(number, view)
-            column = self._column(asked)
+            column = self._columns.column(asked)
             if column is None:
                 return Decided(decide_each(view, asked, node_names, self._uses), claims_of(asked), policy)
             column.refresh(view, self._uses, Budget(STEPS_PER_POD))
@@ -149,11 +147,9 @@ class KeptState:
             for number in list(self._unseen)[:LOOKS_AT_ONCE]:
                 self._look(number, view)
             if not self._unseen and not self._changes:
-                for column in reversed(self._columns.values()):
-                    if column.stale:
-                        column.refresh(view, self._uses, Budget(STEPS_PER_POD), most=LOOKS_AT_ONCE)
-                        break
-            return bool(self._changes or self._unseen or any(column.stale for column in self._columns.values()))
+                self._columns.refresh(view, self._uses, most=LOOKS_AT_ONCE)
+                self._cluster.workload = self._columns.workload
+            return bool(self._changes or self._unseen or self._columns.stale)
 
     # All below is called with the lock held.
 
@@ -168,21 +164,7 @@ class KeptState:
     def _look(self, number: int, view: ClusterView) -> None:
         self._unseen.discard(number)
         if self._fleet.look(number, view, self._uses):
-            for column in self._columns.values():
-                column.stale.add(number)
-
-    def _column(self, asked: Question) -> Column | None:
-        shape = asked.shape
-        if shape is None:
-            return None
-        column = self._columns.get(shape)
-        if column is None or column.overgrown:
-            column = self._columns[shape] = Column(asked, self._fleet)
-        self._columns.move_to_end(shape)
-        while len(self._columns) > MAX_COLUMNS:
-            self._columns.popitem(last=False)
-        column.grow()
-        return column
+            self._columns.changed(number)
 
     def _node(self, old: Node | None, new: Node | None) -> None:
         either = new or old
@@ -191,9 +173,7 @@ class KeptState:
         number = self._fleet.number(either.metadata.name)
         self._unseen.add(number)
         # What it has itself of extended resources is not part of its content.
-        for column in self._columns.values():
-            column.grow()
-            column.stale.add(number)
+        self._columns.changed(number)
 
     def _slice(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
         names = {one.spec.node_name or "" for one in (old, new) if one is not None}
@@ -207,10 +187,6 @@ class KeptState:
         self._cluster.device_class(old, new)
         self._columns.clear()
 
-    def _expect_pods(self, workload: Workload) -> None:
-        self._cluster.workload = workload
-        self._columns.clear()
-
     def _touch(self, pools: set[PoolId]) -> None:
         self._unseen |= self._fleet.using(pools)
 
@@ -218,4 +194,4 @@ class KeptState:
         if pod.spec.resource_claims:
             view = self._cluster.view()
             if concerns_us(view, pod):
-                self._column(question(view, pod))
+                self._columns.column(question(view, pod))

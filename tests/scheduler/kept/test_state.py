@@ -8,6 +8,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from partita_plugins.contracts import PodShape
 from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler import policy
 from partita_scheduler.assume import ASSUME_SECONDS
@@ -80,12 +81,15 @@ class Changes:
     def time_passed(self, world: Twice, i: int, j: int) -> None:
         world.clock.now += (1 + i) * ASSUME_SECONDS / 3
 
+    def learned(self, world: Twice, i: int, j: int) -> None:
+        world.learned((PodShape(gpus=1), 1 + i), (PodShape(gpus=1, gpu_milli=250), j), (PodShape(gpus=4), 3))
+
     def background(self, world: Twice, i: int, j: int) -> None:
         world.kept.step()
 
 
 EACH = sorted(name for name in vars(Changes) if not name.startswith("_"))
-OFTEN = ["assumed", "allocated", "extended", "extended_gone", "time_passed"]
+OFTEN = ["background", "assumed", "allocated", "extended", "extended_gone", "time_passed"]
 steps = st.lists(st.tuples(st.sampled_from([*EACH, *OFTEN, *OFTEN]), st.integers(0, 4), st.integers(0, 5)), max_size=30)
 
 
@@ -179,6 +183,28 @@ def test_a_node_that_comes_after_the_answer_is_not_in_it() -> None:
     world.find(pod_of("c0", "q"), ["a", "b"])
     assert found is not None
     assert found.among(["a", "b"]).decision().verdicts["b"].undecided
+
+
+def test_a_learned_workload_takes_over_when_every_node_was_judged_by_it() -> None:
+    """Eight free GPUs are kept together, until it is known that nobody wants them."""
+    world, asking = Twice(), pod_of("c1", "p")
+    for name in ("a", "b"):
+        world.node(name)
+        world.publish(name, "hgx-h100")
+    world.wish("c0", "one")
+    world.wish("c1", "one")
+    world.allocate("c0", "b")
+    while world.kept.step():
+        pass
+    orders = []
+    world.find(asking, ["a", "b"])
+    world.learned((PodShape(gpus=1), 100))
+    for _ in range(10):
+        same(world, asking, ["a", "b"])
+        orders.append(world.whole(asking, ["a", "b"]).order)
+        world.kept.step()
+    assert orders[0] == ("b", "a")
+    assert orders[-1] == ("a", "b")
 
 
 @settings(max_examples=80, deadline=None)

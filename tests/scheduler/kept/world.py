@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from partita_plugins.contracts import PodShape, Workload
 from partita_plugins.wire.resource import (
     DeviceClass,
     ObjectMeta,
@@ -75,6 +76,7 @@ class Twice:
             slices={name: tuple(found) for name, found in by_node.items()},
             classes=dict(self.classes),
             claims=dict(self.claims),
+            workload=self.kept._cluster.workload,
             server_minor=MINOR,
         )
 
@@ -148,6 +150,10 @@ class Twice:
         if (NAMESPACE, name) not in self.claims:
             self.claim(msgspec.structs.replace(made, metadata=metadata))
         self.allocate(name, where)
+
+    def learned(self, *counts: tuple[PodShape, int]) -> None:
+        """In force once the background has answered for it."""
+        self.kept.workload_changed(Workload(counts))
 
     def whole(self, pod: Pod, names: list[str]) -> Decision:
         assumed = self.assumptions.active(excluding=pod.metadata.uid)

@@ -90,7 +90,8 @@ def _used(fleet: Fleet, whole: Counts, classes: Classes) -> Floats:
     shares = classes.shares >= 0
     if shares.any():
         fitting[:, shares] = classes.fitting[fleet.left].sum(axis=1)[:, classes.shares[shares]]
-    return np.minimum(fitting, _by_cpu(fleet, classes)) * classes.capacity[fleet.product]
+    found: Floats = np.minimum(fitting, _by_cpu(fleet, classes)) * classes.capacity[fleet.product]
+    return found
 
 
 def _in_sets(fleet: Fleet, whole: Counts, classes: Classes) -> Floats:

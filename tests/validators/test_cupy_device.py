@@ -63,7 +63,7 @@ def test_a_whole_look_finds_nothing_covers_all_and_gives_everything_back(gpu: Gp
     assert answer.findings == ()
     assert (answer.memory_bytes, answer.multiprocessors) == (fake_cupy.MEMORY_BYTES, fake_cupy.MULTIPROCESSORS)
     assert answer.memory_coverage > 0.99
-    assert set(answer.seconds) == {"start", "compute", "memory", "rates"}
+    assert set(answer.seconds) == {"start", "compute", "allocate", "memory", "free", "rates"}
     assert set(answer.rates) == {"host-to-device", "within"}
     assert gpu.runtime.held == {}
 

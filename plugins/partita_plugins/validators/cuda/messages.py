@@ -80,7 +80,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer", forbid_unk
     memory_coverage: float = 0.0
     skipped: str = ""
     seconds: dict[str, float] = {}
-    """Of each part: "start", "compute", "memory", "copies"."""
+    """Of each part: "start", "compute", "allocate", "memory", "free"; "copies"; "rates"."""
 
     rates: dict[str, float] = {}
     """Bytes per second, where they were asked for."""

@@ -39,7 +39,8 @@ class Plan:
         """`began` is when the request was read."""
         self._request, self._devices, self._clock = request, devices, clock
         self._budget = Budget(ends=began + request.budget_seconds, clock=clock, given_up=given_up)
-        self._seconds = {"start": clock() - began}
+        self._doing = "start"
+        self._seconds = {self._doing: clock() - began}
         self._memory = MemoryLook((), 0)
         self._room = 1
         self._arithmetic: list[str] = []
@@ -48,44 +49,50 @@ class Plan:
 
     def run(self) -> Answer:
         """The answer; a device that fails meanwhile is what was found. OutOfRoom where others have its memory."""
-        doing = "start"
         try:
             if self._lacks_room():
                 return self._answer(SHARED)
-            for doing, act in self._parts().items():
-                with self._timed(doing):
-                    act()
+            for act in self._parts():
+                act()
         except DeviceFailed as error:
-            self._failed.append(f"{error}, in {doing}")
+            self._failed.append(f"{error}, in {self._doing}")
         return self._answer("")
 
-    def _parts(self) -> dict[str, Callable[[], None]]:
+    def _parts(self) -> Iterator[Callable[[], None]]:
         if len(self._devices) > 1:
-            return {"copies": self._check_peers}
+            yield self._check_peers
+            return
         # Arithmetic first: it takes little, and no budget is too small for it.
-        parts = {"compute": self._check_arithmetic, "memory": self._check_memory}
-        return {**parts, "rates": self._measure} if self._request.measure else parts
+        yield self._check_arithmetic
+        yield self._check_memory
+        if self._request.measure:
+            yield self._measure
 
     def _check_peers(self) -> None:
         copies = Copies(self._devices, self._request.visible, self._request.seed)
-        self._arithmetic += copies.findings(self._budget)
+        with self._timed("copies"):
+            self._arithmetic += copies.findings(self._budget)
 
     def _check_arithmetic(self) -> None:
         rounds = self._request.limits.rounds
         arithmetic = Arithmetic(self._devices[0], rounds=rounds, shared=self._request.shared)
-        self._arithmetic += arithmetic.findings(self._request.seed)
+        with self._timed("compute"):
+            self._arithmetic += arithmetic.findings(self._request.seed)
 
     def _check_memory(self) -> None:
         request, device = self._request, self._devices[0]
         report = ReportBuffer(device)
         self._room = max(1, device.room_bytes())
-        pointer, size = self._allocated(device, small=request.quick or request.shared)
+        with self._timed("allocate"):
+            pointer, size = self._allocated(device, small=request.quick or request.shared)
         first_bytes = request.limits.first_bytes
         check = MemoryCheck(device, report, pointer, size, seed=request.seed, first_bytes=first_bytes)
         budget = self._budget.within(QUICK_SECONDS) if request.quick else self._budget
-        self._memory = check.look(request.begin, budget, FINDINGS_MAX)
-        device.free(pointer)
-        report.free()
+        with self._timed("memory"):
+            self._memory = check.look(request.begin, budget, FINDINGS_MAX)
+        with self._timed("free"):
+            device.free(pointer)
+            report.free()
 
     def _allocated(self, device: Device, *, small: bool) -> tuple[int, int]:
         """All the room there is, or what is enough for a small look. Each refusal makes the wish smaller."""
@@ -102,7 +109,8 @@ class Plan:
 
     def _measure(self) -> None:
         device = self._devices[0]
-        self._rates = device.copy_rates(min(MEASURED_BYTES, device.room_bytes() // 8))
+        with self._timed("rates"):
+            self._rates = device.copy_rates(min(MEASURED_BYTES, device.room_bytes() // 8))
 
     def _lacks_room(self) -> bool:
         limits = self._request.limits
@@ -111,7 +119,7 @@ class Plan:
 
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
-        began = self._clock()
+        began, self._doing = self._clock(), name
         try:
             yield
         finally:

@@ -120,8 +120,8 @@ def _given_back(case: Case, server_minor: int) -> int:
     try:
         search.run()
     except PartitaError:
-        return search.given_back
-    return search.given_back
+        return search.taken.given_back
+    return search.taken.given_back
 
 
 def _without_constraints(case: Case) -> Case:

@@ -17,6 +17,7 @@ POLICIES: tuple[tuple[str, Json | None], ...] = (
     ("12Gi", {"default": "2Gi", "validValues": ["1Gi", "2Gi", "4Gi", "12Gi"]}),
     ("8Gi", {"default": "3Gi"}),
     ("8Gi", None),
+    ("16384", {"default": "2048", "validRange": {"min": "1024", "step": "1024"}}),
     ("8E", {"default": "1E", "validRange": {"min": "1E", "step": "1E"}}),
 )
 """Memory of a shared device, and how it may be asked for."""
@@ -49,7 +50,7 @@ def device(random: Random, driver: str, counters: list[Json], index: int) -> Jso
     if counters and random.random() < 0.85:
         both = len(counters) > 1 and random.random() < 0.2
         made["consumesCounters"] = [_consumption(random, one) for one in random.sample(counters, 1 + both)]
-    if random.random() < 0.07:
+    if random.random() < 0.1:
         made["taints"] = [_taint(random) for _ in range(random.choice((1, 1, 2)))]
     if random.random() < 0.03:
         made["bindsToNode"] = True

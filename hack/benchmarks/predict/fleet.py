@@ -71,7 +71,7 @@ def _where(random: Random, found: Fleet, spec: Json) -> Json:
     if found.everywhere and roll < 0.4:
         return {"allNodes": True}
     if roll < 0.75:
-        return {"nodeName": found.node if random.random() < 0.97 else f"other-{found.node}"}
+        return {"nodeName": found.node if random.random() < 0.94 else f"other-{found.node}"}
     if roll < 0.9 or "sharedCounters" in spec:
         return {"nodeSelector": _selector(random, found.node)}
     for one in spec["devices"]:

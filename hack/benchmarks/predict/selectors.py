@@ -19,6 +19,8 @@ SAFE = (
     '"ready" in {a} && !{a}.ready || "island" in {a}',
     '"version" in {a} && {a}.version.compareTo(semver("1.{digit}.0")) >= 0',
     '"version" in {a} && {a}.version.isLessThan(semver("1.{digit}.0-rc.2"))',
+    '"version" in {a} && {a}.version.compareTo(semver("1.2.0")) < 0',
+    '!("version" in {a}) || {a}.version.isGreaterThan(semver("2.0.0-alpha.9"))',
     '"version" in {a} && {a}.version.minor() != {digit}',
     '"memory" in {c} && {c}.memory.compareTo(quantity("{size}")) >= 0',
     '"memory" in {c} && {c}.memory.isLessThan(quantity("{size}"))',

@@ -10,7 +10,7 @@ from hack.benchmarks.predict.fleet import Fleet
 from hack.benchmarks.predict.selectors import selector
 
 CONSTRAINED = ("model", "island", "version", "ready")
-AMOUNTS = ("1Gi", "2Gi", "1500Mi", "3Gi", "4Gi", "900M", "3G", "6Gi", "9Gi", "17Gi", "3E", "10E")
+AMOUNTS = ("1Gi", "2Gi", "1500Mi", "3Gi", "4Gi", "900M", "3G", "6Gi", "7Gi", "9Gi", "15Gi", "17Gi", "1500", "3E", "10E")
 CORES = ("1", "2", "600m", "1250m", "3", "20")
 
 
@@ -118,10 +118,10 @@ def _exactly(random: Random, found: Fleet, classes: list[Json], *, admin: bool) 
 
 
 def _toleration(random: Random) -> Json:
-    if random.random() < 0.3:
+    if random.random() < 0.2:
         return {"operator": "Exists"}
     toleration: Json = {"key": random.choice(("example.com/fault", "example.com/old")), "operator": "Exists"}
-    if random.random() < 0.4:
+    if random.random() < 0.6:
         toleration |= {"operator": "Equal", "value": random.choice(("", "x"))}
     if random.random() < 0.4:
         toleration["effect"] = random.choice(("NoSchedule", "NoExecute"))

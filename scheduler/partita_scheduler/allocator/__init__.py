@@ -4,6 +4,9 @@ rules.py     what differs between Kubernetes versions
 plan.py      a pod's claims and their classes, compiled
 inputs.py    the node's slices as pools, in the order in which they are tried
 in_use.py    what is allocated already
+elsewhere.py pools of other nodes, where the version lets them decide
 search.py    first fit with backtracking
+taken.py     what a search has taken so far
+allocation.py  the devices it found, as kube-scheduler writes them down
 why_not.py   findings where there is no solution
 """

@@ -114,11 +114,23 @@ def test_memory_that_others_have_blames_nobody(gpu: Gpus, *, shared: bool) -> No
         assert said.code is NvmlCode.INSUFFICIENT_RESOURCES
 
 
-def test_kernels_that_cannot_be_loaded_blame_no_gpu(gpu: Gpus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fake_cupy.RawKernel, "load_fails", 209)
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [
+        (209, NvmlCode.NOT_SUPPORTED),
+        (221, NvmlCode.LIBRARY_NOT_FOUND),
+        (222, NvmlCode.FUNCTION_NOT_FOUND),
+        (304, NvmlCode.NO_PERMISSION),
+    ],
+)
+def test_kernels_that_cannot_be_loaded_blame_no_gpu(
+    gpu: Gpus, monkeypatch: pytest.MonkeyPatch, code: int, meaning: NvmlCode
+) -> None:
+    monkeypatch.setattr(fake_cupy.RawKernel, "load_fails", code)
     refusal = gpu.look(ONE)
     assert isinstance(refusal, Refusal)
-    assert refusal.code is NvmlCode.NOT_SUPPORTED
+    assert refusal.code is meaning
+    assert refusal.advice
 
 
 def test_a_library_that_cannot_be_loaded_is_the_node_s(

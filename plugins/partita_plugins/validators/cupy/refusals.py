@@ -15,6 +15,7 @@ _OLD = (
     NvmlCode.FUNCTION_NOT_FOUND,
     "install or update NVIDIA's driver on the node: CuPy for CUDA 12 needs 525 or newer",
 )
+_DAMAGED = (NvmlCode.NOT_SUPPORTED, "the compiled kernels are damaged: run hack/kernels, or pull the image anew")
 _GONE = (NvmlCode.NOT_FOUND, "")
 
 REFUSALS: Mapping[int, tuple[NvmlCode, str]] = MappingProxyType(
@@ -27,8 +28,13 @@ REFUSALS: Mapping[int, tuple[NvmlCode, str]] = MappingProxyType(
         46: (NvmlCode.IN_USE, "somebody else computes on the GPU, which is in exclusive mode: see nvidia-smi"),
         100: _GONE,
         101: _GONE,
+        200: _DAMAGED,
         209: (NvmlCode.NOT_SUPPORTED, "the kernels were not built for this GPU: run hack/kernels"),
+        218: _DAMAGED,
+        221: (NvmlCode.LIBRARY_NOT_FOUND, "install libnvidia-ptxjitcompiler.so.1 of NVIDIA's driver on the node"),
         222: _OLD,
+        301: _DAMAGED,
+        304: (NvmlCode.NO_PERMISSION, "look for /dev/nvidia* in the driver's container, and that it is privileged"),
         802: (NvmlCode.NOT_READY, "start NVIDIA's fabric manager: systemctl status nvidia-fabricmanager"),
         803: (NvmlCode.LIB_RM_VERSION_MISMATCH, ""),
         804: _OLD,

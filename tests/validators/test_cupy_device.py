@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes.util
 import importlib
 import os
 import sys
@@ -141,3 +142,11 @@ def test_a_library_that_cannot_be_loaded_is_the_node_s(
     refusal = gpu.look(ONE)
     assert isinstance(refusal, Refusal)
     assert refusal.code is NvmlCode.LIBRARY_NOT_FOUND
+
+
+def test_only_the_first_library_is_needed(gpu: Gpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Cubins run without the PTX compiler, which may be a leftover of another driver."""
+    (tmp_path / "libnvidia-ptxjitcompiler.so.1").write_text("no library")
+    first = ctypes.util.find_library("c") or ""
+    monkeypatch.setenv(LIBRARIES, os.pathsep.join((first, str(tmp_path / "libnvidia-ptxjitcompiler.so.1"))))
+    assert isinstance(gpu.look(ONE), Answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -159,10 +160,14 @@ def _best(copy: Callable[[], None]) -> float:
 
 def _load_driver() -> None:
     """Load NVIDIA's libraries from where the node has them: CUDA asks by name, and gets what is loaded already."""
-    for path in filter(None, os.environ.get(LIBRARIES, "").split(os.pathsep)):
+    for number, path in enumerate(filter(None, os.environ.get(LIBRARIES, "").split(os.pathsep))):
         try:
             ctypes.CDLL(path, mode=ctypes.RTLD_GLOBAL)
         except OSError as error:
+            if number:
+                # Only PTX needs it, and says so then.
+                sys.stderr.write(f"{path} cannot be loaded: {error}\n")
+                continue
             raise Unavailable(
                 NvmlCode.LIBRARY_NOT_FOUND, f"{path} cannot be loaded: {error}", "install NVIDIA's driver anew"
             ) from error

@@ -122,14 +122,27 @@ def _opener(name: str) -> tuple[Opener | None, str]:
 
 
 def _make_nodes(nodes: tuple[tuple[str, int, int], ...]) -> None:
-    """A container has the device nodes that were there when it began: MIG instances made since are not among them."""
+    """A container has the device nodes that were there when it began: MIG instances made since are not among them, and
+    dynamic majors are others after NVIDIA's modules were loaded anew.
+    """
     for path, major, minor in nodes:
-        if not os.path.lexists(path):
-            try:
+        wanted = os.makedev(major, minor)
+        try:
+            if _is_other_device(path, wanted):
+                os.unlink(path)  # noqa: PTH108
+            if not os.path.lexists(path):
                 os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
-                os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(major, minor))
-            except OSError as error:
-                sys.stderr.write(f"cannot make {path}: {error.strerror}\n")
+                os.mknod(path, 0o666 | stat.S_IFCHR, wanted)
+        except OSError as error:
+            sys.stderr.write(f"cannot make {path}: {error.strerror}\n")
+
+
+def _is_other_device(path: str, wanted: int) -> bool:
+    try:
+        found = os.stat(path)  # noqa: PTH116
+    except OSError:
+        return False
+    return stat.S_ISCHR(found.st_mode) and found.st_rdev != wanted
 
 
 if __name__ == "__main__":

@@ -49,4 +49,4 @@ lock: ## pin the dependencies again (needs uv)
 	hack/lock
 
 clean: ## remove what the targets above made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist plugins/partita_plugins/validators/kernels/built

@@ -29,6 +29,7 @@ def host_validator(backend: DeviceBackend, *, limits: Limits = LIMITS, spares: i
     environment = {
         "PATH": os.environ.get("PATH", ""),
         "PYTHONPATH": os.pathsep.join(sys.path),
+        "OPENBLAS_NUM_THREADS": "1",
         STATE: str(simulated.machine.folder.absolute()),
         WORDS: str(simulated.words),
         LIBRARY: str(_library()),

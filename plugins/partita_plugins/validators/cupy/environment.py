@@ -18,6 +18,8 @@ FIXED: Mapping[str, str] = MappingProxyType(
         "CUDA_CACHE_DISABLE": "1",
         # The default since 535 only: before, each context would get all the kernels that CuPy has in it.
         "CUDA_MODULE_LOADING": "LAZY",
+        # NumPy would start a thread for each of the node's cores.
+        "OPENBLAS_NUM_THREADS": "1",
         # A client that faults takes down the others of its MPS daemon: this one is nobody's client.
         "CUDA_MPS_PIPE_DIRECTORY": "/nonexistent",
     }

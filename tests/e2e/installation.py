@@ -153,8 +153,16 @@ class Installation:
         """The nodes' settings with another `validation` meanwhile."""
         found = json.loads(self.kubectl("get", "configmap", "-n", SYSTEM, SETTINGS, "-o", "json"))["data"]["nodes.yaml"]
         entries = yaml.safe_load(found)["nodes"]
-        with self.settings(yaml.safe_dump({"nodes": [{**entry, "validation": fields} for entry in entries]})):
+        before = self._times_in_force()
+        # A dictionary for each: YAML would refer to the same one, which the settings do not take.
+        with self.settings(yaml.safe_dump({"nodes": [{**entry, "validation": dict(fields)} for entry in entries]})):
+            until("the settings are in force", lambda: all(map(int.__lt__, before, self._times_in_force())))
             yield
+
+    def _times_in_force(self) -> list[int]:
+        """How often each node's driver has taken settings over."""
+        pods = [self.driver_pod(name) for name in sorted(all_nodes())]
+        return [self.kubectl("logs", "-n", SYSTEM, pod).count("settings in force") for pod in pods]
 
     def _set_settings(self, data: dict[str, str]) -> None:
         patch = json.dumps({"data": data})

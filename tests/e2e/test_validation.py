@@ -22,6 +22,9 @@ from tests.e2e.lab import BUSYBOX, CLUSTER, SLEEP, Json, Lab, request, run, unti
 pytestmark = pytest.mark.computes
 
 IDLE_SECONDS = 5
+WORD = "5"
+"""Among the first, which a quick look reads too: what nobody has used since its last validation gets no more."""
+
 MENDED_SECONDS = 120
 GPUS = 8
 """Of a node: work that takes all of them needs another node once one is broken."""
@@ -94,7 +97,7 @@ def test_a_fault_while_idle_is_tainted_before_anybody_asks_and_work_runs_on_anot
 def _stuck_bit(installation: Installation, victim: Device) -> Iterator[None]:
     uuid = victim.attributes["uuid"].string
     assert uuid is not None
-    installation.simulated("node-a", "fault", "stuck-bit", "--gpu", uuid, "--word", "12345", "--bit", "7")
+    installation.simulated("node-a", "fault", "stuck-bit", "--gpu", uuid, "--word", WORD, "--bit", "7")
     try:
         yield
     finally:

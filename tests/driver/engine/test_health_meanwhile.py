@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from partita_driver.cdi.files import CdiFolder
 from partita_driver.health.faults import Fault
 from partita_plugins.backends.simulated import SelfReport
-from partita_plugins.errors import ValidationFailed
+from partita_plugins.errors import Retryable, ValidationFailed
 from tests.driver.engine.nodes import Node, claim
 from tests.driver.engine.validators import Scripted
 
@@ -69,4 +70,18 @@ def test_beside_others_on_a_shared_gpu_the_look_is_a_quick_one_that_leaves_them_
     assert (beside.depth, beside.shared) == ("quick", True)
     assert device.validation
     assert (device.validation.depth, device.validation.reason) == ("skipped" if skipped else "quick", skipped)
-    assert node.journal.state.clean == (), "others compute there"
+
+
+def test_a_share_that_cannot_be_handed_out_leaves_no_word_that_nobody_uses_the_gpu(
+    node: Node, validator: Scripted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node.engine.prepare(claim(node.shared(0)))
+
+    def refuse(*_: object) -> None:
+        raise Retryable("the disk is full")
+
+    monkeypatch.setattr(CdiFolder, "write", refuse)
+    with pytest.raises(Retryable, match="full"):
+        node.engine.prepare(claim(node.shared(0)))
+    assert len(validator.looks) == 2
+    assert node.journal.state.clean == ()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from partita_plugins.errors import Permanent, ValidationFailed
+from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
+from partita_plugins.errors import Permanent, Retryable, ValidationFailed
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import ResourceClaim
-from tests.driver.engine.nodes import Node, claim, result
+from tests.driver.engine.nodes import DEADLINES, Node, claim, result
 from tests.driver.engine.validators import Scripted
 
 ISLAND = f"{DRIVER_NAME}/nvlinkIsland"
@@ -81,6 +85,24 @@ def test_a_copy_that_goes_wrong_quarantines_both_ends_until_the_two_can_be_copie
     validator.copies = ()
     assert all(node.engine.revalidate(fault) for fault in node.engine.faults())
     assert node.engine.faults() == ()
+
+
+def test_a_copy_that_does_not_come_back_may_hang_at_either_end(tmp_path: Path) -> None:
+    node = Node(tmp_path, deadlines=replace(DEADLINES, validate_seconds=0.2))
+    lifted = threading.Event()
+
+    class Hanging(Scripted):
+        def validate_peers(self, targets: Sequence[ValidationTarget], look: Look) -> ValidationResult:
+            lifted.wait(10)
+            return super().validate_peers(targets, look)
+
+    node.engine._tools.validator = Hanging()
+    with pytest.raises(Retryable, match="did not come back"):
+        node.engine.prepare(claim("group-2-4-5"))
+    lifted.set()
+    assert {(fault.gpu_uuid, fault.reason) for fault in node.engine.faults()} == {
+        (node.gpu_uuid(slot), "hung") for slot in (4, 5)
+    }
 
 
 def test_a_copy_that_names_nobody_quarantines_everybody(node: Node, validator: Scripted) -> None:

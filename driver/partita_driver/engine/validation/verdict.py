@@ -17,6 +17,10 @@ from partita_plugins.contracts import Depth
 from partita_plugins.errors import ValidationFailed
 
 FINDINGS_TOLD = 3
+ADVICE = "the device is quarantined; delete the pod, so that its next one is placed elsewhere"
+ADVICE_WHILE_IDLE = (
+    "nobody had the GPU, and nobody gets it until it passes again; look at its health and at the kernel log"
+)
 
 
 def is_proof(device: DeviceRecord) -> bool:
@@ -78,7 +82,7 @@ def reject(tools: Tools, claim: ClaimRecord, failed: Sequence[Looked], wanted: C
     first = failed[0]
     raise ValidationFailed(
         f"{first.device.device} failed its validation ({first.result.method}, {first.result.depth}): {_found(first)}",
-        advice="the device is quarantined; delete the pod, so that its next one is placed elsewhere",
+        advice=ADVICE_WHILE_IDLE if wanted.moment is Moment.IDLE else ADVICE,
     )
 
 

@@ -19,8 +19,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     quick_bytes: int = 256 << 20
     """Memory of a quick look, and of one beside others: several times the largest cache of any GPU."""
 
-    first_bytes: int = 64 << 20
-    """Memory that a kernel takes before it is known how fast the device is."""
+    first_bytes: int = 256 << 20
+    """Memory that a kernel takes before it is known how fast the device is: also more than any cache, or what is read
+    back has never been in the memory. It takes the slowest GPU a few milliseconds."""
 
     left_bytes: int = 128 << 20
     """Left to the driver where all else is taken: it allocates too."""

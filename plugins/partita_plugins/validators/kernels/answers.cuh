@@ -46,7 +46,8 @@ INLINE u32 mix(u32 i) {
 }
 
 // What belongs into a word of the memory. The upper half of its address goes into the seed, so that words 16 GiB apart differ.
-INLINE u32 pattern(u32 seed, u64 address) { return mix((u32)address ^ seed ^ mix((u32)(address >> 32))); }
+INLINE u32 unmixed(u32 seed, u64 address) { return (u32)address ^ seed ^ mix((u32)(address >> 32)); }
+INLINE u32 pattern(u32 seed, u64 address) { return mix(unmixed(seed, address)); }
 
 // A small integer, -half to half - 1; half is a power of two.
 INLINE int factor(u32 seed, u32 index, u32 half) { return (int)(pattern(seed, index) & (2 * half - 1)) - (int)half; }

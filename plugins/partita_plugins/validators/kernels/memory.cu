@@ -6,8 +6,9 @@ KERNEL fill(u32 *words, u64 first, u64 count, u32 seed, u32 inverted) {
     const u64 step = (u64)blocks() * threads();
     for (u64 quad = (u64)block_index() * threads() + thread_index(); quad < count / 4; quad += step) {
         const u64 at = first + 4 * quad;
-        const Quad value = {pattern(seed, at) ^ inverted, pattern(seed, at + 1) ^ inverted,
-                            pattern(seed, at + 2) ^ inverted, pattern(seed, at + 3) ^ inverted};
+        const u32 word = unmixed(seed, at); // the next three differ in its two lowest bits
+        const Quad value = {mix(word) ^ inverted, mix(word ^ 1) ^ inverted, mix(word ^ 2) ^ inverted,
+                            mix(word ^ 3) ^ inverted};
         store((Quad *)words, quad, value);
     }
 }
@@ -18,10 +19,11 @@ KERNEL check(const u32 *words, u64 first, u64 count, u32 seed, u32 inverted, Rep
     for (u64 quad = (u64)block_index() * threads() + thread_index(); quad < count / 4; quad += step) {
         const u64 at = first + 4 * quad;
         const Quad got = load((const Quad *)words, quad);
-        compare(report, at, got.x, pattern(seed, at) ^ inverted);
-        compare(report, at + 1, got.y, pattern(seed, at + 1) ^ inverted);
-        compare(report, at + 2, got.z, pattern(seed, at + 2) ^ inverted);
-        compare(report, at + 3, got.w, pattern(seed, at + 3) ^ inverted);
+        const u32 word = unmixed(seed, at);
+        compare(report, at, got.x, mix(word) ^ inverted);
+        compare(report, at + 1, got.y, mix(word ^ 1) ^ inverted);
+        compare(report, at + 2, got.z, mix(word ^ 2) ^ inverted);
+        compare(report, at + 3, got.w, mix(word ^ 3) ^ inverted);
         checked += 4;
     }
     took_part(report, checked);

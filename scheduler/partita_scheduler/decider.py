@@ -8,7 +8,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
 
@@ -22,6 +23,7 @@ from partita_scheduler.found import Among, Found, Judge, PlainJudge, Policy, Vie
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy import Decision
 from partita_scheduler.protocol import ExtenderArgs, ExtenderFilterResult, HostPriority
+from partita_scheduler.rehearsal import Placement, rehearse
 from partita_scheduler.view import ClusterView, Pod
 
 log = structlog.get_logger(__name__)
@@ -83,11 +85,21 @@ class Decider:
 
     def decide_again(self, view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
         """A decision without side effects, with everybody else's assumptions. Raises Retryable when all are busy."""
+        with self._beside():
+            assumed = self._assumptions.active(excluding=pod.metadata.uid)
+            return self._policy.decide(replace(self._expecting(view), assumed=assumed), pod, node_names)
+
+    def rehearse(self, view: ClusterView, pods: Sequence[Pod], node_names: Sequence[str]) -> list[Placement]:
+        """Many pods without side effects, with all assumptions. Raises Retryable when all are busy."""
+        with self._beside():
+            return rehearse(replace(self._expecting(view), assumed=self._assumptions.active()), pods, node_names)
+
+    @contextmanager
+    def _beside(self) -> Iterator[None]:
         if not self._aside.acquire(blocking=False):
             raise Retryable("too many simulations at once", delay_seconds=1.0, advice="ask again in a second")
         try:
-            assumed = self._assumptions.active(excluding=pod.metadata.uid)
-            return self._policy.decide(replace(self._expecting(view), assumed=assumed), pod, node_names)
+            yield
         finally:
             self._aside.release()
 

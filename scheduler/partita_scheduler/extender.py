@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,18 +12,26 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from partita_plugins.errors import InvalidInput, PartitaError, Retryable
+from partita_plugins.wire.resource import ResourceClaim
 from partita_scheduler import protocol
 from partita_scheduler.assume import Assumptions
 from partita_scheduler.decider import Decider
 from partita_scheduler.found import ViewSource
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.protocol import SimulationArgs
+from partita_scheduler.rehearsal import Placement, with_own_claims
 from partita_scheduler.report import PodReport, describe, judge
 from partita_scheduler.view import ClusterView, Pod, PodClaimStatus
 
 log = structlog.get_logger(__name__)
 
 MAX_PATH_PART = 253
+
+
+class Placements(msgspec.Struct, frozen=True):
+    """The answer about several pods."""
+
+    placements: list[Placement]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +114,19 @@ def _let_go(parts: Parts, response: Response) -> Response:
     return response
 
 
-def _simulate(parts: Parts, args: SimulationArgs) -> PodReport:
+def _simulate(parts: Parts, args: SimulationArgs) -> PodReport | Placements:
     view = parts.source.view()
-    pod = with_claims(args.pod, args.claims)
+    if not args.alone:
+        pods, claims = with_own_claims(args.pods, args.claims)
+        return Placements(parts.decider.rehearse(with_more(view, claims), pods, args.node_names))
+    pod = with_claims(args.pods[0], args.claims)
     added = {(claim.metadata.namespace or pod.metadata.namespace, claim.metadata.name): claim for claim in args.claims}
-    imagined: ClusterView = replace(view, claims={**view.claims, **added}) if added else view
-    return judge(imagined, pod, parts.decider.decide_again, args.node_names)
+    return judge(with_more(view, added), pod, parts.decider.decide_again, args.node_names)
+
+
+def with_more(view: ClusterView, claims: Mapping[tuple[str, str], ResourceClaim]) -> ClusterView:
+    """The view as if these claims were there too."""
+    return replace(view, claims={**view.claims, **claims}) if claims else view
 
 
 def with_claims(pod: Pod, claims: tuple[Any, ...]) -> Pod:

@@ -9,7 +9,7 @@ from typing import Protocol
 from msgspec import Raw
 
 from partita_scheduler.assume import Assumptions
-from partita_scheduler.policy import Decision
+from partita_scheduler.policy import Decision, Verdict
 from partita_scheduler.protocol import HostPriority
 from partita_scheduler.view import ClusterView, Pod
 
@@ -36,6 +36,9 @@ class Among(Protocol):
 
     def options(self, first: str, most: int) -> Decision:
         """The decision as far as the best nodes, `first` before all."""
+
+    def brief(self, name: str) -> Verdict:
+        """One node's verdict without its allocations."""
 
     def decision(self) -> Decision:
         """All of it, for people."""
@@ -113,6 +116,9 @@ class Decided:
     def options(self, first: str, most: int) -> Decision:
         best = [name for name in dict.fromkeys([first, *self.made.order[:most]]) if name in self.made.verdicts]
         return replace(self.made, verdicts={name: self.made.verdicts[name] for name in best}, order=tuple(best))
+
+    def brief(self, name: str) -> Verdict:
+        return self.made.verdicts[name]
 
     def decision(self) -> Decision:
         return self.made

@@ -108,15 +108,25 @@ def run(
 
 @main.command(name="stanza")
 @click.option("--url", default="https://127.0.0.1:8888", help="Where kube-scheduler reaches the extender.")
-@click.option("--preset", type=click.Choice(list(PRESETS)), default="strong", help="strong wins, mild has a say.")
+@click.option(
+    "--preset",
+    type=click.Choice(list(PRESETS)),
+    default="strong",
+    help="strict: nothing is scheduled without us; strong: our first choice wins; mild: we have a say.",
+)
 @click.option("--weight", type=click.IntRange(1, 100), help="Instead of the preset's.")
+@click.option("--preempt/--no-preempt", default=False, help="Ask us before preemption too: every candidate stays.")
 @click.option("--certificates", default="/etc/kubernetes/partita", help="Folder on kube-scheduler's host.")
 @click.option("--server-name", default="", help="Name in the extender's certificate, where the URL has an address.")
-def print_stanza(*, url: str, preset: str, weight: int | None, certificates: str, server_name: str) -> None:
+def print_stanza(
+    *, url: str, preset: str, weight: int | None, preempt: bool, certificates: str, server_name: str
+) -> None:
     """Print the stanza for kube-scheduler's configuration, with reasons."""
     if not url.startswith(("http://", "https://")):
         raise InvalidInput(f"{url!r} is not a URL", advice="write https://HOST:PORT")
-    text = stanza(url=url, weight=weight or PRESETS[preset], certificates=certificates, server_name=server_name)
+    text = stanza(
+        url=url, preset=preset, weight=weight, preempt=preempt, certificates=certificates, server_name=server_name
+    )
     click.echo(text, nl=False)
 
 

@@ -23,6 +23,7 @@ MAX_BODY_BYTES = 8 * 2**20
 
 MAX_NODE_NAMES = 20_000
 MAX_SIMULATED_CLAIMS = 64
+MAX_SIMULATED_PODS = 500
 MAX_LISTS = 4
 MAX_NAME, MAX_NAMESPACE, MAX_UID = 253, 63, 128
 
@@ -81,9 +82,14 @@ class ExtenderPreemptionResult(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationArgs:
-    """A what-if: a pod, the claims that it would have, and the nodes to look at (none: all)."""
+    """A what-if: one pod or several, the claims that they would have, and the nodes to look at (none: all)."""
 
-    pod: Pod
+    pods: tuple[Pod, ...]
+    """In order: each goes to its best node before the next one is looked at."""
+
+    alone: bool
+    """One pod was given as `pod`: the answer is its report, node by node."""
+
     node_names: tuple[str, ...]
     claims: tuple[ResourceClaim, ...]
 
@@ -97,10 +103,13 @@ class _Args(msgspec.Struct, kw_only=True):
     node_names_camel: Raw = field(name="nodeNames", default=_NOTHING)
 
 
+Pods = Annotated[list[Pod], Meta(max_length=MAX_SIMULATED_PODS)]
 Claims = Annotated[list[ResourceClaim], Meta(max_length=MAX_SIMULATED_CLAIMS)]
 
 
 class _SimulationArgs(_Args, kw_only=True):
+    pods: Pods = field(name="Pods", default_factory=list)
+    pods_camel: Pods = field(name="pods", default_factory=list)
     claims: Claims = field(name="Claims", default_factory=list)
     claims_camel: Claims = field(name="claims", default_factory=list)
 
@@ -155,11 +164,15 @@ def parse_args(raw: bytes, lists: NameLists | None = None) -> ExtenderArgs:
 
 
 def parse_simulation(raw: bytes) -> SimulationArgs:
-    """The body of /simulate: {"pod": {…}, "claims": […], "nodeNames": […]}, the last two optional."""
+    """The body of /simulate: {"pod": {…} or "pods": [{…}], "claims": […], "nodeNames": […]}, the last two optional."""
     args = _decode(raw, _SimulationArgs)
     names = _raw_names(args)
+    several = [*args.pods, *args.pods_camel]
+    if several and (args.pod or args.pod_camel):
+        raise InvalidInput("the request has both pod and pods", advice="put all of them into pods")
     return SimulationArgs(
-        pod=_pod(args),
+        pods=tuple(map(_bounded, several)) if several else (_pod(args),),
+        alone=not several,
         node_names=() if names == b"null" else _names(names),
         claims=tuple([*args.claims, *args.claims_camel][:MAX_SIMULATED_CLAIMS]),
     )
@@ -215,6 +228,10 @@ def _pod(args: _Args) -> Pod:
     pod = args.pod or args.pod_camel
     if pod is None:
         raise InvalidInput("the request has no Pod")
+    return _bounded(pod)
+
+
+def _bounded(pod: Pod) -> Pod:
     bounds = {"name": MAX_NAME, "namespace": MAX_NAMESPACE, "uid": MAX_UID}
     for part, limit in bounds.items():
         if len(getattr(pod.metadata, part)) > limit:

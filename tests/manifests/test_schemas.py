@@ -6,7 +6,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from partita_scheduler.stanza import PRESETS, stanza
+from partita_scheduler.stanza import stanza
 from tests.manifests.kustomize import EXAMPLES, INSTALLATIONS, MANIFESTS, Json, documents, render
 
 STANZA = MANIFESTS / "scheduler-stanza" / "kube-scheduler-config.yaml"
@@ -50,7 +50,7 @@ def test_the_stanza_file_is_what_the_command_prints() -> None:
     [shipped] = documents(STANZA)
     text = stanza(
         url="https://127.0.0.1:8888",
-        weight=PRESETS["strong"],
+        preset="strong",
         certificates="/etc/kubernetes/partita",
         server_name="partita-scheduler.partita-system.svc",
     )

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
 import click
 import msgspec
+from hack.benchmarks.plane import control_plane
 from hack.benchmarks.predict.case import Case, is_everywhere
 from hack.benchmarks.predict.generate import generate
 from hack.benchmarks.predict.model import predict, view
 from hack.benchmarks.predict.report import Record, Row, Tally, check, keep, minor_of, table, tell
 from hack.benchmarks.predict.server import Batch
-from hack.realcluster.control import Control
-from hack.realcluster.layout import default_layout
 from hack.realcluster.modules import DEFAULT_VERSION, VERSIONS
 
 from partita_plugins.kube.api import KubeApi
 from partita_scheduler.allocator.elsewhere import unsound_pool
-
-CLUSTER = Path(__file__).resolve().parents[2] / "cluster"
 
 HELP = """What the extender predicts against what the real kube-scheduler allocates, device by device.
 
@@ -138,19 +133,3 @@ def batches(cases: list[Case], size: int) -> Iterator[list[Case]]:
         step = 1 if name == "alone" else size
         for start in range(0, len(some), step):
             yield some[start : start + step]
-
-
-@contextmanager
-def control_plane(version: str) -> Iterator[KubeApi]:
-    """A control plane without nodes and without the controllers, which would tidy up nodes that nobody runs."""
-    _cluster("up", "--nodes", "0", "--version", version)
-    try:
-        Control(default_layout()).stop("kube-controller-manager")
-        yield KubeApi.connect(str(default_layout().kubeconfig))
-    finally:
-        _cluster("down")
-
-
-def _cluster(*arguments: str) -> None:
-    if subprocess.run([CLUSTER, *arguments], check=False).returncode:
-        raise click.ClickException(f"hack/cluster {' '.join(arguments)} failed: it has said why above")

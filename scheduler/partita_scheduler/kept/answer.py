@@ -14,6 +14,7 @@ from partita_scheduler.kept.column import Kept, Ranks
 from partita_scheduler.kept.fleet import DIGITS, SCORE_AT, UNKNOWN, Names
 from partita_scheduler.policy import NOT_SEEN, Decision, Question, Row, Verdict, scores_by_place, verdict
 from partita_scheduler.protocol import HostPriority
+from partita_scheduler.reasons import Reason
 from partita_scheduler.view import ClusterView
 
 CLOSING = ord("]")
@@ -122,6 +123,13 @@ class Answer:
         chosen = dict.fromkeys((first, *order))
         rows = {name: self.all.row(name) for name in chosen}
         return Decision(verdicts=Verdicts(self.all.asked, rows.__getitem__, tuple(chosen)), order=order)
+
+    def brief(self, name: str) -> Verdict:
+        """One node's verdict without its allocations, which take longer than all the rest."""
+        found = self.all.row(name)
+        reasons = (Reason("wish", found.refusal),) if found.refusal else found.found.reasons
+        undecided, words = found.found.undecided, found.found.explanation if found.fits else ""
+        return Verdict(node=name, reasons=reasons, undecided=undecided, explanation=words)
 
     def decision(self) -> Decision:
         """The same as policy.decide would say."""

@@ -50,6 +50,13 @@ def test_an_empty_node_list_is_answered_with_an_empty_list_not_null(client: Flas
     assert client.post("/prioritize", data=body(make_pod())).get_json() == []
 
 
+def test_several_pods_are_simulated_one_after_the_other(client: FlaskClient, world: World) -> None:
+    asked = {"pods": [make_pod(claim=""), make_pod(claim="")]}
+    found = client.post("/simulate", data=msgspec.json.encode(asked)).get_json()
+    assert [one["feasible"][0]["nodes"] for one in found["placements"]] == [["a", "b", "c"]] * 2
+    assert len(world.assumptions) == 0
+
+
 def test_a_bad_request_is_a_400_that_says_what_is_wrong(client: FlaskClient) -> None:
     answer = client.post("/filter", data=b'{"Pod": 7}')
     assert answer.status_code == 400

@@ -15,6 +15,8 @@ import yaml
 from click.testing import CliRunner
 
 from partita_scheduler.main import main
+from partita_scheduler.policy import BEST_SCORE, REST_SCORE
+from partita_scheduler.stanza import PRESETS
 from tests.scheduler.edge.cluster import api_server
 from tests.testing.signals import send_beside_main
 
@@ -39,6 +41,21 @@ def test_the_stanza_is_what_kube_scheduler_needs_to_go_on_without_us() -> None:
 @pytest.mark.parametrize(("args", "weight"), [(("--preset", "mild"), 1), (("--weight", "7"), 7)])
 def test_the_weight_may_be_chosen(args: tuple[str, ...], weight: int) -> None:
     assert yaml.safe_load(call("stanza", *args))["extenders"][0]["weight"] == weight
+
+
+def test_the_strict_preset_outweighs_all_in_tree_plugins_together_and_lets_nothing_pass_without_us() -> None:
+    (extender,) = yaml.safe_load(call("stanza", "--preset", "strict", "--preempt"))["extenders"]
+    ahead = (BEST_SCORE - REST_SCORE) * extender["weight"] * 10
+    assert ahead > 14 * 100
+    assert extender["ignorable"] is False
+    assert extender["preemptVerb"] == "preempt"
+
+
+def test_every_preset_waits_less_than_kube_schedulers_default() -> None:
+    for preset in PRESETS:
+        (extender,) = yaml.safe_load(call("stanza", "--preset", preset))["extenders"]
+        assert extender["httpTimeout"].endswith("ms")
+        assert int(extender["httpTimeout"].removesuffix("ms")) < 5000
 
 
 def test_the_certificates_name_may_differ_from_the_address() -> None:

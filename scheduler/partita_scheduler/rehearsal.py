@@ -1,0 +1,159 @@
+"""Many pods, one after the other, as if each went to its best node: what an autoscaler asks. Nothing is changed by it.
+
+Nodes of which the same is found are told together: a fleet has few kinds of nodes, and thousands of nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from partita_plugins.wire.resource import ResourceClaim
+from partita_scheduler.assume import MAX_OPTIONS, Assumptions, devices_of
+from partita_scheduler.eligibility import partition
+from partita_scheduler.found import Found
+from partita_scheduler.kept.state import KeptState
+from partita_scheduler.metrics import Metrics
+from partita_scheduler.reasons import Reason, summarise
+from partita_scheduler.report import ReasonReport
+from partita_scheduler.view import ClusterView, Pod, PodClaimStatus
+
+
+class Group(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes of which the same is found."""
+
+    nodes: list[str]
+    """Those that fit best first, others by name."""
+
+    explanation: str = ""
+    """What a pod would get there, and what that leaves."""
+
+    reasons: list[ReasonReport] = []
+    """Why it does not fit."""
+
+    undecided: bool = False
+
+
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one pod would go, after those before it."""
+
+    pod: str
+    fits: bool
+    node: str = ""
+    """Our first choice; empty where nothing fits, or where all nodes are equal to us."""
+
+    devices: dict[str, tuple[str, ...]] = {}
+    """Claim name to the devices that kube-scheduler will take there, as "pool/device"."""
+
+    feasible: list[Group] = []
+    refused: list[Group] = []
+    summary: str = ""
+    """In one line why the refused ones cannot."""
+
+    notes: list[str] = []
+
+
+def rehearse(view: ClusterView, pods: Sequence[Pod], node_names: Sequence[str] = ()) -> list[Placement]:
+    """Place the pods in order on the named nodes, or on all, with what the view assumes and each other's devices."""
+    return Rehearsal(view).place(pods, node_names)
+
+
+class Rehearsal:
+    """A kept state of its own, made from a snapshot."""
+
+    def __init__(self, view: ClusterView) -> None:
+        self._view = view
+        self._state = KeptState(lambda: view.slices, lambda: view.server_minor, view.scoring)
+        self._assumptions = Assumptions(Metrics(), seconds=float("inf"), listener=self._state.assumption_changed)
+        self._state.workload_changed(view.workload)
+        for device_class in view.classes.values():
+            self._state.class_changed(None, device_class)
+        for node in view.nodes.values():
+            self._state.node_changed(None, node)
+        for claim in view.claims.values():
+            self._state.claim_changed(None, claim)
+        for key, assumed in view.assumed.items():
+            self._state.assumption_changed(key, assumed)
+
+    def place(self, pods: Iterable[Pod], node_names: Sequence[str]) -> list[Placement]:
+        """One placement a pod, in order."""
+        return [self._place(pod, node_names) for pod in pods]
+
+    def _place(self, pod: Pod, node_names: Sequence[str]) -> Placement:
+        known = self._view.nodes
+        wanted = {name: known[name] for name in node_names or known if name in known}
+        names, shut = partition(wanted, pod)
+        shut |= {name: (Reason("unknown_node", "unknown node"),) for name in node_names if name not in known}
+        found = self._state.find(pod, names)
+        if found is None:
+            groups = [Group(nodes=names, explanation="no device claims: all nodes are equal to us")] if names else []
+            return Placement(
+                pod=pod.key, fits=bool(names), feasible=groups, refused=_refused(shut), summary=summarise(shut)
+            )
+        return self._chosen(pod, found, names, shut)
+
+    def _chosen(self, pod: Pod, found: Found, names: Sequence[str], shut: dict[str, tuple[Reason, ...]]) -> Placement:
+        among = found.among(names)
+        decision = among.decision()
+        best = among.best
+        devices: dict[str, tuple[str, ...]] = {}
+        if best:
+            chosen = among.options(best, MAX_OPTIONS)
+            allocations = chosen.verdicts[best].allocations or {}
+            devices = {name: devices_of(allocation) for name, allocation in allocations.items()}
+            self._assumptions.assume(found.view, pod, best, chosen)
+        fitting = dict.fromkeys(decision.order)
+        feasible: dict[str, list[str]] = {}
+        for name in fitting:
+            feasible.setdefault(among.brief(name).explanation, []).append(name)
+        verdicts = {name: among.brief(name) for name in sorted(names) if name not in fitting}
+        reasons = {name: verdict.reasons for name, verdict in verdicts.items()}
+        undecided = {name for name, verdict in verdicts.items() if verdict.undecided}
+        return Placement(
+            pod=pod.key,
+            fits=bool(best),
+            node=best,
+            devices=devices,
+            feasible=[Group(nodes=nodes, explanation=words) for words, nodes in feasible.items()],
+            refused=_refused({**reasons, **shut}, undecided),
+            summary=summarise({**reasons, **shut}),
+            notes=list(decision.notes),
+        )
+
+
+def _refused(reasons: dict[str, tuple[Reason, ...]], undecided: Iterable[str] = ()) -> list[Group]:
+    unsure = frozenset(undecided)
+    groups: dict[tuple[tuple[Reason, ...], bool], list[str]] = {}
+    for name in sorted(reasons):
+        groups.setdefault((reasons[name], name in unsure), []).append(name)
+    return [
+        Group(nodes=nodes, reasons=[ReasonReport(one.code, one.text) for one in found], undecided=open_)
+        for (found, open_), nodes in groups.items()
+    ]
+
+
+def with_own_claims(
+    pods: Sequence[Pod], templates: Sequence[ResourceClaim]
+) -> tuple[list[Pod], dict[tuple[str, str], ResourceClaim]]:
+    """Pods as if their claims were made: each gets one of its own from the claim that bears the template's name.
+
+    A claim that a pod names itself is taken as it is.
+    """
+    by_name = {one.metadata.name: one for one in templates}
+    claims = {(one.metadata.namespace or "default", one.metadata.name): one for one in templates}
+    ready: list[Pod] = []
+    for number, pod in enumerate(pods):
+        uid = pod.metadata.uid or f"rehearsed-{number}"
+        metadata = msgspec.structs.replace(pod.metadata, uid=uid, namespace=pod.metadata.namespace or "default")
+        statuses = {one.name: one for one in pod.status.resource_claim_statuses}
+        for entry in pod.spec.resource_claims:
+            template = by_name.get(entry.resource_claim_template_name or "")
+            if template is not None and entry.name not in statuses:
+                name = f"{uid}-{entry.name}"
+                own = msgspec.structs.replace(template.metadata, name=name, namespace=metadata.namespace, uid=name)
+                claims[metadata.namespace, name] = msgspec.structs.replace(template, metadata=own)
+                statuses[entry.name] = PodClaimStatus(name=entry.name, resource_claim_name=name)
+        status = msgspec.structs.replace(pod.status, resource_claim_statuses=list(statuses.values()))
+        ready.append(msgspec.structs.replace(pod, metadata=metadata, status=status))
+    return ready, claims

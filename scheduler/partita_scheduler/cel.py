@@ -15,7 +15,7 @@ from cel import stdlib
 
 from partita_plugins.errors import InvalidInput, Permanent
 from partita_plugins.wire.resource import AttributeValue, Device
-from partita_scheduler.cel_syntax import Reads, plain, reads
+from partita_scheduler.cel_syntax import WHOLE, Reads, plain, reads
 from partita_scheduler.cel_values import FUNCTIONS, quantity, semver
 
 MAX_EXPRESSION = 10 * 1024
@@ -25,6 +25,9 @@ _MAX_SELECTORS = 2048
 _MAX_RESULTS = 8192
 """Of one selector; each is a device content that was seen."""
 
+
+_NOT_THERE = ("Undefined variable or function", "AttributeError")
+"""In an error: a function that the library lacks, or has for other types only."""
 
 # The library logs every error that it also raises.
 logging.getLogger("cel").setLevel(logging.CRITICAL)
@@ -84,7 +87,7 @@ class Selector:
         try:
             result = _evaluate(self._program, _variables(driver, device, self.reads.domains))
         except RuntimeError as error:
-            if "Undefined variable or function" in str(error):
+            if any(sign in str(error) for sign in _NOT_THERE):
                 raise CelUnsupported(f"{self.expression[:80]!r}: {error}") from error
             return CelError(f"CEL runtime error: {error}")
         except KeyError as error:
@@ -128,8 +131,8 @@ _evaluate = _ENVIRONMENT.evaluate
 
 
 def _variables(driver: str, device: Device, domains: frozenset[str]) -> dict[str, Any]:
-    attributes: dict[str, dict[str, Any]] = {domain: {} for domain in domains}
-    capacity: dict[str, dict[str, Any]] = {domain: {} for domain in domains}
+    attributes: dict[str, dict[str, Any]] = {}
+    capacity: dict[str, dict[str, Any]] = {}
     for name, attribute in device.attributes.items():
         domain, identifier = _qualified(name, driver)
         value = semver(attribute.version) if attribute.version is not None else attribute.value
@@ -137,12 +140,15 @@ def _variables(driver: str, device: Device, domains: frozenset[str]) -> dict[str
     for name, entry in device.capacity.items():
         domain, identifier = _qualified(name, driver)
         capacity.setdefault(domain, {})[identifier] = quantity(entry.value)
+    looked_up: dict[str, dict[str, Any]] = {domain: {} for domain in domains}
     return {
         "device": {
             "driver": driver,
             "allowMultipleAllocations": bool(device.allow_multiple_allocations),
-            "attributes": attributes,
-            "capacity": capacity,
+            "attributes": looked_up | attributes,
+            "capacity": looked_up | capacity,
+            f"attributes{WHOLE}": attributes,
+            f"capacity{WHOLE}": capacity,
         }
     }
 

@@ -1,6 +1,7 @@
 """What a selector's text says without running it: which parts of a device it reads, and syntax that is only sugar.
 
 `cel.bind(x, v, e)`, `a.?b.orValue(c)` and `a.?b.hasValue()` are written out in plain CEL, which means the same.
+`device.attributes` as a whole gets another name: a domain that a device lacks can be looked up, but it is not there.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ _TOKEN = re.compile(
 )
 _OPEN, _CLOSE = "([{", ")]}"
 _PARTS = {"attributes", "capacity"}
+
+WHOLE = "AsPublished"
+"""Ending of the names under which the maps are found without domains that are only looked up."""
 
 Reference = tuple[str, str, str]
 """("attributes" or "capacity", domain, id)."""
@@ -73,10 +77,23 @@ def _reference(found: list[str], i: int) -> Reference | None:
 
 
 def plain(source: str) -> str:
-    """The same expression without cel.bind and without optional look-ups, where they can be written out."""
-    if "cel.bind" not in source and ".?" not in source:
-        return source
-    return " ".join(_optionals(_binds(tokens(source))))
+    """The same expression without cel.bind, optional look-ups and whole maps, where they can be written out."""
+    found = tokens(source)
+    plainly = _wholes(_optionals(_binds(found)))
+    return source if plainly == found else " ".join(plainly)
+
+
+def _wholes(found: list[str]) -> list[str]:
+    """Of device.attributes and device.capacity where they are not indexed but asked what is in them."""
+    return [
+        word + WHOLE if word in _PARTS and found[i - 2 : i] == ["device", "."] and _asked(found, i) else word
+        for i, word in enumerate(found)
+    ]
+
+
+def _asked(found: list[str], i: int) -> bool:
+    before, after = found[max(i - 4, 0) : i - 2], found[i + 1 : i + 2]
+    return after == ["."] or (after != ["["] and (before[-1:] == ["in"] or before == ["size", "("]))
 
 
 def _binds(found: list[str]) -> list[str]:

@@ -35,6 +35,11 @@ SAFE = (
     'has({r}.pcieRoot) || "model" in {a}',
     '{a}.exists(key, key == "island")',
     "size({a}) > {digit}",
+    '"{driver}" in device.attributes && size({a}) > {digit}',
+    '"resource.kubernetes.io" in device.attributes && {r}.pcieRoot != "pci0000:0{digit}"',
+    '!("{driver}" in device.capacity) || "memory" in {c}',
+    "size(device.attributes) > 1 && size({r}) == 1",
+    'device.attributes.exists(domain, domain != "{driver}") && {r}.pcieRoot.endsWith("{digit}")',
     '["{letter}", "b"].exists(x, x == "a") || {a}.?ready.orValue(false)',
     "true",
 )

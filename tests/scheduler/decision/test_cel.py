@@ -67,6 +67,14 @@ DEVICE = msgspec.convert(
         (f'{A}.?type.orValue("") == "gpu" && {A}.?shape.hasValue() == false', True),
         (f'{A}.exists(key, key == "type")', True),
         ('["a", "b"].all(x, x != "c")', True),
+        (f'"{DRIVER_NAME}" in device.attributes && {A}.type == "gpu"', True),
+        ('"other.example.com" in device.attributes && device.attributes["other.example.com"].model == "x"', False),
+        ('!("other.example.com" in device.capacity) || device.capacity["other.example.com"].memory.isInteger()', True),
+        ('size(device.attributes) == 2 && size(device.attributes["other.example.com"]) == 0', True),
+        (
+            'device.attributes.exists(d, d == "other.example.com") || "x" in device.attributes["other.example.com"]',
+            False,
+        ),
         ("true", True),
     ],
 )
@@ -91,7 +99,8 @@ def test_an_expression_fails_as_in_kube_scheduler(expression: str, finding: str)
 
 
 @pytest.mark.parametrize(
-    "expression", [f'{A}.type.find("g.u") == "gpu"', 'ip("10.0.0.1").family() == 4', "1 +", "x" * 11_000]
+    "expression",
+    [f'{A}.type.find("g.u") == "gpu"', "[1, 2].indexOf(2) == 1", 'ip("10.0.0.1").family() == 4', "1 +", "x" * 11_000],
 )
 def test_what_we_cannot_run_is_no_opinion(expression: str) -> None:
     with pytest.raises(CelUnsupported):

@@ -19,6 +19,7 @@ from partita_driver.claims import Claims, Prepared, check_claim, read_claim, res
 from partita_driver.engine import PreparedDevice, ValidationSummary
 from partita_driver.hardware.workers import Hung
 from partita_driver.kubelet.dra_service import ClaimRef
+from partita_driver.slices.plan import Owner
 from partita_driver.status import StatusWriter
 from partita_plugins.errors import InvalidInput, PartitaError, Permanent, Retryable, ValidationFailed
 from partita_plugins.kube.api import Unavailable
@@ -239,6 +240,17 @@ def test_the_claim_s_status_tells_of_the_device_and_keeps_what_others_wrote(tmp_
         }
         [ready] = mine["conditions"]
         assert (ready["type"], ready["status"], ready["reason"]) == ("Ready", "True", "Validated")
+
+
+def test_a_gpu_that_failed_while_idle_is_told_on_the_node(tmp_path: Path) -> None:
+    with api_server(tmp_path) as (server, api):
+        uid = server.get("Node", NODE)["metadata"]["uid"]
+        writer = StatusWriter(api, NODE, Told())
+        writer.idle_gpu_failed(Owner(node_name=NODE, uid=uid), ValidationFailed("bit 7 is stuck"))
+        writer.step()
+        [event] = server.list("Event").items
+        assert (event["reason"], event["message"]) == ("DeviceValidationFailed", "bit 7 is stuck")
+        assert (event["involvedObject"]["kind"], event["involvedObject"]["uid"]) == ("Node", uid)
 
 
 def test_what_the_status_says_already_is_not_written_again(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_nothing_is_said_before_the_node_has_been_seen() -> None:
     world = World(facts=None)
     assert world.neighbours.step() == WAIT_SECONDS
     assert world.neighbours.found is None
+    assert world.neighbours.gpus_of_others() is None
     world.facts = KubeFacts()
     assert world.neighbours.step() == LOOK_SECONDS
     assert world.told == [()]
@@ -109,6 +110,16 @@ def test_a_process_on_a_gpu_that_is_no_longer_there_is_nobody_s() -> None:
 def test_a_system_that_owns_the_node_has_all_of_its_gpus(facts: KubeFacts, drivers: tuple[str, ...]) -> None:
     world = World(facts=facts, drivers=drivers)
     assert world.look() == EVERY_GPU
+
+
+def test_the_gpus_of_others_are_known_by_uuid() -> None:
+    world = World()
+    assert world.look() == frozenset()
+    assert world.neighbours.gpus_of_others() == frozenset()
+    world.processes = {H100.gpus[3].uuid: (GpuProcess(pid=2, name="train.py"),)}
+    world.look()
+    world.look()
+    assert world.neighbours.gpus_of_others() == frozenset({H100.gpus[3].uuid})
 
 
 def test_a_warning_withholds_nothing() -> None:

@@ -22,6 +22,7 @@ from partita_driver.settings.parse import ValidationSettings
 from partita_plugins.backends.simulated import StuckBit
 from partita_plugins.contracts import Look, ValidationTarget
 from partita_plugins.errors import Permanent, ValidationFailed
+from partita_plugins.model.gpu import GpuProcess
 from tests.driver.engine.nodes import Node, claim, result
 from tests.driver.engine.test_crash import CrashNow, crash_at
 from tests.driver.engine.validators import Scripted, nothing
@@ -114,6 +115,15 @@ def test_where_a_stranger_computes_nothing_is_looked_at(node: Node) -> None:
     assert validator.looks == []
     node.backend.stop_client(uuid, "stranger")
     assert node.engine.look_while_idle(uuid) is Outcome.PASSED
+
+
+@pytest.mark.parametrize(("draws", "outcome"), [(True, Outcome.PASSED), (False, Outcome.NOT_NOW)])
+def test_a_display_server_keeps_no_gpu_from_being_looked_at(
+    node: Node, monkeypatch: pytest.MonkeyPatch, draws: bool, outcome: Outcome
+) -> None:
+    process = GpuProcess(pid=2000, name="Xorg", only_draws=draws)
+    monkeypatch.setattr(node.backend, "processes", lambda _gpu_uuid: (process,))
+    assert node.engine.look_while_idle(node.gpu_uuid(0)) is outcome
 
 
 def test_a_gpu_in_mig_mode_and_one_whose_settings_say_no_are_left_alone(node: Node) -> None:

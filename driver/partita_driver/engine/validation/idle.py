@@ -114,12 +114,13 @@ def _own_claim(tools: Tools, gpu: Gpu) -> ClaimRecord:
 
 
 def _refuse_strangers(tools: Tools, gpu: Gpu) -> None:
-    """Raise Retryable where a program computes that belongs to nobody's claim."""
+    """Raise Retryable where a program computes that belongs to nobody's claim; a display server only draws."""
     try:
         processes = tools.hardware.processes(gpu.uuid)
     except HardwareError as error:
         if error.code is not NvmlCode.NOT_SUPPORTED:
             raise
         return
-    if processes:
-        raise Retryable(f"process {processes[0].pid} computes on {gpu.uuid}, which no claim has")
+    computing = [process for process in processes if not process.only_draws]
+    if computing:
+        raise Retryable(f"process {computing[0].pid} computes on {gpu.uuid}, which no claim has")

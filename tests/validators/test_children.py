@@ -108,6 +108,11 @@ def test_what_a_child_does_to_a_device_is_found(whole: ValidationTarget, script:
     assert _said(script, whole) == finding
 
 
+def test_beside_others_a_child_that_is_late_proves_nothing(whole: ValidationTarget) -> None:
+    result = _validator("say(type='started'); time.sleep(60)").validate(whole, replace(LOOK, shared=True))
+    assert (result.findings, result.skipped) == ((), "shared")
+
+
 def test_last_words_are_bounded(whole: ValidationTarget) -> None:
     """And nobody waits for them to be read: a pipe holds less than that."""
     assert len(_said("sys.stderr.write('x' * 10**6); sys.exit(1)", whole)) < 500

@@ -86,7 +86,7 @@ class CudaValidator:
             self._spares.refill()
         if not said.gone:
             self._leave(targets, process, said)
-        answer = answer_of(said, look.deadline_seconds)
+        answer = answer_of(said, look)
         findings = (*figures(answer, targets), *answer.findings)[:FINDINGS_MAX]
         result = ValidationResult(
             method=self.name,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from partita_plugins.contracts import ValidationTarget
+from partita_plugins.contracts import Look, ValidationTarget
 from partita_plugins.errors import BackendError, NvmlCode
 from partita_plugins.validators.cuda.conversation import Heard
 from partita_plugins.validators.cuda.messages import Answer, Refusal
+from partita_plugins.validators.cuda.plan import SHARED
 from partita_plugins.validators.findings import wrong_memory_size, wrong_multiprocessors
 
 GIVEN_UP = "given up"
@@ -19,7 +20,7 @@ RESERVED_MIB, RESERVED_SHARE = 640, 0.02
 all of NVML's figure. What a fault takes away is a memory stack, of 4 GiB and more."""
 
 
-def answer_of(heard: Heard, deadline_seconds: float) -> Answer:
+def answer_of(heard: Heard, look: Look) -> Answer:
     """The answer, or one made of what else is known of the child.
 
     Raises BackendError where nothing was learnt of the device: it is busy, something is missing on the node, or it was
@@ -35,11 +36,14 @@ def answer_of(heard: Heard, deadline_seconds: float) -> Answer:
         return Answer(findings=(f"the validation process answered {heard.garbage!r}",))
     if not heard.late:
         return Answer(findings=(_crash(heard),))
+    if heard.started and look.shared:
+        # Others have their turns on it, of a length that the look does not know.
+        return Answer(skipped=SHARED)
     if heard.started:
-        return Answer(findings=(f"the device did not finish within {deadline_seconds:g} s",))
+        return Answer(findings=(f"the device did not finish within {look.deadline_seconds:g} s",))
     raise BackendError(
         NvmlCode.TIMEOUT,
-        f"the device was not open within {deadline_seconds:g} s",
+        f"the device was not open within {look.deadline_seconds:g} s",
         advice="switch persistence mode on, and see whether the node has CPU time to spare",
     )
 

@@ -6,8 +6,9 @@ validator.
     hack/gpu-check --output docs/measurements             and keep it there, named after the GPU and the day
     hack/gpu-check --driver-root DIR                      where the NVIDIA driver is not under /
 
-Nothing is changed on the cards: no setting is made, no instance. The validator computes on those that nobody uses; it
-needs .venv/bin/pip install cupy-cuda12x and hack/kernels. Without a GPU, a machine of the catalog answers:
+Nothing is changed on the cards: no setting is made, no instance. The validator computes on those that nobody uses, and
+on the partitions that there are; it needs .venv/bin/pip install cupy-cuda12x and hack/kernels. Without a GPU, a machine
+of the catalog answers:
 eval "$(.venv/bin/python -m partita_plugins.testing.nvml install --state DIR --machine hgx-h100)", and --validator host
 computes.
 

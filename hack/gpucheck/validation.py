@@ -28,7 +28,9 @@ Opened = Callable[[int], CudaValidator]
 
 
 def tried(backend: DeviceBackend, hardware: NodeHardware, name: str, runs: int) -> Section:
-    """Rows for each GPU that nobody computes on; said and not failed where the validator cannot be used here."""
+    """Rows for each GPU that nobody computes on, or for its partitions; said and not failed where the validator cannot
+    be used here.
+    """
 
     def opened(spares: int) -> CudaValidator:
         made: CudaValidator = registry.load("partita.validators", name)(backend, spares=spares)
@@ -40,16 +42,34 @@ def tried(backend: DeviceBackend, hardware: NodeHardware, name: str, runs: int) 
         return Section(title="validator", passed=True, ran=False, remark=str(error))
     rows: list[Row] = []
     for gpu in hardware.gpus:
-        if (gpu.mig and gpu.mig.enabled) or backend.processes(gpu.uuid):
-            rows.append((gpu.pci_bus_id, "-", "skipped: MIG is on, or somebody computes on it", "", ""))
-        else:
-            rows += _rows(opened, gpu, runs)
+        looked_at = list(targets(backend, gpu))
+        if not looked_at or backend.processes(gpu.uuid):
+            rows.append((gpu.pci_bus_id, "-", "skipped: MIG is on without partitions, or somebody computes", "", ""))
+            continue
+        for target in looked_at:
+            rows += _rows(opened, target, runs)
     passed = all(row[2] in ("passed", "0 alarms") or row[2].startswith("skipped") for row in rows)
     return Section(title=f"validator {name}", passed=passed, columns=COLUMNS, rows=rows)
 
 
-def _rows(opened: Opened, gpu: Gpu, runs: int) -> Iterator[Row]:
-    target = ValidationTarget(gpu=gpu, instance=None, memory_mib=gpu.memory_mib, multiprocessors=gpu.multiprocessors)
+def targets(backend: DeviceBackend, gpu: Gpu) -> Iterator[ValidationTarget]:
+    """The GPU; in MIG mode its partitions."""
+    if gpu.mig is None or not gpu.mig.enabled:
+        yield ValidationTarget(gpu=gpu, instance=None, memory_mib=gpu.memory_mib, multiprocessors=gpu.multiprocessors)
+        return
+    profiles = {one.profile_id: one for one in gpu.mig.profiles}
+    for instance in backend.gpu_instances(gpu.uuid):
+        profile = profiles.get(instance.profile_id)
+        if profile and instance.compute_instances:
+            yield ValidationTarget(
+                gpu=gpu,
+                instance=instance,
+                memory_mib=profile.memory_mib,
+                multiprocessors=profile.multiprocessors,
+            )
+
+
+def _rows(opened: Opened, target: ValidationTarget, runs: int) -> Iterator[Row]:
     with closing(opened(0)) as cold:
         for depth in Depth:
             yield _row(cold, target, depth, "cold")
@@ -60,19 +80,29 @@ def _rows(opened: Opened, gpu: Gpu, runs: int) -> Iterator[Row]:
         yield alarms(warm, target, runs)
 
 
+def _named(target: ValidationTarget) -> str:
+    """The GPU, and the place of a partition in it."""
+    place = f" at {target.instance.placement.start}" if target.instance else ""
+    return f"{target.gpu.pci_bus_id}{place}"
+
+
 def _row(validator: CudaValidator, target: ValidationTarget, depth: Depth, start: str) -> Row:
     what = f"{depth}, {start}"
     try:
         result, answer = validator.measure(target, Look(depth=depth, deadline_seconds=DEADLINE_SECONDS))
     except PartitaError as error:
-        return target.gpu.pci_bus_id, what, str(error), "", ""
+        return _named(target), what, str(error), "", ""
     outcome = "; ".join(result.findings) or result.skipped or "passed"
-    return target.gpu.pci_bus_id, what, outcome, f"{result.seconds:.3f}", _more(answer, target)
+    return _named(target), what, outcome, f"{result.seconds:.3f}", _more(answer, target)
 
 
 def _more(answer: Answer, target: ValidationTarget) -> str:
-    """Where the time went, and the memory's rate beside that of a copy within the device."""
-    parts = [f"{name} {seconds:.3f} s" for name, seconds in answer.seconds.items()]
+    """What CUDA sees of what NVML says, where the time went, and the memory's rate beside that of a copy within it."""
+    parts = [
+        f"{answer.memory_bytes >> 20} of {target.memory_mib} MiB",
+        f"{answer.multiprocessors} of {target.multiprocessors} multiprocessors",
+        *(f"{name} {seconds:.3f} s" for name, seconds in answer.seconds.items()),
+    ]
     covered = answer.memory_coverage * target.memory_mib / 1024
     seconds = answer.seconds.get("memory", 0.0)
     parts.append(f"{answer.memory_coverage:.1%} of the memory")
@@ -105,4 +135,4 @@ def alarms(validator: CudaValidator, target: ValidationTarget, runs: int) -> Row
     outcome = f"{len(said)} alarms" + (f", the first: {said[0]}" if said else "")
     median = f"{statistics.median(seconds):.3f}" if seconds else ""
     slowest = f"slowest {max(seconds):.3f} s" if seconds else ""
-    return target.gpu.pci_bus_id, f"quick, warm, {runs} times", outcome, median, slowest
+    return _named(target), f"quick, warm, {runs} times", outcome, median, slowest

@@ -17,6 +17,7 @@ from partita_plugins.backends.nvml import NvmlBackend, open_backend
 from partita_plugins.backends.simulated import SelfReport, open_existing
 from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
 from partita_plugins.model.gpu import NodeHardware
+from partita_plugins.model.mig import Placement
 from partita_plugins.testing.nvml import Node, installed
 
 ROOT = Path("/")
@@ -60,6 +61,17 @@ def test_the_validator_is_timed_cold_and_warm(backend: NvmlBackend) -> None:
         "quick, cold", "full, cold", "quick, warm", "full, warm", "quick, warm, 1 times",
     ]  # fmt: skip
     assert "100.0% of the memory" in section.rows[3][4]
+
+
+def test_of_a_gpu_in_mig_mode_its_partitions_are_tried(backend: NvmlBackend) -> None:
+    uuid = backend.gpu_uuids()[7]
+    backend.set_mig_mode(uuid, enabled=True)
+    made = backend.create_gpu_instance(uuid, 19, Placement(6, 1))
+    backend.create_compute_instance(uuid, made.gpu_instance_id)
+    gpu = backend.discover().gpus[7]
+    (target,) = validation.targets(backend, gpu)
+    assert (target.instance, target.memory_mib, target.multiprocessors) == (backend.gpu_instances(uuid)[0], 9984, 16)
+    assert validation.alarms(Wolf(), target, 1)[0] == f"{gpu.pci_bus_id} at 6"  # type: ignore[arg-type]
 
 
 class Wolf:

@@ -8,6 +8,7 @@ import sys
 import time
 from typing import Any
 
+import yaml
 from hack.demo import objects
 from hack.demo.cluster import driver_of
 from hack.demo.errors import DemoError
@@ -20,7 +21,9 @@ from partita_plugins.wire import FAULT_TAINT_KEY
 
 TRAIN = "train"
 REPLICAS = 3
-WORD, BIT = 12_345, 7
+WORD, BIT = 5, 7
+"""Among the first words, which a quick look reads too."""
+
 TOOL_SECONDS = 20.0
 VALIDATION_FAILED = "DeviceValidationFailed"
 Json = dict[str, Any]
@@ -45,8 +48,17 @@ class Trouble(Story):
         best = self.cluster.extender.simulate({**pod, "spec": spec}, [claim])["nodes"][0]
         node, device = best["node"], best["devices"][TRAIN][0].rpartition("/")[2]
         self.screen.line(f"asked where it would put one, the extender says {node}: {best['explanation']}")
+        self._leave_idle_gpus_alone()
         self._tool(node, "fault", "stuck-bit", f"--gpu={self._uuid(node, device)}", f"--word={WORD}", f"--bit={BIT}")
         return node, device, time.monotonic()
+
+    def _leave_idle_gpus_alone(self) -> None:
+        """A pod is to meet the fault, and a look at idle GPUs might be there first."""
+        found = self.api.get("ConfigMap", "partita-nodes", "partita-system")["data"]["nodes.yaml"]
+        entries = yaml.safe_load(found)["nodes"]
+        text = yaml.safe_dump({"nodes": [{**entry, "validation": {"idle": False}} for entry in entries]})
+        self.api.patch("ConfigMap", "partita-nodes", {"data": {"nodes.yaml": text}}, "partita-system")
+        self.screen.line("validation.idle is false from now on: otherwise it might be found before a pod meets it")
 
     def follow(self, node: str, device: str, since: float) -> None:
         """Pods meet the fault; one of them has to go elsewhere."""

@@ -54,9 +54,14 @@ def test_what_the_claim_asked_for_says_whether_nvlink_was_promised(
     assert [set(uuids) for uuids, _ in validator.copied] == ([{node.gpu_uuid(0), node.gpu_uuid(1)}] if promised else [])
 
 
-def test_a_group_published_with_nvlink_is_copied_among_all_its_members(node: Node, validator: Scripted) -> None:
+def test_a_group_published_with_nvlink_is_copied_among_all_its_members_and_counted_as_one_look(
+    node: Node, validator: Scripted
+) -> None:
+    told: list[tuple[str, str, str]] = []
+    node.engine._tools.validated = lambda moment, depth, result, _seconds: told.append((moment, depth, result))
     node.engine.prepare(claim("group-4-0-1-2-3"))
     assert [len(uuids) for uuids, _ in validator.copied] == [4]
+    assert told == [("prepare", "full", "passed")] * 5
 
 
 def test_a_group_without_nvlink_is_not_copied(tmp_path: Path) -> None:

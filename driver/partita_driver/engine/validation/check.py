@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 import msgspec
@@ -71,8 +72,8 @@ def _copy(tools: Tools, validator: Validator, claim: ClaimRecord, wanted: Check,
     for linked in linked_sets(claim, tools.node):
         depth = Depth.FULL if any(gpu_uuid in full for _, gpu_uuid in linked) else Depth.QUICK
         pairs = copied(tools, validator, linked, wanted, depth)
+        _tell(tools, pairs[:1], wanted)
         if failed := [one for one in pairs if not one.passed]:
-            _tell(tools, failed[:1], wanted)
             reject(tools, claim, failed, wanted)
 
 
@@ -83,7 +84,7 @@ def _with_summaries(claim: ClaimRecord, summaries: dict[int, ValidationSummary])
     return msgspec.structs.replace(claim, devices=tuple(told(*one) for one in enumerate(claim.devices)))
 
 
-def _tell(tools: Tools, found: list[Looked], wanted: Check) -> None:
+def _tell(tools: Tools, found: Iterable[Looked], wanted: Check) -> None:
     for one in found:
         result = "skipped" if one.result.skipped else "passed"
         if not one.passed:

@@ -194,6 +194,20 @@ def _clock() -> Callable[[], float]:
     return lambda: next(ticks)
 
 
+class Slow(Immortal):
+    """A child that is killed while the driver opens the GPU: it ends when that has been done."""
+
+    def gone(self, timeout_seconds: float) -> bool:
+        return bool(self.killed) and timeout_seconds > 5
+
+
+def test_a_child_that_gives_up_while_it_opens_the_gpu_has_the_time_that_takes(whole: ValidationTarget) -> None:
+    """Without persistence mode, or for eight at once, that is seconds."""
+    look = Look(depth=Depth.FULL, deadline_seconds=16, given_up=lambda: True)
+    result = CudaValidator("test", Slow, spares=0, clock=_clock()).validate(whole, look)
+    assert (result.findings, result.skipped) == ((), "given up")
+
+
 @pytest.mark.parametrize("lines", [(), (json.dumps({"type": "started"}).encode(),), (json.dumps(ANSWER).encode(),)])
 def test_a_child_that_cannot_be_killed_hangs_the_gpu_and_is_never_waited_for(
     whole: ValidationTarget, partition: ValidationTarget, lines: tuple[bytes, ...]

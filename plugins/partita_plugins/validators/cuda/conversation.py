@@ -21,7 +21,7 @@ EXIT_SECONDS = 5.0
 """What a child that has answered has to give the device back: freeing memory takes the driver a while."""
 
 KILL_SECONDS = 2.0
-"""What the kernel has to end a killed process. One that is still there then waits in the driver for its GPU."""
+"""What the kernel has at least to end a killed process. One that is still there waits in the driver for its GPU."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,8 @@ def heard(process: Process, request: Request, look: Look, deadline: float, clock
     exchange.run(msgspec.json.encode(request) + b"\n")
     if exchange.answer is None or not process.gone(EXIT_SECONDS):
         process.kill()
-    gone = process.gone(KILL_SECONDS)
+    # Opening a GPU takes seconds in which SIGKILL waits, too: one that gives up then has all of its time to end.
+    gone = process.gone(max(KILL_SECONDS, deadline - clock()))
     return Heard(
         answer=exchange.answer,
         started=exchange.started,

@@ -85,10 +85,10 @@ def test_an_xid_is_a_fault_until_the_gpu_is_validated(node: NvmlNode) -> None:
 
 def test_kernels_find_a_multiprocessor_that_fails_one_partition_and_not_the_other(node: NvmlNode) -> None:
     """By the partition's CUDA UUID, as NVML tells it."""
-    backend = node.seen_by_driver()
+    assert node.nvml
     fault = FaultyMultiprocessor(gpu_uuid=node.gpu_uuid(0), effect="swapped-lanes", multiprocessor=7, memory_slice=5)
     node.backend.faults.plant(fault)
-    with closing(host_validator(backend, spares=0)) as validator:
+    with closing(host_validator(node.nvml, spares=0)) as validator:
         node.engine._tools.validator = validator
         with pytest.raises(ValidationFailed, match=r"product fp16: .* wrong, on multiprocessor 7"):
             node.engine.prepare(claim(node.mig(0, "3g", 4)))

@@ -55,7 +55,7 @@ class Tally:
 @click.command(
     help=f"{__doc__} Jobs are MAPA's: 2 to 5 GPUs, all waiting from the start, first come first served. bandwidth is "
     "the weakest hop's in GB/s, of the best ring or tree; best_bandwidth that of the best set of GPUs then free, by "
-    "brute force. seconds is the longest choice: the first one works out the machine's table."
+    "brute force. seconds is the longest choice's CPU: the first one works out the machine's table."
 )
 @click.option("--machine", "machines", multiple=True, type=click.Choice(names()), help="Repeatable. Default: all.")
 @click.option(
@@ -93,9 +93,9 @@ def _tallies(links: Rows, choose: Choose, jobs: int, seeds: int) -> dict[int, Ta
     sets_of.cache_clear()
 
     def chosen(free: frozenset[int], size: int) -> tuple[int, ...]:
-        begun = time.perf_counter()
+        begun = time.thread_time()
         slots = choose(links, sorted(free), size)
-        elapsed = time.perf_counter() - begun
+        elapsed = time.thread_time() - begun
         tally = tallies.setdefault(size, Tally())
         tally.seconds.append(elapsed)
         tally.bandwidth.append(_worth(matrix(links), slots))

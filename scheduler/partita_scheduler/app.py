@@ -11,6 +11,7 @@ import structlog
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.events import EventRecorder
 from partita_scheduler.assume import Assumptions
+from partita_scheduler.cpu import CpuTally, CpuWatch, nobody_counts
 from partita_scheduler.decider import Decider
 from partita_scheduler.explainer import Explainer
 from partita_scheduler.extender import Parts, create_app, create_health_app
@@ -38,8 +39,17 @@ class Application:
         self.settings = settings
         self.metrics = Metrics()
         slices = SliceIndex()
-        self.kept = KeptState(slices.value, lambda: self.watch.server_minor, settings.scoring)
-        self.learner = Learner(lambda: self.watch, scoring=settings.scoring, listener=self.kept.workload_changed)
+        tally = CpuTally()
+        self.kept = KeptState(
+            slices.value,
+            lambda: self.watch.server_minor,
+            settings.scoring,
+            tally.left_milli if settings.count_cpu else nobody_counts,
+        )
+        self.cpu = CpuWatch(api, tally, self.kept.cpu_changed) if settings.count_cpu else None
+        self.learner = Learner(
+            lambda: self.watch, scoring=settings.scoring, listener=self.kept.workload_changed, cpu=self.cpu
+        )
         self.assumptions = Assumptions(self.metrics, listener=self.kept.assumption_changed)
         # The kept state has an allocation before the assumption of it is dropped.
         self.watch = ClusterWatch(
@@ -120,6 +130,8 @@ class Application:
             health = create_health_app(self.parts)
             self._serve(ExtenderServer(health, settings.health_listen, tls=None, max_body_bytes=1024, threads=2))
         self.watch.start()
+        if self.cpu is not None:
+            self.cpu.start()
         self._spawn("kept", lambda: self.kept.run(self._stopping))
         self._spawn("version", self._follow_version)
         self._spawn("learner", lambda: self.learner.run(self._stopping))
@@ -135,6 +147,8 @@ class Application:
         self._draining.set()
         self._stopping.set()
         self.watch.stop()
+        if self.cpu is not None:
+            self.cpu.stop()
         for server in self._servers:
             server.stop()
         for thread in self._threads:

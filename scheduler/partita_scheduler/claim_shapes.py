@@ -18,8 +18,8 @@ MAX_KINDS = 200
 """Kinds of nodes that are looked at for the products that a claim may have."""
 
 
-def shape_of(view: ClusterView, claim: ResourceClaim) -> PodShape | None:
-    """The shape of a pod with this claim; None where it has nothing of ours, or its node is not known (any more)."""
+def shape_of(view: ClusterView, claim: ResourceClaim, cpu_milli: int = 0) -> PodShape | None:
+    """The shape of a pod with this claim and so much CPU; None where it has nothing of ours, or its node is gone."""
     allocation = claim.status.allocation
     node = view.nodes.get(node_of(allocation)) if allocation else None
     if allocation is None or node is None:
@@ -27,7 +27,7 @@ def shape_of(view: ClusterView, claim: ResourceClaim) -> PodShape | None:
     pools = {pool.id.pool: pool for pool in node_pools(view, node).pools if pool.id.driver == DRIVER_NAME}
     held = [one for one in allocation.devices.results if one.driver == DRIVER_NAME and not one.admin_access]
     taken = [found for one in held if (found := _taken(pools.get(one.pool), one))]
-    return pod_shape(taken, cpu_milli=0, products=products_of(view, claim)) if taken else None
+    return pod_shape(taken, cpu_milli=cpu_milli, products=products_of(view, claim)) if taken else None
 
 
 def _taken(pool: InputPool | None, result: AllocationResult) -> tuple[Piece, int | None] | None:

@@ -16,7 +16,9 @@ from partita_plugins.contracts import Workload
 from partita_plugins.scorers.history import History
 from partita_plugins.wire.resource import ResourceClaim
 from partita_scheduler.claim_shapes import shape_of
+from partita_scheduler.cpu import CpuWatch
 from partita_scheduler.found import ViewSource
+from partita_scheduler.policy_claims import cpu_milli
 from partita_scheduler.scoring import DEFAULT_SCORING, Scoring
 from partita_scheduler.view import ClusterView
 
@@ -40,8 +42,9 @@ class Learner:
         *,
         scoring: Scoring = DEFAULT_SCORING,
         listener: Callable[[Workload], None] = lambda _: None,
+        cpu: CpuWatch | None = None,
     ) -> None:
-        self._source, self._scoring, self._listener = source, scoring, listener
+        self._source, self._scoring, self._listener, self._cpu = source, scoring, listener, cpu
         self._history = History()
         self._waiting: deque[ResourceClaim] = deque(maxlen=MAX_WAITING)
         self._wake = threading.Event()
@@ -54,8 +57,9 @@ class Learner:
             self._wake.set()
 
     def expecting(self, view: ClusterView) -> ClusterView:
-        """The view with the workload and the scorers by which nodes are judged now."""
-        return replace(view, workload=self._history.workload, scoring=self._scoring)
+        """The view with the workload, the CPU and the scorers by which nodes are judged now."""
+        left = self._cpu.left_milli(view.nodes) if self._cpu else {}
+        return replace(view, workload=self._history.workload, scoring=self._scoring, cpu_left_milli=left)
 
     def run(self, stopping: threading.Event) -> None:
         """Learn until stopped."""
@@ -63,18 +67,32 @@ class Learner:
             self._wake.wait(IDLE_SECONDS)
             self._wake.clear()
             try:
-                while self._waiting and not self._source().doubt() and not stopping.is_set():
+                while self._waiting and self._ready and not stopping.is_set():
                     self.step()
                     stopping.wait(0)
             except Exception:
                 # Nodes are judged by what was learned before; the next allocation is looked at all the same.
                 log.exception("an allocation taught nothing")
 
+    @property
+    def _ready(self) -> bool:
+        return not self._source().doubt() and (self._cpu is None or self._cpu.settled)
+
+    def _cpu_milli(self, claim: ResourceClaim) -> int:
+        """Of the pod that has the claim; 0 where nobody counts. It may not have been bound yet."""
+        for consumer in claim.status.reserved_for if self._cpu else ():
+            namespace = claim.metadata.namespace
+            found = self._cpu.requested_milli(namespace, consumer.name) if self._cpu else None
+            waiting = self._source().unbound_pod(namespace, consumer.name)
+            return found if found is not None else cpu_milli(waiting) if waiting else 0
+        return 0
+
     def step(self) -> None:
         """Look at some of the allocations that wait."""
         view, known = self._source().view(), self._history.workload
         for _ in range(min(AT_ONCE, len(self._waiting))):
-            shape = shape_of(view, self._waiting.popleft())
+            claim = self._waiting.popleft()
+            shape = shape_of(view, claim, self._cpu_milli(claim))
             if shape is not None:
                 self._history.saw(shape)
         if self._history.workload is not known:

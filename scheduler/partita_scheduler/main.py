@@ -20,8 +20,7 @@ from partita_scheduler.app import Application
 from partita_scheduler.certificates import write_certificates
 from partita_scheduler.cli import Plain
 from partita_scheduler.memory import Collector
-from partita_scheduler.scoring import DEFAULT_SCORING
-from partita_scheduler.scoring_file import read_scoring
+from partita_scheduler.scoring_file import Judging, read_settings
 from partita_scheduler.server import THREADS, Address, Tls
 from partita_scheduler.settings import Settings
 from partita_scheduler.stanza import PRESETS, stanza
@@ -59,7 +58,7 @@ def main() -> None:
 @click.option("--leader-election/--no-leader-election", default=True, help="One replica answers, the others stand by.")
 @click.option("--namespace", default="partita-system", help="Namespace of the Lease.")
 @click.option("--stale-after-seconds", default=STALE_SECONDS, type=click.FloatRange(1), help="No opinion after that.")
-@click.option("--settings", "settings_file", type=EXISTING, help="File with the order and weights of the scorers.")
+@click.option("--settings", "settings_file", type=EXISTING, help="File that says how nodes are judged.")
 @click.option("--threads", default=THREADS, type=click.IntRange(2, 64), help="Requests answered at once.")
 @click.option("--explain/--no-explain", default=True, help="Write an event on pods that fit nowhere.")
 @click.option("--events-per-minute", default=30, type=click.IntRange(1, 600), help="At most, by the explainer.")
@@ -80,6 +79,7 @@ def run(
     events_per_minute: int,
 ) -> None:
     """Answer kube-scheduler until SIGTERM."""
+    judging = read_settings(settings_file) if settings_file else Judging()
     settings = Settings(
         listen=Address.parse(listen),
         health_listen=Address.parse(health_listen) if health_listen else None,
@@ -89,7 +89,8 @@ def run(
         identity=f"{socket.gethostname()}-{os.getpid()}",
         stale_seconds=stale_after_seconds,
         threads=threads,
-        scoring=read_scoring(settings_file) if settings_file else DEFAULT_SCORING,
+        scoring=judging.scoring,
+        count_cpu=judging.count_cpu,
         explain=explain,
         events_per_minute=events_per_minute,
     )

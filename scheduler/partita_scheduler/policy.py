@@ -26,6 +26,7 @@ from partita_scheduler.policy_claims import (
     Wants,
     claim_of,
     claim_problem,
+    cpu_in_steps,
     cpu_milli,
     extended_plan,
     extended_resources,
@@ -196,7 +197,9 @@ def question(view: ClusterView, pod: Pod) -> Question:
         needs = Wants(problem=claim_problem(str(error)))
     annotations = [pod.metadata.annotations, *(claim.metadata.annotations for claim in needs.claims)]
     asked = wishes({key: value for one in annotations for key, value in one.items()})
-    return Question(pod=pod, needs=needs, wishes=asked, rules=rules_for(view.server_minor), cpu_milli=cpu_milli(pod))
+    # Where nobody counts CPU, pods that differ by it alone are alike; elsewhere, by little.
+    cpu = cpu_in_steps(cpu_milli(pod)) if view.cpu_left_milli else 0
+    return Question(pod=pod, needs=needs, wishes=asked, rules=rules_for(view.server_minor), cpu_milli=cpu)
 
 
 def row(view: ClusterView, asked: Question, name: str, uses: Uses, budget: Budget) -> Row:

@@ -203,6 +203,15 @@ def _quantity(container: Container, resource: str) -> int:
         raise PlanError(f"container {container.name}: {error}") from error
 
 
+CPU_STEP_MILLI = 500
+"""In which pods' requests count, rounded up: questions that differ by less have one answer."""
+
+
+def cpu_in_steps(milli: int) -> int:
+    """A request as nodes are judged by it."""
+    return -(-milli // CPU_STEP_MILLI) * CPU_STEP_MILLI
+
+
 def cpu_milli(pod: Pod) -> int:
     """CPU that kube-scheduler reckons with: containers and sidecars together, or the largest init container. 0 where it
     is not written or not readable: kube-scheduler refuses such a pod by itself."""

@@ -30,5 +30,8 @@ class Settings:
     threads: int = THREADS
     max_body_bytes: int = MAX_BODY_BYTES
     scoring: Scoring = DEFAULT_SCORING
+    count_cpu: bool = True
+    """Watch the pods that have a node, for the CPU that they have requested."""
+
     explain: bool = True
     events_per_minute: int = 30

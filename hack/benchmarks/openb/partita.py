@@ -14,6 +14,8 @@ from partita_plugins.scorers.fragmentation.fleet import Fleet, figures
 from partita_plugins.scorers.fragmentation.loss import COLUMNS as MEASURES
 from partita_plugins.scorers.fragmentation.loss import losses, measures
 from partita_plugins.scorers.history import History
+from partita_scheduler.cpu import step_milli
+from partita_scheduler.policy_claims import cpu_in_steps
 
 
 class Partita:
@@ -21,6 +23,7 @@ class Partita:
 
     def __init__(self, cluster: Cluster, _trace: Trace) -> None:
         self._cluster, self._history = cluster, History()
+        self._cpu_steps = np.array([step_milli(int(has)) for has in cluster.cpu_milli])
         self.learn(Workload())
 
     def choose(self, pod: TracePod) -> tuple[int, Bools] | None:
@@ -50,7 +53,7 @@ class Partita:
     def _renew(self, rows: Rows, pod: TracePod) -> None:
         cluster = self._cluster
         stale = self._now.stale()
-        self._now.figures[stale] = self._figures(stale, cluster.left[stale], cluster.cpu_milli[stale])
+        self._now.figures[stale] = self._figures(stale, cluster.left[stale], self._cpu(stale))
         stale = rows.stale()
         rows.fits[stale] = cluster.fitting(pod, stale)
         stale = stale[rows.fits[stale]]
@@ -58,12 +61,18 @@ class Partita:
         left = cluster.left[stale] - gpus * pod.shape.gpu_milli
         rows.figures[stale] = measures(
             self._now.figures[stale],
-            self._figures(stale, left, cluster.cpu_milli[stale] - pod.shape.cpu_milli),
+            self._figures(stale, left, np.maximum(0, self._cpu(stale) - cpu_in_steps(pod.shape.cpu_milli))),
             rest=(left * gpus).sum(axis=1).astype(float),
             product=self._product[stale],
             pod=pod.shape,
             demand=self._demand,
         )
+
+    def _cpu(self, nodes: Ints) -> Ints:
+        """What the extender knows of the CPU left."""
+        left = self._cluster.cpu_milli[nodes]
+        found: Ints = left - left % self._cpu_steps[nodes]
+        return found
 
     def _figures(self, nodes: Ints, left: Ints, cpu_milli: Ints) -> Floats:
         fleet = Fleet(

@@ -21,8 +21,11 @@ class Cluster:
         slices: Callable[[], Mapping[str, tuple[ResourceSlice, ...]]],
         server_minor: Callable[[], int],
         scoring: Scoring,
+        cpu_left_milli: Callable[[Node], int | None],
     ) -> None:
         self._slices, self._server_minor, self._scoring = slices, server_minor, scoring
+        self._cpu_left_milli = cpu_left_milli
+        self._cpu: dict[str, int] = {}
         self.workload = Workload()
         self.nodes: dict[str, Node] = {}
         self.classes: Mapping[str, DeviceClass] = {}
@@ -45,6 +48,7 @@ class Cluster:
             classes=self.classes,
             claims=self._claims,
             assumed=self._assumed,
+            cpu_left_milli=self._cpu,
             workload=self.workload,
             scoring=self._scoring,
             server_minor=self._server_minor(),
@@ -56,9 +60,21 @@ class Cluster:
             self.nodes[new.metadata.name] = new
         elif old is not None:
             self.nodes.pop(old.metadata.name, None)
-        if old is None or new is None:
+        either = new or old
+        cpu = self.cpu(either.metadata.name) if either is not None else False
+        if old is None or new is None or cpu:
             return True
         return old.metadata.labels != new.metadata.labels or old.status.allocatable != new.status.allocatable
+
+    def cpu(self, name: str) -> bool:
+        """See what CPU a node has left; whether that is another level than before."""
+        node = self.nodes.get(name)
+        left, before = self._cpu_left_milli(node) if node is not None else None, self._cpu.get(name)
+        if left is None:
+            self._cpu.pop(name, None)
+        else:
+            self._cpu[name] = left
+        return left != before
 
     def device_class(self, old: DeviceClass | None, new: DeviceClass | None) -> None:
         """Take the class in. The classes are another object then: what is made from them is kept by it."""

@@ -128,7 +128,8 @@ class Fleet:
         self._offer(number, offered)
         content = 0
         if offered is not None:
-            alike = (offered.shape, *(uses.get(pool.id, NOTHING).key for pool in offered.pools))
+            cpu = view.cpu_left_milli.get(self._names[number]) if offered.pools else None
+            alike = (cpu, offered.shape, *(uses.get(pool.id, NOTHING).key for pool in offered.pools))
             content = self._known.of(alike)
         changed = content != self.contents[number]
         self.contents[number] = content

@@ -42,8 +42,12 @@ class KeptState:
         slices: Callable[[], Mapping[str, tuple[ResourceSlice, ...]]],
         server_minor: Callable[[], int],
         scoring: Scoring = DEFAULT_SCORING,
+        cpu_left_milli: Callable[[Node], int | None] = lambda _: None,
     ) -> None:
-        self._cluster = Cluster(slices, server_minor, scoring)
+        self._cluster = Cluster(slices, server_minor, scoring, cpu_left_milli)
+        self._cpu_changed: set[str] = set()
+        """Nodes whose CPU is to be looked at: each waits once, however many pods it gets."""
+
         self._fleet = Fleet()
         self._unseen: set[int] = set()
         """Nodes that must be looked at."""
@@ -75,6 +79,11 @@ class KeptState:
 
     def assumption_changed(self, key: str, assumed: AssumedAllocation | None) -> None:
         self._later(lambda: self._touch(self._cluster.assumption(key, assumed)))
+
+    def cpu_changed(self, node: str) -> None:
+        if node not in self._cpu_changed:
+            self._cpu_changed.add(node)
+            self._later(partial(self._cpu, node))
 
     def workload_changed(self, workload: Workload) -> None:
         """Nodes are judged by it as soon as all have been, in the background."""
@@ -174,6 +183,11 @@ class KeptState:
         self._unseen.add(number)
         # What it has itself of extended resources is not part of its content.
         self._columns.changed(number)
+
+    def _cpu(self, name: str) -> None:
+        self._cpu_changed.discard(name)
+        if self._cluster.cpu(name) and name in self._fleet.numbers:
+            self._unseen.add(self._fleet.numbers[name])
 
     def _slice(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
         names = {one.spec.node_name or "" for one in (old, new) if one is not None}

@@ -81,8 +81,13 @@ class Changes:
     def time_passed(self, world: Twice, i: int, j: int) -> None:
         world.clock.now += (1 + i) * ASSUME_SECONDS / 3
 
+    def cpu(self, world: Twice, i: int, j: int) -> None:
+        world.cpu(NODES[i % 4], 3000 * j)
+
     def learned(self, world: Twice, i: int, j: int) -> None:
-        world.learned((PodShape(gpus=1), 1 + i), (PodShape(gpus=1, gpu_milli=250), j), (PodShape(gpus=4), 3))
+        world.learned(
+            (PodShape(gpus=1, cpu_milli=1000 * i), 1 + i), (PodShape(gpus=1, gpu_milli=250), j), (PodShape(gpus=4), 3)
+        )
 
     def background(self, world: Twice, i: int, j: int) -> None:
         world.kept.step()

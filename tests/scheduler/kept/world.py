@@ -20,11 +20,12 @@ from partita_plugins.wire.resource import (
 from partita_scheduler import policy
 from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
 from partita_scheduler.assume import MAX_OPTIONS, Assumptions
+from partita_scheduler.cpu import BoundPod, CpuTally
 from partita_scheduler.found import Found
 from partita_scheduler.kept.state import KeptState
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy import Decision
-from partita_scheduler.view import ClusterView, Node, NodeStatus, Pod
+from partita_scheduler.view import ClusterView, Node, NodeStatus, Pod, PodSpec
 from partita_scheduler.watch import SliceIndex
 from tests.scheduler.decision.fleet import CLASSES, NAMESPACE, claim, exactly, slices
 from tests.scheduler.edge.fakes import Clock
@@ -62,7 +63,8 @@ class Twice:
 
     def __post_init__(self) -> None:
         self.index = SliceIndex()
-        self.kept = KeptState(self.index.value, lambda: MINOR)
+        self.tally = CpuTally()
+        self.kept = KeptState(self.index.value, lambda: MINOR, cpu_left_milli=self.tally.left_milli)
         self.assumptions = Assumptions(Metrics(), clock=self.clock, listener=self.kept.assumption_changed)
         for found in CLASSES.values():
             self.device_class(found)
@@ -76,13 +78,15 @@ class Twice:
             slices={name: tuple(found) for name, found in by_node.items()},
             classes=dict(self.classes),
             claims=dict(self.claims),
+            cpu_left_milli=self.kept._cluster._cpu,
             workload=self.kept._cluster.workload,
             server_minor=MINOR,
         )
 
     def node(self, name: str, *, labels: dict[str, str] | None = None, own: str = "0") -> None:
         new = Node(
-            metadata=ObjectMeta(name=name, labels=labels or {}), status=NodeStatus(allocatable={"nvidia.com/gpu": own})
+            metadata=ObjectMeta(name=name, labels=labels or {}),
+            status=NodeStatus(allocatable={"nvidia.com/gpu": own, "cpu": "64"}),
         )
         old, self.nodes[name] = self.nodes.get(name), new
         self.kept.node_changed(old, new)
@@ -150,6 +154,11 @@ class Twice:
         if (NAMESPACE, name) not in self.claims:
             self.claim(msgspec.structs.replace(made, metadata=metadata))
         self.allocate(name, where)
+
+    def cpu(self, node: str, milli: int) -> None:
+        """Another pod of so much CPU."""
+        spec = PodSpec(node_name=node)
+        self.kept.cpu_changed(self.tally.change(None, BoundPod(spec=spec, requested_milli=milli)))
 
     def learned(self, *counts: tuple[PodShape, int]) -> None:
         """In force once the background has answered for it."""

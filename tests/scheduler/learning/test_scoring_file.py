@@ -14,7 +14,7 @@ from partita_plugins.model.offer import Offer
 from partita_plugins.testing.states import whole
 from partita_scheduler.policy import decide
 from partita_scheduler.scoring import DEFAULT_SCORING, Scoring, ranking_of
-from partita_scheduler.scoring_file import parse_scoring, read_scoring
+from partita_scheduler.scoring_file import Judging, parse_settings, read_settings
 from tests.scheduler.decision.fleet import claim, exactly, pod, slices, view
 
 MEMORY = Scoring(((("memory", 1.0),),))
@@ -22,12 +22,13 @@ MEMORY = Scoring(((("memory", 1.0),),))
 
 @pytest.mark.parametrize("text", ["", "scorers:", "{}"])
 def test_a_file_that_asks_for_nothing_has_the_defaults(text: str) -> None:
-    assert parse_scoring(text, "f") == DEFAULT_SCORING
+    assert parse_settings(text, "f") == Judging(DEFAULT_SCORING, count_cpu=True)
 
 
 def test_lines_and_weights_are_as_written() -> None:
-    found = parse_scoring("scorers:\n- {leftovers: 2, fragmentation: 1}\n- {topology: 1}\n", "f")
-    assert found.lines == ((("fragmentation", 1.0), ("leftovers", 2.0)), (("topology", 1.0),))
+    found = parse_settings("scorers:\n- {leftovers: 2, fragmentation: 1}\n- {topology: 1}\ncountCpu: false\n", "f")
+    assert not found.count_cpu
+    assert found.scoring.lines == ((("fragmentation", 1.0), ("leftovers", 2.0)), (("topology", 1.0),))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def test_lines_and_weights_are_as_written() -> None:
 )
 def test_a_mistake_is_told_with_the_file_and_what_to_do(text: str, words: str) -> None:
     with pytest.raises(InvalidInput) as caught:
-        parse_scoring(text, "settings.yaml")
+        parse_settings(text, "settings.yaml")
     assert str(caught.value).startswith("settings.yaml: ")
     assert words in str(caught.value)
     assert "--settings" in caught.value.advice
@@ -55,7 +56,7 @@ def test_a_mistake_is_told_with_the_file_and_what_to_do(text: str, words: str) -
 
 def test_a_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="cannot be read"):
-        read_scoring(tmp_path)
+        read_settings(tmp_path)
 
 
 def test_the_order_of_the_lines_decides() -> None:

@@ -1,0 +1,123 @@
+"""CPU that is left on nodes: what pods request of it, step by step, from a real API server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from partita_plugins.contracts import PodShape, Workload
+from partita_plugins.testing.apiserver import ApiServer
+from partita_scheduler.cpu import PATIENCE_SECONDS, BoundPod, CpuTally, CpuWatch, small
+from partita_scheduler.policy import decide, question
+from partita_scheduler.view import Node
+from tests.scheduler.decision.fleet import claim, exactly, slices, view
+from tests.scheduler.decision.fleet import pod as asking
+from tests.scheduler.edge.cluster import api_server, node, pod, until
+from tests.scheduler.edge.fakes import Clock
+
+NODE = msgspec.convert({"metadata": {"name": "a"}, "status": {"allocatable": {"cpu": "64"}}}, Node)
+
+
+def bound(cpu: str, **more: Any) -> BoundPod:
+    containers = [{"name": "main", "resources": {"requests": {"cpu": cpu}}}]
+    return small(msgspec.convert({"spec": {"nodeName": "a", "containers": containers, **more}}, BoundPod))
+
+
+def test_what_pods_request_is_gone_and_comes_back_with_them() -> None:
+    tally = CpuTally()
+    assert tally.left_milli(NODE) == 64_000
+    first, second = bound("8"), bound("1500m")
+    assert tally.change(None, first) == "a"
+    assert tally.change(None, second) == "a"
+    assert tally.left_milli(NODE) == 54_000
+    assert tally.change(second, second) == ""
+    assert tally.change(first, None) == "a"
+    assert tally.left_milli(NODE) == 62_000
+
+
+def test_nodes_that_differ_by_little_are_alike() -> None:
+    tally, other = CpuTally(), CpuTally()
+    tally.change(None, bound("100m"))
+    other.change(None, bound("1900m"))
+    assert tally.left_milli(NODE) == other.left_milli(NODE) == 62_000
+
+
+def test_a_node_that_asks_too_much_has_nothing_left_and_one_that_does_not_say_is_not_counted() -> None:
+    tally = CpuTally()
+    tally.change(None, bound("100"))
+    assert tally.left_milli(NODE) == 0
+    assert tally.left_milli(Node()) is None
+
+
+def test_an_init_container_counts_as_far_as_it_needs_more_and_a_sidecar_in_full() -> None:
+    def inits(*each: tuple[str, str | None]) -> list[dict[str, object]]:
+        return [{"name": "i", "restartPolicy": again, "resources": {"requests": {"cpu": cpu}}} for cpu, again in each]
+
+    assert bound("2", initContainers=inits(("3", None))).requested_milli == 3000
+    assert bound("2", initContainers=inits(("1", "Always"))).requested_milli == 3000
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[ApiServer, CpuWatch, CpuTally, list[str]]]:
+    told: list[str] = []
+    tally = CpuTally()
+    with api_server(tmp_path) as (api_of_tests, api):
+        api_of_tests.create(node("a"))
+        watch = CpuWatch(api, tally, told.append)
+        watch.start()
+        yield api_of_tests, watch, tally, told
+        watch.stop()
+
+
+def test_pods_count_once_they_have_a_node_and_as_long_as_they_run(
+    server: tuple[ApiServer, CpuWatch, CpuTally, list[str]],
+) -> None:
+    cluster, watch, tally, told = server
+    containers = [{"name": "main", "image": "i", "resources": {"requests": {"cpu": "8"}}}]
+    waiting, placed = pod("waiting"), pod("placed")
+    waiting["spec"]["containers"] = containers
+    placed["spec"] |= {"containers": containers, "nodeName": "a"}
+    cluster.create(waiting)
+    cluster.create(placed)
+    until(lambda: tally.left_milli(NODE) == 56_000)
+    assert told == ["a"]
+    assert watch.settled
+    assert watch.requested_milli("default", "placed") == 8000
+    assert watch.requested_milli("default", "waiting") is None
+    cluster.patch("Pod", "placed", {"status": {"phase": "Succeeded"}}, "default", subresource="status")
+    until(lambda: tally.left_milli(NODE) == 64_000)
+    assert watch.requested_milli("default", "placed") is None
+
+
+def test_pods_that_never_come_are_not_waited_for_for_ever(tmp_path: Path) -> None:
+    with api_server(tmp_path) as (_, api):
+        clock = Clock()
+        watch = CpuWatch(api, CpuTally(), lambda _: None, clock=clock)
+        assert not watch.settled
+        clock.now += PATIENCE_SECONDS + 1
+        assert watch.settled
+
+
+def test_a_pod_with_little_cpu_goes_where_little_is_left() -> None:
+    machines = {name: slices(name, "hgx-h100") for name in ("a", "b")}
+    light = asking("c", containers=[{"name": "m", "resources": {"requests": {"cpu": "500m"}}}])
+    workload = Workload(((PodShape(cpu_milli=8000, gpus=1), 100),))
+    cluster = replace(view(machines, claim("c", exactly())), workload=workload)
+    assert decide(cluster, light, ["a", "b"]).order == ("a", "b")
+    counted = replace(cluster, cpu_left_milli={"a": 128_000, "b": 8_000})
+    assert decide(counted, light, ["a", "b"]).order == ("b", "a")
+
+
+def test_pods_that_differ_by_their_cpu_are_alike_where_nobody_counts_it() -> None:
+    light, heavy = (
+        asking("c", containers=[{"name": "m", "resources": {"requests": {"cpu": cpu}}}]) for cpu in ("1", "9")
+    )
+    cluster = view({"a": slices("a", "hgx-h100")}, claim("c", exactly()))
+    counted = replace(cluster, cpu_left_milli={"a": 8_000})
+    assert question(cluster, light).shape == question(cluster, heavy).shape
+    assert question(counted, light).shape != question(counted, heavy).shape

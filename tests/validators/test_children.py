@@ -94,12 +94,12 @@ def test_a_child_is_told_no_more_than_it_needs(whole: ValidationTarget, monkeypa
     [
         ("print('hello')", "the validation process answered 'hello'"),
         ("print('x' * 10**6)", f"the validation process answered '{'x' * 80}'"),
-        ("os.abort()", "the validation process ended by signal 6"),
+        ("say(type='started'); os.abort()", "the validation process ended by signal 6"),
         (
-            "sys.stderr.write('first\\nCUDA error 719: launch failure\\n'); sys.exit(3)",
+            "say(type='started'); sys.stderr.write('first\\nCUDA error 719: launch failure\\n'); sys.exit(3)",
             "the validation process ended with status 3: CUDA error 719: launch failure",
         ),
-        ("sys.exit(0)", "the validation process ended with status 0"),
+        ("say(type='started'); sys.exit(0)", "the validation process ended with status 0"),
         ("say(type='started'); time.sleep(60)", "the device did not finish within 0.6 s"),
         ("say(type='started')\nwhile True: sys.stderr.write('x' * 10**5)", "the device did not finish within 0.6 s"),
     ],
@@ -115,7 +115,7 @@ def test_beside_others_a_child_that_is_late_proves_nothing(whole: ValidationTarg
 
 def test_last_words_are_bounded(whole: ValidationTarget) -> None:
     """And nobody waits for them to be read: a pipe holds less than that."""
-    assert len(_said("sys.stderr.write('x' * 10**6); sys.exit(1)", whole)) < 500
+    assert len(_said("say(type='started'); sys.stderr.write('x' * 10**6); sys.exit(1)", whole)) < 500
 
 
 def test_a_child_that_never_opens_the_device_blames_nobody(whole: ValidationTarget) -> None:
@@ -124,6 +124,13 @@ def test_a_child_that_never_opens_the_device_blames_nobody(whole: ValidationTarg
         _validator("time.sleep(60)").validate(whole, LOOK)
     assert not isinstance(caught.value, DeviceHung)
     assert time.monotonic() - began < 5
+
+
+def test_a_child_that_crashes_before_it_opens_the_device_blames_nobody(whole: ValidationTarget) -> None:
+    """A CPU that is too old for NumPy, a library of NVIDIA's that does not fit: all GPUs of the node would be to blame."""
+    with pytest.raises(BackendError, match=r"ended by signal 4, before the device was open") as caught:
+        _validator("os.kill(os.getpid(), signal.SIGILL)").validate(whole, LOOK)
+    assert caught.value.code is NvmlCode.UNKNOWN
 
 
 def test_a_child_that_the_kernel_kills_blames_nobody(whole: ValidationTarget) -> None:

@@ -35,7 +35,14 @@ def answer_of(heard: Heard, look: Look) -> Answer:
     if heard.garbage:
         return Answer(findings=(f"the validation process answered {heard.garbage!r}",))
     if not heard.late:
-        return Answer(findings=(_crash(heard),))
+        crash = _crash(heard)
+        if heard.started:
+            return Answer(findings=(crash,))
+        raise BackendError(
+            NvmlCode.UNKNOWN,
+            f"{crash}, before the device was open",
+            advice="see whether the image fits the node's CPU and NVIDIA's libraries; or use --validator none",
+        )
     if heard.started and look.shared:
         # Others have their turns on it, of a length that the look does not know.
         return Answer(skipped=SHARED)

@@ -127,7 +127,7 @@ def test_a_child_that_never_opens_the_device_blames_nobody(whole: ValidationTarg
 
 
 def test_a_child_that_crashes_before_it_opens_the_device_blames_nobody(whole: ValidationTarget) -> None:
-    """A CPU that is too old for NumPy, a library of NVIDIA's that does not fit: all GPUs of the node would be to blame."""
+    """A CPU that is too old for NumPy, a library of NVIDIA's that does not fit: all GPUs would be to blame."""
     with pytest.raises(BackendError, match=r"ended by signal 4, before the device was open") as caught:
         _validator("os.kill(os.getpid(), signal.SIGILL)").validate(whole, LOOK)
     assert caught.value.code is NvmlCode.UNKNOWN

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
 from partita_plugins.contracts import PodShape
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.quantity import to_mib
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import AllocationResult, ResourceClaim
 from partita_scheduler.allocator.inputs import InputDevice, InputPool
-from partita_scheduler.allocator.nodes import node_pools
+from partita_scheduler.allocator.nodes import Slices, node_pools
 from partita_scheduler.allocator.plan import RequestPlan, plan_claim
 from partita_scheduler.assume import node_of
 from partita_scheduler.policy_state import Piece, layout, pod_shape
@@ -16,6 +19,8 @@ from partita_scheduler.view import ClusterView
 
 MAX_KINDS = 200
 """Kinds of nodes that are looked at for the products that a claim may have."""
+
+MAX_REMEMBERED = 1_000
 
 
 def shape_of(view: ClusterView, claim: ResourceClaim, cpu_milli: int = 0) -> PodShape | None:
@@ -47,13 +52,45 @@ def products_of(view: ClusterView, claim: ResourceClaim) -> frozenset[str]:
     except PartitaError:
         return frozenset()
     requests = [one for alternatives in plan.requests for one in alternatives if not one.admin]
-    kinds: dict[int, tuple[InputPool, ...]] = {}
-    for node in view.nodes.values():
-        offered = node_pools(view, node)
-        if offered.shape not in kinds and len(kinds) < MAX_KINDS:
-            kinds[offered.shape] = offered.pools
+    kinds = _kinds_of(view)
+    asked = tuple(one.selectors for one in requests)
+    found = kinds.products.get(asked)
+    if found is None:
+        if len(kinds.products) >= MAX_REMEMBERED:
+            kinds.products.clear()
+        found = kinds.products[asked] = _products(kinds, requests)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Kinds:
+    """The kinds of nodes among the slices of one moment, and what was found about them."""
+
+    slices: Slices
+    pools: tuple[tuple[InputPool, ...], ...]
+    products: dict[Hashable, frozenset[str]] = field(default_factory=dict)
+
+
+_kinds: list[_Kinds] = []
+"""The latest; slices are the same object until one of them changes."""
+
+
+def _kinds_of(view: ClusterView) -> _Kinds:
+    latest = next(iter(_kinds), None)
+    if latest is None or latest.slices is not view.slices:
+        pools: dict[int, tuple[InputPool, ...]] = {}
+        for node in view.nodes.values():
+            offered = node_pools(view, node)
+            if offered.shape not in pools and len(pools) < MAX_KINDS:
+                pools[offered.shape] = offered.pools
+        latest = _Kinds(view.slices, tuple(pools.values()))
+        _kinds[:] = [latest]
+    return latest
+
+
+def _products(kinds: _Kinds, requests: Sequence[RequestPlan]) -> frozenset[str]:
     found: dict[str, bool] = {}
-    for device in (device for pools in kinds.values() for pool in pools for device in pool.devices):
+    for device in (device for pools in kinds.pools for pool in pools for device in pool.devices):
         product = device.raw.attributes.get("product")
         if product is not None and product.string and not found.get(product.string):
             found[product.string] = any(_selected(device, request) for request in requests)

@@ -59,6 +59,7 @@ class Decider:
         self._slots = threading.BoundedSemaphore(max_at_once)
         self._aside = threading.BoundedSemaphore(MAX_ASIDE_AT_ONCE)
         self._remembered: OrderedDict[str, Among] = OrderedDict()
+        self._awaited: Sequence[str] = ()
         self._lock = threading.Lock()
 
     def doubt(self) -> str:
@@ -80,8 +81,9 @@ class Decider:
         return self._answer("prioritize", args, self._prioritize, equal)
 
     def expect(self, node_names: Sequence[str]) -> None:
-        """Prioritize will be asked about these nodes: what it needs for that may be made now."""
-        self._judge.expect(node_names)
+        """Filter has been answered, and prioritize will be asked about the same list: what it needs may be made now."""
+        if node_names is self._awaited:
+            self._judge.expect(node_names)
 
     def decide_again(self, view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
         """A decision without side effects, with everybody else's assumptions. Raises Retryable when all are busy."""
@@ -151,6 +153,8 @@ class Decider:
         kept = [name for name in args.node_names if name not in refused] if refused else list(args.node_names)
         if len(kept) == 1:
             self._take(args.pod, found, kept)  # prioritize is not called for a single node
+        elif not refused:
+            self._awaited = args.node_names
         return ExtenderFilterResult(node_names=kept, failed_nodes=dict(refused))
 
     def _prioritize(self, args: ExtenderArgs) -> list[HostPriority] | Raw | None:

@@ -67,7 +67,9 @@ class KeptState:
         self._later(partial(self._slice, old, new))
 
     def class_changed(self, old: DeviceClass | None, new: DeviceClass | None) -> None:
-        self._later(partial(self._class, old, new))
+        """Taken in at once: whether a pod is any of ours must not wait for the rest."""
+        self._cluster.device_class(old, new)
+        self._later(self._columns.clear)
 
     def claim_changed(self, old: ResourceClaim | None, new: ResourceClaim | None) -> None:
         self._later(lambda: self._touch(self._cluster.claim(old, new)))
@@ -100,6 +102,8 @@ class KeptState:
 
         Its own assumption must have been dropped before.
         """
+        if not pod.spec.resource_claims and not concerns_us(self._cluster.view(), pod):
+            return None  # Most pods of a cluster: classes alone were looked at, and nobody was waited for.
         with self._lock:
             self._take_in()
             view = self._cluster.view()
@@ -196,10 +200,6 @@ class KeptState:
             return
         self._unseen |= self._fleet.far
         self._unseen.update(self._fleet.numbers[name] for name in names if name in self._fleet.numbers)
-
-    def _class(self, old: DeviceClass | None, new: DeviceClass | None) -> None:
-        self._cluster.device_class(old, new)
-        self._columns.clear()
 
     def _touch(self, pools: set[PoolId]) -> None:
         self._unseen |= self._fleet.using(pools)

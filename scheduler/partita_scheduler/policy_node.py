@@ -21,7 +21,8 @@ from partita_scheduler.allocator.rules import Rules
 from partita_scheduler.allocator.search import Search
 from partita_scheduler.allocator.why_not import why_not
 from partita_scheduler.cel import CelError, CelUnsupported
-from partita_scheduler.policy_state import Cpu, layout, outcome
+from partita_scheduler.policy_layout import layout
+from partita_scheduler.policy_state import Cpu, outcome
 from partita_scheduler.reasons import Reason
 from partita_scheduler.scoring import Rank, Scoring, ranking_of
 

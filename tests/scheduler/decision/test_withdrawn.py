@@ -17,7 +17,7 @@ from partita_plugins.wire.resource import (
 )
 from partita_scheduler.allocator.nodes import node_pools
 from partita_scheduler.policy import decide
-from partita_scheduler.policy_state import layout
+from partita_scheduler.policy_layout import layout
 from tests.scheduler.decision.fleet import (
     claim,
     exactly,

@@ -27,6 +27,9 @@ from hack.demo.processes import Process
 from hack.demo.waiting import until
 
 START_SECONDS = 300.0
+SETTLE_SECONDS = 120.0
+LOOK_SECONDS = 1.0
+IDLE_SHARE = 0.1
 VERBS = ("filter", "prioritize")
 ORDERS = 8
 """kube-scheduler names the nodes in another order each time."""
@@ -36,8 +39,14 @@ HELP = f"""{__doc__}
 The extender as shipped, in its own process, beside a fleet of machines in an API server stand-in (its own too), half
 of whose GPUs are held by claims; and an extender that decodes the question and answers all alike (noop), on the same
 HTTP server. They are asked in turns by one client, as kube-scheduler does: filter, then prioritize, for pods that want
-{", ".join(map(str, WISHES))} GPUs. The states: cold (the first question of each kind), warm, churn (50 claims a second
-get a GPU and as many give theirs back), plain (pods without claims). ratio is p50 against noop's in the same state.
+{", ".join(map(str, WISHES))} GPUs.
+
+\b
+cold    the first question of each kind, right after the start
+warm    once the work of the start is over
+churn   while 50 claims a second get a GPU, and as many give theirs back
+plain   pods without claims
+ratio   p50 against that of noop in the same state
 
 \b
 Example:
@@ -87,6 +96,8 @@ def latency(
         names = _names(nodes)
         _tell("cold")
         _ask(targets, "cold", range(len(WISHES)), names)
+        _tell("what a start begins is let end")
+        _settle(targets[-1].process)
         _tell("warm")
         _ask(targets, "warm", range(rounds), names)
         os.kill(server.pid, signal.SIGUSR1)
@@ -96,6 +107,8 @@ def latency(
         _tell("plain")
         _ask(targets, "plain", range(rounds), names)
         _tell("")
+        for target in targets:
+            target.connection.close()
         rss_mib = {target.name: look(target.process.pid, 0).rss_mib for target in targets}
     print_rows(list(_rows(targets, rss_mib, nodes)), as_json=as_json)
 
@@ -155,6 +168,23 @@ def _ready(target: Target) -> bool:
     response = target.connection.getresponse()
     response.read()
     return response.status == http.client.OK
+
+
+def _settle(process: Process) -> None:
+    """Until the process has next to nothing to do: it learns from all claims after its start."""
+    deadline = time.monotonic() + SETTLE_SECONDS
+    before = _cpu_seconds(process.pid)
+    while time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+        now = _cpu_seconds(process.pid)
+        if now - before < IDLE_SHARE * LOOK_SECONDS:
+            return
+        before = now
+
+
+def _cpu_seconds(pid: int) -> float:
+    fields = Path("/proc", str(pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _names(nodes: int) -> list[bytes]:

@@ -123,3 +123,17 @@ def test_validate_says_which_compiler_it_needs(monkeypatch: pytest.MonkeyPatch, 
     done = CliRunner().invoke(main, ["validate", "--memory-mib", "2"])
     assert done.exit_code == 1
     assert "apt-get install -y g++" in done.output
+
+
+def test_latency_asks_both_extenders_in_every_state_and_partita_has_an_opinion() -> None:
+    rows = run("latency", "--nodes", "20", "--rounds", "4", "--used", "0.2")
+    assert {(row["target"], row["verb"], row["state"]) for row in rows} == {
+        (target, verb, state)
+        for target in ("noop", "partita")
+        for verb in ("filter", "prioritize")
+        for state in ("cold", "warm", "churn", "plain")
+    }
+    for row in rows:
+        assert (row["bench"], row["nodes"]) == ("latency", 20)
+        assert 0 < row["p50_ms"] <= row["p99_ms"]
+        assert row["rss_mib"] > 10

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 
 from partita_plugins.contracts import PodShape
@@ -11,13 +10,14 @@ from partita_plugins.model.quantity import to_mib
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import AllocationResult, ResourceClaim
 from partita_scheduler.allocator.inputs import InputDevice, InputPool
-from partita_scheduler.allocator.nodes import Slices, node_pools
+from partita_scheduler.allocator.nodes import node_pools
 from partita_scheduler.allocator.plan import RequestPlan, plan_claim
 from partita_scheduler.assume import node_of
 from partita_scheduler.policy_layout import Piece, layout
 from partita_scheduler.policy_state import pod_shape
 from partita_scheduler.view import ClusterView
 
+MAX_ASKED = 1_000
 MAX_KINDS = 200
 """Kinds of nodes that are looked at for the products that a claim may have."""
 
@@ -52,51 +52,50 @@ def products_of(view: ClusterView, claim: ResourceClaim) -> frozenset[str]:
         plan = plan_claim(claim, view.classes)
     except PartitaError:
         return frozenset()
-    requests = [one for alternatives in plan.requests for one in alternatives if not one.admin]
-    kinds = _kinds_of(view)
-    asked = tuple(one.selectors for one in requests)
-    found = kinds.products.get(asked)
-    if found is None:
-        if len(kinds.products) >= MAX_REMEMBERED:
-            kinds.products.clear()
-        found = kinds.products[asked] = _products(kinds, requests)
-    return found
+    return _allowed(_kinds(view), tuple(one for some in plan.requests for one in some if not one.admin))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class _Kinds:
-    """The kinds of nodes among the slices of one moment, and what was found about them."""
+    """A device of each sort that the cluster's GPUs have, by product, while its slices stay the same."""
 
-    slices: Slices
-    pools: tuple[tuple[InputPool, ...], ...]
-    products: dict[Hashable, frozenset[str]] = field(default_factory=dict)
-
-
-_kinds: list[_Kinds] = []
-"""The latest; slices are the same object until one of them changes."""
+    slices: object
+    devices: tuple[InputDevice, ...]
+    allowed: dict[tuple[RequestPlan, ...], frozenset[str]] = field(default_factory=dict)
 
 
-def _kinds_of(view: ClusterView) -> _Kinds:
-    latest = next(iter(_kinds), None)
-    if latest is None or latest.slices is not view.slices:
+_known: list[_Kinds] = []
+
+
+def _kinds(view: ClusterView) -> _Kinds:
+    known = _known[0] if _known else None
+    if known is None or known.slices is not view.slices or len(known.allowed) > MAX_ASKED:
         pools: dict[int, tuple[InputPool, ...]] = {}
         for node in view.nodes.values():
             offered = node_pools(view, node)
-            if offered.shape not in pools and len(pools) < MAX_KINDS:
-                pools[offered.shape] = offered.pools
-        latest = _Kinds(view.slices, tuple(pools.values()))
-        _kinds[:] = [latest]
-    return latest
+            if len(pools) < MAX_KINDS:
+                pools.setdefault(offered.shape, offered.pools)
+        devices = (device for some in pools.values() for pool in some for device in pool.devices)
+        known = _Kinds(view.slices, tuple(device for device in devices if _product(device)))
+        _known[:] = [known]
+    return known
 
 
-def _products(kinds: _Kinds, requests: Sequence[RequestPlan]) -> frozenset[str]:
-    found: dict[str, bool] = {}
-    for device in (device for pools in kinds.pools for pool in pools for device in pool.devices):
-        product = device.raw.attributes.get("product")
-        if product is not None and product.string and not found.get(product.string):
-            found[product.string] = any(_selected(device, request) for request in requests)
-    allowed = frozenset(product for product, selected in found.items() if selected)
-    return allowed if len(allowed) < len(found) else frozenset()
+def _allowed(kinds: _Kinds, requests: tuple[RequestPlan, ...]) -> frozenset[str]:
+    found = kinds.allowed.get(requests)
+    if found is None:
+        everything = {_product(device) for device in kinds.devices}
+        allowed: set[str] = set()
+        for device in kinds.devices:
+            if _product(device) not in allowed and any(_selected(device, request) for request in requests):
+                allowed.add(_product(device))
+        found = kinds.allowed[requests] = frozenset(allowed) if len(allowed) < len(everything) else frozenset()
+    return found
+
+
+def _product(device: InputDevice) -> str:
+    attribute = device.raw.attributes.get("product")
+    return attribute.string or "" if attribute is not None else ""
 
 
 def _selected(device: InputDevice, request: RequestPlan) -> bool:

@@ -19,7 +19,7 @@ from partita_scheduler.claim_shapes import shape_of
 from partita_scheduler.cpu import CpuWatch
 from partita_scheduler.found import ViewSource
 from partita_scheduler.policy_claims import cpu_milli
-from partita_scheduler.scoring import DEFAULT_SCORING, Scoring
+from partita_scheduler.scoring import DEFAULT_SCORING, Scoring, ranking_of
 from partita_scheduler.view import ClusterView
 
 log = structlog.get_logger(__name__)
@@ -96,5 +96,6 @@ class Learner:
             if shape is not None:
                 self._history.saw(shape)
         if self._history.workload is not known:
+            ranking_of(self._scoring).prepare(self._history.workload)
             log.info("workload learned", shapes=len(self._history.workload.counts))
             self._listener(self._history.workload)

@@ -38,6 +38,8 @@ class Scoring:
 
 DEFAULT_SCORING = Scoring()
 
+_NOTHING = Outcome(before=NodeState(gpus={}), after=NodeState(gpus={}), slots=(), whole=(), asked_mib=0, granted_mib=0)
+
 _DIGITS = 6
 """Of a line's sum: nodes alike must be equal whatever the order of the additions."""
 
@@ -50,15 +52,16 @@ class Ranking:
             name: cast("Scorer", load("partita.scorers", name)()) for line in scoring.lines for name, _ in line
         }
         self._lines = scoring.lines
-        nothing = Outcome(
-            before=NodeState(gpus={}), after=NodeState(gpus={}), slots=(), whole=(), asked_mib=0, granted_mib=0
-        )
         first = 1
         self._columns: dict[str, slice] = {}
         for name, scorer in self._scorers.items():
-            width = len(scorer.measure(nothing, Workload()))
+            width = len(scorer.measure(_NOTHING, Workload()))
             self._columns[name] = slice(first, first + width)
             first += width
+
+    def prepare(self, workload: Workload) -> None:
+        """Let every scorer work out the workload: the first node that is judged by it pays for that otherwise."""
+        self.rank(0.0, _NOTHING, workload)
 
     def rank(self, place: float, outcome: Outcome, workload: Workload) -> Rank:
         """Figures of one node: `place` is that of its alternatives, best first."""

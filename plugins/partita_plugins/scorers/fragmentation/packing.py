@@ -10,19 +10,23 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from partita_plugins.contracts import Floats
+from partita_plugins.contracts import Counts, Floats
 
 CELL = 10
 CELLS = 1000 // CELL
-MAX_STEPS = 500
+MAX_SIZES = 40
+"""The sizes with the most demand have prices of their own."""
+
+MAX_STEPS = 200
 """Of the simplex; a few dozen are usual. The prices are valid after any number, and better after more."""
 
-_TOLERANCE = 1e-9
+_TOLERANCE = 1e-6
 
 
 def prices(demand: Mapping[int, float]) -> dict[int, float]:
-    """Size in cells (1 to 100) to its price in milli-GPU. A size that is not asked for has none."""
-    sizes = sorted(size for size, count in demand.items() if count > 0)
+    """Size in cells (1 to 100) to its price in milli-GPU. A size that is hardly or not asked for has none."""
+    asked = sorted((-count * size, size) for size, count in demand.items() if count > 0)
+    sizes = sorted(size for _, size in asked[:MAX_SIZES])
     wanted = np.array([demand[size] for size in sizes], dtype=float)
     found = _duals(sizes, wanted) if sizes else np.zeros(0)
     # Duals of an unfinished simplex may overcharge a pattern: scaled, they do not.
@@ -40,11 +44,12 @@ def best_values(of: Mapping[int, float]) -> Floats:
 
 def _duals(sizes: list[int], wanted: Floats) -> Floats:
     """Column generation: patterns enter the basis as long as one is worth more than the GPU that it fills."""
-    basis = np.diag([float(CELLS // size) for size in sizes])
+    lengths = np.array(sizes)
+    basis = np.diag((CELLS // lengths).astype(float))
     ones = np.ones(len(sizes))
     duals: Floats = np.linalg.solve(basis.T, ones).astype(np.float64)
     for _ in range(MAX_STEPS):
-        pattern, worth = _best_pattern(sizes, duals)
+        pattern, worth = _best_pattern(lengths, duals)
         if worth <= 1 + _TOLERANCE:
             break
         used, entering = np.linalg.solve(basis, wanted), np.linalg.solve(basis, pattern)
@@ -54,19 +59,22 @@ def _duals(sizes: list[int], wanted: Floats) -> Floats:
     return duals.clip(min=0.0)
 
 
-def _best_pattern(sizes: list[int], values: Floats) -> tuple[Floats, float]:
-    """The most valuable multiset of sizes in one GPU."""
-    best, last = [0.0] * (CELLS + 1), [-1] * (CELLS + 1)
+def _best_pattern(lengths: Counts, values: Floats) -> tuple[Floats, float]:
+    """The most valuable multiset of sizes, ascending, in one GPU."""
+    best, last = np.zeros(CELLS + 1), [-1] * (CELLS + 1)
     for cells in range(1, CELLS + 1):
         best[cells] = best[cells - 1]
-        for i, size in enumerate(sizes):
-            if size <= cells and values[i] + best[cells - size] > best[cells] + _TOLERANCE:
-                best[cells], last[cells] = values[i] + best[cells - size], i
-    pattern, cells = np.zeros(len(sizes)), CELLS
+        fitting = int(np.searchsorted(lengths, cells, side="right"))
+        if fitting:
+            found = values[:fitting] + best[cells - lengths[:fitting]]
+            i = int(np.argmax(found))
+            if found[i] > best[cells] + _TOLERANCE:
+                best[cells], last[cells] = found[i], i
+    pattern, cells = np.zeros(len(lengths)), CELLS
     while cells > 0:
         if last[cells] < 0:
             cells -= 1
             continue
         pattern[last[cells]] += 1
-        cells -= sizes[last[cells]]
-    return pattern, best[CELLS]
+        cells -= int(lengths[last[cells]])
+    return pattern, float(best[CELLS])

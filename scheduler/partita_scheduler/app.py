@@ -21,7 +21,8 @@ from partita_scheduler.learner import Learner
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.server import Address, ExtenderServer, check_exposure
 from partita_scheduler.settings import Settings
-from partita_scheduler.watch import ClusterWatch, Listeners, SliceIndex, both
+from partita_scheduler.slice_index import SliceIndex
+from partita_scheduler.watch import ClusterWatch, Listeners, both
 
 log = structlog.get_logger(__name__)
 

@@ -19,6 +19,7 @@ from partita_plugins.wire.resource import Allocation, ResourceClaim
 from partita_scheduler.allocator.in_use import extended_owners
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy import Decision, Verdict
+from partita_scheduler.predictions import Prediction, devices_of, node_of
 from partita_scheduler.view import EXTENDED_CLAIM_NAME, AssumedAllocation, ClusterView, Pod, assumed_key
 
 log = structlog.get_logger(__name__)
@@ -34,25 +35,6 @@ MAX_OPTIONS = 64
 """Nodes, best first, whose prediction is kept in case kube-scheduler takes another one than ours."""
 
 MAX_REMEMBERED = 500
-
-
-class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """What was foretold for one claim, and what came: devices are "pool/device", sorted."""
-
-    pod_uid: str
-    pod: str
-    claim_uid: str
-    """Until it is seen, the key in ClusterView.assumed of a claim that kube-scheduler will make itself."""
-
-    claim: str
-    node: str
-    predicted: tuple[str, ...]
-    actual_node: str = ""
-    actual: tuple[str, ...] | None = None
-    """None until the allocation is seen."""
-
-    result: str = "pending"
-    """pending, match, mismatch, unpredicted (a node that we have no prediction for) or forgotten."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -248,24 +230,6 @@ def _prediction(pending: _Pending, key: str, name: str) -> Prediction:
         node=pending.node,
         predicted=devices_of(pending.foretold[name]),
     )
-
-
-def devices_of(allocation: Allocation) -> tuple[str, ...]:
-    """All devices as "pool/device", sorted."""
-    return tuple(sorted(f"{result.pool}/{result.device}" for result in allocation.devices.results))
-
-
-def node_of(allocation: Allocation) -> str:
-    """The one node that an allocation's selector names; empty where it names none or several."""
-    terms = (allocation.node_selector or {}).get("nodeSelectorTerms") or []
-    names = [
-        name
-        for term in terms
-        for rule in term.get("matchFields") or []
-        if rule.get("key") == "metadata.name" and rule.get("operator") == "In"
-        for name in rule.get("values") or []
-    ]
-    return str(names[0]) if len(names) == 1 else ""
 
 
 def _extended_keys(claim: ResourceClaim) -> list[str]:

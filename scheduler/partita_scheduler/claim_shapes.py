@@ -12,9 +12,9 @@ from partita_plugins.wire.resource import AllocationResult, ResourceClaim
 from partita_scheduler.allocator.inputs import InputDevice, InputPool
 from partita_scheduler.allocator.nodes import node_pools
 from partita_scheduler.allocator.plan import RequestPlan, plan_claim
-from partita_scheduler.assume import node_of
 from partita_scheduler.policy_layout import Piece, layout
 from partita_scheduler.policy_state import pod_shape
+from partita_scheduler.predictions import node_of
 from partita_scheduler.view import ClusterView
 
 MAX_ASKED = 1_000

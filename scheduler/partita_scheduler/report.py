@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from partita_scheduler.assume import devices_of
 from partita_scheduler.eligibility import partition
 from partita_scheduler.policy import Decision, Verdict, scores
+from partita_scheduler.predictions import devices_of
 from partita_scheduler.reasons import Reason, summarise
 from partita_scheduler.view import ClusterView, Pod
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from partita_plugins.wire.resource import AllocatedDeviceStatus, ResourceClaim
-from partita_scheduler.assume import devices_of, node_of
 from partita_scheduler.kubectl.fleet import GpuMap, Holding, NodeMap
 from partita_scheduler.kubectl.validated import validation_words
+from partita_scheduler.predictions import devices_of, node_of
 from partita_scheduler.report import PodReport
 
 MAX_REFUSED_SHOWN = 20

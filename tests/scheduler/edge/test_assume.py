@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from partita_plugins.wire.resource import OwnerReference
 from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
-from partita_scheduler.assume import ASSUME_SECONDS, GONE_POD_SECONDS, MAX_PENDING, node_of
+from partita_scheduler.assume import ASSUME_SECONDS, GONE_POD_SECONDS, MAX_PENDING
 from partita_scheduler.policy import Decision, Verdict
+from partita_scheduler.predictions import node_of
 from partita_scheduler.view import EXTENDED_CLAIM_NAME, ClusterView
 from tests.scheduler.edge.fakes import FixedPolicy, World, make_allocation, make_claim, make_pod
 

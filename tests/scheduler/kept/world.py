@@ -25,8 +25,8 @@ from partita_scheduler.found import Found
 from partita_scheduler.kept.state import KeptState
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy import Decision
+from partita_scheduler.slice_index import SliceIndex
 from partita_scheduler.view import ClusterView, Node, NodeStatus, Pod, PodSpec
-from partita_scheduler.watch import SliceIndex
 from tests.scheduler.decision.fleet import CLASSES, NAMESPACE, claim, exactly, slices
 from tests.scheduler.edge.fakes import Clock
 

@@ -41,15 +41,17 @@ that is free at the prices of the sizes in demand; what pods with so many GPUs c
 def fleet_of(states: Sequence[NodeState], products: Sequence[int]) -> Fleet:
     """Node states as arrays; `products` are their columns."""
     width = max((len(state.gpus) for state in states), default=0)
+    known: dict[int, tuple[int, float, float]] = {}  # By identity: nodes share the GPUs on which nothing is taken.
     left = np.zeros((len(states), width), dtype=np.int64)
-    for row, state in zip(left, states, strict=True):
-        row[: len(state.gpus)] = [left_milli(gpu) for gpu in state.gpus.values()]
+    parted, usable = np.zeros(len(states)), np.zeros(len(states))
+    for row, state in enumerate(states):
+        found = [known.get(id(gpu)) or known.setdefault(id(gpu), _milli(gpu)) for gpu in state.gpus.values()]
+        left[row, : len(found)] = [milli for milli, _, _ in found]
+        parted[row] = sum(milli for _, milli, _ in found)
+        usable[row] = sum(milli for _, _, milli in found)
+    cpu = [np.inf if state.cpu_milli is None else max(0, state.cpu_milli) for state in states]
     return Fleet(
-        left=left,
-        parted=np.array([sum(_parted_milli(gpu) for gpu in state.gpus.values()) for state in states]),
-        usable=np.array([sum(_usable_milli(gpu) for gpu in state.gpus.values()) for state in states]),
-        cpu_milli=np.array([np.inf if state.cpu_milli is None else max(0, state.cpu_milli) for state in states]),
-        product=np.array(products, dtype=np.int64),
+        left=left, parted=parted, usable=usable, cpu_milli=np.array(cpu), product=np.array(products, dtype=np.int64)
     )
 
 
@@ -60,12 +62,11 @@ def left_milli(gpu: GpuState) -> int:
     return 0 if gpu.taken else 1000
 
 
-def _parted_milli(gpu: GpuState) -> float:
-    return 1000.0 * len(gpu.free) / gpu.units if gpu.taken and gpu.shared_free_mib is None else 0.0
-
-
-def _usable_milli(gpu: GpuState) -> float:
-    return usable_milli(gpu.profiles, gpu.units, gpu.free)
+def _milli(gpu: GpuState) -> tuple[int, float, float]:
+    """Of one GPU: for whole pods and shares, for partitions alone, and what kinds of devices can use."""
+    free = gpu.free
+    parted = 1000.0 * len(free) / gpu.units if gpu.taken and gpu.shared_free_mib is None else 0.0
+    return left_milli(gpu), parted, usable_milli(gpu.profiles, gpu.units, free) if free else 0.0
 
 
 def figures(fleet: Fleet, demand: Demand) -> Floats:

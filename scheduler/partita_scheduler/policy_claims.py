@@ -78,6 +78,8 @@ def wants(view: ClusterView, pod: Pod) -> Wants:
             if needs_no_claim(pod, entry.name):
                 continue
             return Wants(problem=claim_problem(f"claim {entry.resource_claim_name or entry.name!r} does not exist yet"))
+        if claim.metadata.deletion_timestamp:
+            return Wants(problem=claim_problem(f"claim {claim.metadata.name} is being deleted"))
         allocation = claim.status.allocation or _assumed_by_others(view, pod, claim)
         if allocation is not None:
             allocated.append((claim.metadata.name, allocation))

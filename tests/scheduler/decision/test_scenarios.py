@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from partita_plugins.model.offer import Offer
@@ -160,6 +161,14 @@ def test_a_missing_attribute_aborts_with_the_device_and_the_class() -> None:
     (reason,) = decide(view(H100, bad), pod("c"), ["a"]).verdicts["a"].reasons
     assert reason.code == "abort"
     assert "gpu-0000-df-00-0: CEL runtime error: no such key: nope" in reason.text
+
+
+def test_a_claim_that_is_being_deleted_is_not_given_anything() -> None:
+    asked = claim("c", exactly())
+    leaving = msgspec.structs.replace(asked.metadata, deletion_timestamp="2026-01-01T00:00:00Z")
+    gone = msgspec.structs.replace(asked, metadata=leaving)
+    reasons = decide(view(H100, gone), pod("c"), ["a"]).verdicts["a"].reasons
+    assert [reason.text for reason in reasons] == ["claim c is being deleted"]
 
 
 def test_a_selector_that_the_search_never_comes_to_aborts_nothing() -> None:

@@ -16,7 +16,7 @@ from hack.benchmarks.predict.case import Case, is_everywhere
 from hack.benchmarks.predict.generate import generate
 from hack.benchmarks.predict.model import predict, view
 from hack.benchmarks.predict.report import Record, Row, Tally, check, keep, minor_of, table, tell
-from hack.benchmarks.predict.server import Batch
+from hack.benchmarks.predict.server import Batch, CaseRefused, NoAnswer
 from hack.realcluster.modules import DEFAULT_VERSION, VERSIONS
 
 from partita_plugins.kube.api import KubeApi
@@ -78,7 +78,10 @@ def predict_command(
     else:
         numbers = range(first, first + cases) if only is None else range(only, only + 1)
         with control_plane(version) as api:
-            tally = judged(play(api, numbers, seed=seed, version=version, batch=batch), len(numbers), record)
+            try:
+                tally = judged(play(api, numbers, seed=seed, version=version, batch=batch), len(numbers), record)
+            except (CaseRefused, NoAnswer) as error:
+                raise click.ClickException(str(error)) from error
     for one, predicted in tally.disagree:
         keep(one)
         tell(one, predicted)

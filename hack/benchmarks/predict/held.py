@@ -60,5 +60,6 @@ def _claim(name: str, class_name: str, results: list[Json]) -> Json:
     return {
         "metadata": {"name": name},
         "spec": {"devices": {"requests": requests}},
-        "status": {"allocation": {"devices": {"results": results}}},
+        # kube-scheduler would add the time where it is missing, and the API server refuse that.
+        "status": {"allocation": {"devices": {"results": results}, "allocationTimestamp": "2026-01-01T00:00:00Z"}},
     }

@@ -10,10 +10,12 @@ from pathlib import Path
 import click
 import msgspec
 from hack.benchmarks.predict import coverage
-from hack.benchmarks.predict.case import Case, Outcome
+from hack.benchmarks.predict.case import Case, Json, Outcome
 from hack.benchmarks.predict.model import UNDECIDED, predict
 
 FOUND = Path("predict-disagreements")
+METADATA = frozenset({"name", "namespace", "uid", "labels", "creationTimestamp"})
+CONTAINER = ("name", "resources", "restartPolicy")
 FEW = 100
 """Cases of which nobody expects that they exercise everything."""
 
@@ -86,8 +88,31 @@ def keep(record: Record) -> Path:
     """Write a case down to be played again, or kept as a regression case."""
     FOUND.mkdir(exist_ok=True)
     path = FOUND / f"{record.version}-{record.seed}-{record.case.number}.json"
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(record), indent=1))
+    kept = msgspec.structs.replace(record, case=_trimmed(record.case))
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(kept), indent=1) + b"\n")
     return path
+
+
+def _trimmed(case: Case) -> Case:
+    """Without what the API server adds and the model does not read."""
+    spec = case.pod["spec"]
+    parts = {name: spec[name] for name in ("resourceClaims", "nodeSelector", "affinity") if name in spec}
+    for name in ("initContainers", "containers"):
+        parts[name] = [{key: one[key] for key in CONTAINER if key in one} for one in spec.get(name, [])]
+    return Case(
+        number=case.number,
+        node=_lean(case.node),
+        slices=[_lean(one) for one in case.slices],
+        classes=[_lean(one) for one in case.classes],
+        claims=[_lean(one) for one in case.claims],
+        pod=_lean({**case.pod, "spec": parts}),
+    )
+
+
+def _lean(body: Json) -> Json:
+    metadata = {name: value for name, value in body["metadata"].items() if name in METADATA}
+    kept = {name: value for name, value in body.items() if name in {"spec", "status"} and value}
+    return {"metadata": metadata, **kept}
 
 
 def tell(record: Record, predicted: Outcome) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MAX_RESULTS = 32
 """Devices of one claim."""
@@ -32,13 +32,16 @@ class Rules:
     """A share that consumed no capacity does not count as one: the next charges the counters again."""
 
     fractional_ranges: bool
-    """Steps of a capacity's range are computed in thousandths."""
+    """Steps of a capacity's range are computed in thousandths.
+
+    A gate of 1.37 that is on where the control plane need not be compatible with 1.36: by default from 1.38 on.
+    """
 
     step_decides_format: bool
     """A rounded capacity is written in the format of its step; otherwise in binary units."""
 
 
-RULES: Mapping[int, Rules] = {
+_RULES: Mapping[int, Rules] = {
     36: Rules(
         counters_by_pool_name=True,
         counters_are_everywhere=True,
@@ -56,10 +59,13 @@ RULES: Mapping[int, Rules] = {
         distinct_sees_last_of_request=False,
         all_mode_counts_what_is_left=False,
         share_without_capacity_is_free=False,
-        fractional_ranges=True,
+        fractional_ranges=False,
         step_decides_format=True,
     ),
 }
+
+
+RULES: Mapping[int, Rules] = {**_RULES, 38: replace(_RULES[37], fractional_ranges=True)}
 
 
 def rules_for(server_minor: int) -> Rules:

@@ -70,6 +70,7 @@ VALUES = {"default": "2Gi", "validValues": ["1G", "2Gi"]}
         (VALUES, "900M", {36: "1G", 37: "1G"}),
         (VALUES, "1500M", {36: "2Gi", 37: "2Gi"}),
         ({"default": "1k", "validRange": {"min": "1k", "step": "24"}}, "1001", {36: "1Ki", 37: "1024"}),
+        ({"default": "500m", "validRange": {"min": "500m", "step": "250m"}}, "600m", {36: "1", 37: "1", 38: "750m"}),
         ({"default": "1k", "validRange": {"min": "1"}}, "2048", {36: "2048", 37: "2048"}),
     ],
 )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes.util
 import importlib
 import os
-import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,25 +113,6 @@ def test_memory_that_others_have_blames_nobody(gpu: Gpus, *, shared: bool) -> No
     else:
         assert isinstance(said, Refusal)
         assert said.code is NvmlCode.INSUFFICIENT_RESOURCES
-
-
-def test_a_device_node_of_other_numbers_is_made_anew(
-    gpu: Gpus, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    made: dict[str, tuple[int, int]] = {}
-
-    def noted(path: str, mode: int, device: int) -> None:
-        assert stat.S_ISCHR(mode)
-        made[path] = (os.major(device), os.minor(device))
-
-    monkeypatch.setattr(os, "mknod", noted)
-    null = Path(os.devnull).stat().st_rdev
-    for name in ("same", "other"):
-        (tmp_path / name).symlink_to(os.devnull)
-    numbers = {"same": (os.major(null), os.minor(null)), "other": (511, 0), "caps/new": (235, 12)}
-    nodes = tuple((str(tmp_path / name), *pair) for name, pair in numbers.items())
-    gpu.look(msgspec.structs.replace(ONE, nodes=nodes))
-    assert made == {str(tmp_path / "other"): (511, 0), str(tmp_path / "caps/new"): (235, 12)}
 
 
 @pytest.mark.parametrize(

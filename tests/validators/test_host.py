@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -29,8 +31,10 @@ from partita_plugins.testing.gpu import host_validator
 from partita_plugins.testing.gpu.opener import opener
 from partita_plugins.testing.gpu.validator import LIMITS
 from partita_plugins.validators.cuda.child import answered
+from partita_plugins.validators.cuda.conversation import Heard
 from partita_plugins.validators.cuda.messages import Answer, Request
 from partita_plugins.validators.cuda.validator import CudaValidator
+from partita_plugins.validators.cuda.verdict import answer_of
 
 SMALL = msgspec.structs.replace(LIMITS, quick_bytes=2**16)
 """So that a quick look takes less than the smallest partition has."""
@@ -111,9 +115,32 @@ def test_without_faults_there_are_no_findings(node: SimulatedBackend, target: Va
     assert _looked_here(node, target).findings == ()
 
 
-def _looked_here(node: SimulatedBackend, target: ValidationTarget) -> Answer:
+def test_copies_from_the_host_that_crawl_are_found_by_a_full_look(
+    node: SimulatedBackend, whole: ValidationTarget, target: ValidationTarget
+) -> None:
+    asked = msgspec.structs.replace(SMALL, host_rate_min=1e15)
+    assert "from the host run at" in _looked_here(node, whole, limits=asked).findings[0]
+    assert _looked_here(node, whole, limits=asked, quick=True).findings == ()
+    with closing(host_validator(node, limits=asked, spares=0)) as validator:
+        assert validator.validate(target, FULL).passed  # partitions share their GPU's link
+
+
+def test_copies_that_were_not_made_in_time_prove_nothing_unless_given_up(
+    node: SimulatedBackend, whole: ValidationTarget
+) -> None:
+    uuids = tuple(gpu.uuid for gpu in node.discover().gpus[:3])
+    answer = _looked_here(node, whole, visible=uuids, budget_seconds=0.0)
+    assert (answer.findings, answer.pairs_left) == ((), 6)
+    said = Heard(answer=answer, started=True, gave_up=False, late=False, gone=True)
+    with pytest.raises(BackendError, match=r"6 copies from GPU to GPU were not made within 20 s \(TIMEOUT\)"):
+        answer_of(said, FULL)
+    assert answer_of(said, replace(FULL, given_up=lambda: True)) is answer
+
+
+def _looked_here(node: SimulatedBackend, target: ValidationTarget, **asked: Any) -> Answer:
     """What a child would answer, without one."""
-    request = Request(visible=(target.cuda_uuid,), quick=False, budget_seconds=10.0, seed=0xBEE, limits=SMALL)
+    usual = Request(visible=(target.cuda_uuid,), quick=False, budget_seconds=10.0, seed=0xBEE, limits=SMALL)
+    request = msgspec.structs.replace(usual, **asked)
     answer = answered(request, opener(node), lambda: None, lambda: False)
     assert isinstance(answer, Answer)
     return answer

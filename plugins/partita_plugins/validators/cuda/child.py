@@ -10,7 +10,6 @@ import importlib
 import os
 import resource
 import select
-import stat
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +26,7 @@ from partita_plugins.validators.cuda.messages import (
     Started,
     Told,
 )
+from partita_plugins.validators.cuda.own_devices import Node, made, own_devices
 from partita_plugins.validators.cuda.plan import SHARED, Plan
 from partita_plugins.validators.cuda.port import DeviceFailed, Opener, OutOfRoom, Unavailable
 
@@ -48,6 +48,7 @@ def main() -> None:
     if opener is None:
         say(Refusal(code=NvmlCode.LIBRARY_NOT_FOUND, message=missing))
         return
+    _make_nodes(request.nodes)
     try:
         said = answered(request, opener, lambda: say(Started()), parent.gives_up)
     except Exception as error:  # noqa: BLE001 - a mistake of ours is no fault of the device
@@ -60,7 +61,6 @@ def answered(
 ) -> Answer | Refusal:
     """What there is to say to a request; `started` is called when the devices are open."""
     began = time.monotonic()
-    _make_nodes(request.nodes)
     try:
         devices = opener(request.visible)
         started()
@@ -121,28 +121,13 @@ def _opener(name: str) -> tuple[Opener | None, str]:
     return found, ""
 
 
-def _make_nodes(nodes: tuple[tuple[str, int, int], ...]) -> None:
-    """A container has the device nodes that were there when it began: MIG instances made since are not among them, and
-    dynamic majors are others after NVIDIA's modules were loaded anew.
-    """
-    for path, major, minor in nodes:
-        wanted = os.makedev(major, minor)
-        try:
-            if _is_other_device(path, wanted):
-                os.unlink(path)  # noqa: PTH108
-            if not os.path.lexists(path):
-                os.makedirs(os.path.dirname(path), exist_ok=True)  # noqa: PTH103, PTH120
-                os.mknod(path, 0o666 | stat.S_IFCHR, wanted)
-        except OSError as error:
-            sys.stderr.write(f"cannot make {path}: {error.strerror}\n")
-
-
-def _is_other_device(path: str, wanted: int) -> bool:
-    try:
-        found = os.stat(path)  # noqa: PTH116
-    except OSError:
-        return False
-    return stat.S_ISCHR(found.st_mode) and found.st_rdev != wanted
+def _make_nodes(nodes: tuple[Node, ...]) -> None:
+    """In a /dev of its own, or in the one that there is."""
+    problem = own_devices(nodes)
+    if problem:
+        sys.stderr.write(f"{problem}\n")
+        for remark in filter(None, map(made, nodes)):
+            sys.stderr.write(f"{remark}\n")
 
 
 if __name__ == "__main__":

@@ -32,6 +32,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rounds: int = 16
     """Products a warp and chains a thread, in each of the two passes."""
 
+    host_rate_min: float = 0.0
+    """Bytes per second that copies from the host have to reach in a full look; 0: they are not looked at."""
+
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One look."""
@@ -51,7 +54,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     limits: Limits = Limits()
     nodes: tuple[tuple[str, int, int], ...] = ()
-    """Path, major and minor of device nodes that are made where they are not there."""
+    """Path, major and minor of the device nodes that CUDA needs, control nodes too: it finds no others."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag="ready", forbid_unknown_fields=True):
@@ -79,6 +82,9 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, tag="answer", forbid_unk
     multiprocessors: int = 0
     findings: tuple[str, ...] = ()
     memory_coverage: float = 0.0
+    pairs_left: int = 0
+    """Of devices, for whose copies there was no time."""
+
     skipped: str = ""
     seconds: dict[str, float] = {}
     """Of each part: "start", "compute", "allocate", "memory", "free"; "copies"; "rates"."""

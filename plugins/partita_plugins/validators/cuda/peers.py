@@ -22,6 +22,9 @@ class Copies:
 
     def __init__(self, devices: Sequence[Device], uuids: Sequence[str], seed: int) -> None:
         self._devices, self._uuids, self._seed = devices, uuids, seed
+        self.left = len(devices) * (len(devices) - 1)
+        """Pairs that were not looked at yet."""
+
         size = min(COPY_BYTES, *(device.room_bytes() // 4 for device in devices))
         self._words = size // WORD // 4 * 4
         self._sent = [device.allocate(self._words * WORD) for device in devices]
@@ -36,6 +39,7 @@ class Copies:
                 return
             pair = f"{self._uuids[source]} to {self._uuids[destination]}"
             yield from (f"{pair}: {wrong}" for wrong in self._copied(source, destination))
+            self.left -= 1
 
     def _copied(self, source: int, destination: int) -> Iterator[str]:
         device, peer = self._devices[source], self._devices[destination]

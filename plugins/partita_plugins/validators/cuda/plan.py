@@ -21,6 +21,7 @@ QUICK_SECONDS = 0.03
 
 SHARED = "shared"
 MEASURED_BYTES = 256 << 20
+HOST_RATE_BYTES = 16 << 20
 ALLOCATIONS_MAX = 8
 
 
@@ -46,6 +47,7 @@ class Plan:
         self._arithmetic: list[str] = []
         self._failed: list[str] = []
         self._rates: dict[str, float] = {}
+        self._pairs_left = 0
 
     def run(self) -> Answer:
         """The answer; a device that fails meanwhile is what was found. OutOfRoom where others have its memory."""
@@ -67,11 +69,14 @@ class Plan:
         yield self._check_memory
         if self._request.measure:
             yield self._measure
+        if self._request.limits.host_rate_min and not (self._request.quick or self._request.shared):
+            yield self._check_host_rate
 
     def _check_peers(self) -> None:
         copies = Copies(self._devices, self._request.visible, self._request.seed)
         with self._timed("copies"):
             self._arithmetic += copies.findings(self._budget)
+        self._pairs_left = copies.left
 
     def _check_arithmetic(self) -> None:
         rounds = self._request.limits.rounds
@@ -112,6 +117,13 @@ class Plan:
         with self._timed("rates"):
             self._rates = device.copy_rates(min(MEASURED_BYTES, device.room_bytes() // 8))
 
+    def _check_host_rate(self) -> None:
+        least = self._request.limits.host_rate_min
+        with self._timed("host-rate"):
+            found = self._devices[0].copy_rates(HOST_RATE_BYTES)["host-to-device"]
+        if found < least:
+            self._failed.append(f"copies from the host run at {found / 1e9:.2f} GB/s, not at {least / 1e9:.2f} or more")
+
     def _lacks_room(self) -> bool:
         limits = self._request.limits
         needed = limits.quick_bytes + limits.headroom_bytes
@@ -134,6 +146,7 @@ class Plan:
             multiprocessors=facts.multiprocessors,
             findings=tuple(findings[:FINDINGS_MAX]),
             memory_coverage=min(1.0, self._memory.covered_bytes / self._room),
+            pairs_left=self._pairs_left,
             skipped=skipped,
             seconds=self._seconds,
             rates=self._rates,

@@ -7,6 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from partita_plugins.contracts import Depth, Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import DeviceHung
 from partita_plugins.model.gpu import DeviceNode
@@ -43,7 +45,7 @@ class CudaValidator:
     ) -> None:
         """`start` makes a child; the first ones are started here, to be ready when they are needed.
 
-        `nodes` are device nodes that CUDA needs for a device: the child makes what its container has not got.
+        `nodes` are device nodes that CUDA needs for a device: the child makes them, and CUDA finds no others.
         """
         self.name = name
         self._nodes, self._limits = nodes, limits or Limits()
@@ -100,6 +102,9 @@ class CudaValidator:
         return result, answer
 
     def _request(self, targets: Sequence[ValidationTarget], look: Look, *, measure: bool) -> Request:
+        # Partitions share their GPU's link.
+        whole = all(target.instance is None for target in targets)
+        limits = self._limits if whole else msgspec.structs.replace(self._limits, host_rate_min=0.0)
         nodes = {node.path: (node.path, node.major, node.minor) for target in targets for node in self._nodes(target)}
         return Request(
             visible=tuple(target.cuda_uuid for target in targets),
@@ -109,7 +114,7 @@ class CudaValidator:
             shared=look.shared,
             seed=self._seed(),
             measure=measure,
-            limits=self._limits,
+            limits=limits,
             nodes=tuple(nodes.values()),
         )
 

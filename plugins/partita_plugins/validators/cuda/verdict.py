@@ -27,7 +27,7 @@ def answer_of(heard: Heard, look: Look) -> Answer:
     not open in time.
     """
     if isinstance(heard.answer, Answer):
-        return heard.answer
+        return _whole(heard.answer, look)
     if isinstance(heard.answer, Refusal):
         raise BackendError(heard.answer.code, heard.answer.message, advice=heard.answer.advice)
     if heard.gave_up:
@@ -53,6 +53,17 @@ def answer_of(heard: Heard, look: Look) -> Answer:
         f"the device was not open within {look.deadline_seconds:g} s",
         advice="switch persistence mode on, and see whether the node has CPU time to spare",
     )
+
+
+def _whole(answer: Answer, look: Look) -> Answer:
+    """Raises BackendError for copies that were not made: they prove nothing, and nobody gave them up."""
+    if answer.pairs_left and not answer.findings and not look.given_up():
+        raise BackendError(
+            NvmlCode.TIMEOUT,
+            f"{answer.pairs_left} copies from GPU to GPU were not made within {look.deadline_seconds:g} s",
+            advice="switch persistence mode on, and see whether the node has CPU time to spare",
+        )
+    return answer
 
 
 def _crash(heard: Heard) -> str:

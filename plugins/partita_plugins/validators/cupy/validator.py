@@ -11,11 +11,16 @@ from pathlib import Path
 from partita_plugins.contracts import DeviceBackend, DriverLibraries, ValidationTarget
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.gpu import DeviceNode
+from partita_plugins.validators.cuda.messages import Limits
 from partita_plugins.validators.cuda.process import ChildProcess
 from partita_plugins.validators.cuda.validator import SPARES, CudaValidator
 from partita_plugins.validators.cupy.environment import FIXED, INHERITED, LIBRARIES, SONAMES
 from partita_plugins.validators.cupy.images import require_images
 from partita_plugins.validators.kernels import BUILT
+
+HOST_RATE_MIN = 1.2e9
+"""Bytes per second, those of a lane and a half of PCIe 3: a link that fell back to one lane does less. Sound ones do
+ten times that, or four times with four GPUs at once behind a switch."""
 
 COMMAND = (
     sys.executable,
@@ -46,4 +51,4 @@ def cupy_validator(backend: DeviceBackend, *, built: Path = BUILT, spares: int =
     def nodes(target: ValidationTarget) -> Sequence[DeviceNode]:
         return backend.device_nodes(target.gpu.uuid, target.instance)
 
-    return CudaValidator("cupy", start, nodes=nodes, spares=spares)
+    return CudaValidator("cupy", start, nodes=nodes, limits=Limits(host_rate_min=HOST_RATE_MIN), spares=spares)

@@ -59,7 +59,7 @@ class Decider:
         self._slots = threading.BoundedSemaphore(max_at_once)
         self._aside = threading.BoundedSemaphore(MAX_ASIDE_AT_ONCE)
         self._remembered: OrderedDict[str, Among] = OrderedDict()
-        self._awaited: Sequence[str] = ()
+        self._awaited: tuple[Pod | None, Sequence[str]] = (None, ())
         self._lock = threading.Lock()
 
     def doubt(self) -> str:
@@ -82,8 +82,14 @@ class Decider:
 
     def expect(self, node_names: Sequence[str]) -> None:
         """Filter has been answered, and prioritize will be asked about the same list: what it needs may be made now."""
-        if node_names is self._awaited:
-            self._judge.expect(node_names)
+        pod, awaited = self._awaited
+        if awaited is not node_names or pod is None:
+            return
+        try:
+            self._judge.expect(pod, node_names)
+        except Exception:
+            # Prioritize will meet it again, and have no opinion.
+            log.exception("not made ready", pod=pod.key)
 
     def decide_again(self, view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
         """A decision without side effects, with everybody else's assumptions. Raises Retryable when all are busy."""
@@ -146,15 +152,17 @@ class Decider:
 
     def _filter(self, args: ExtenderArgs) -> ExtenderFilterResult | None:
         self._assumptions.forget(args.pod.metadata.uid)
-        found = self._judge.find(args.pod, args.node_names)
-        if found is None:
+        may_refuse = self._judge.may_refuse(args.pod)
+        if may_refuse is None:
             return None
-        refused = found.refusals(args.node_names)
-        kept = [name for name in args.node_names if name not in refused] if refused else list(args.node_names)
-        if len(kept) == 1:
+        if not may_refuse and len(args.node_names) != 1:
+            self._awaited = (args.pod, args.node_names)
+            return ExtenderFilterResult(node_names=list(args.node_names))
+        found = self._judge.find(args.pod, args.node_names)
+        refused = found.refusals(args.node_names) if found else {}
+        kept = [name for name in args.node_names if name not in refused]
+        if found and len(kept) == 1:
             self._take(args.pod, found, kept)  # prioritize is not called for a single node
-        elif not refused:
-            self._awaited = args.node_names
         return ExtenderFilterResult(node_names=kept, failed_nodes=dict(refused))
 
     def _prioritize(self, args: ExtenderArgs) -> list[HostPriority] | Raw | None:

@@ -65,8 +65,11 @@ class Judge(Protocol):
     def find(self, pod: Pod, node_names: Sequence[str]) -> Found | None:
         """None: the pod is none of ours."""
 
-    def expect(self, node_names: Sequence[str]) -> None:
-        """The next question will be about this very list of nodes."""
+    def may_refuse(self, pod: Pod) -> bool | None:
+        """Whether filter has to look at the nodes; None: the pod is none of ours."""
+
+    def expect(self, pod: Pod, node_names: Sequence[str]) -> None:
+        """The next question will be about this pod and this very list of nodes."""
 
     @property
     def behind(self) -> bool:
@@ -133,7 +136,10 @@ class PlainJudge:
 
     behind = False
 
-    def expect(self, node_names: Sequence[str]) -> None:
+    def may_refuse(self, pod: Pod) -> bool | None:
+        return self.concerns_us(pod) or None
+
+    def expect(self, pod: Pod, node_names: Sequence[str]) -> None:
         """Nothing to be made."""
 
     def concerns_us(self, pod: Pod) -> bool:

@@ -32,6 +32,7 @@ BEHIND = 500
 """Changes and nodes still to be looked at, up to 0.3 ms each: with more an answer would be late."""
 
 IDLE_SECONDS = 1.0
+PAUSE_SECONDS = 0.01
 
 
 class KeptState:
@@ -102,8 +103,8 @@ class KeptState:
 
         Its own assumption must have been dropped before.
         """
-        if not pod.spec.resource_claims and not concerns_us(self._cluster.view(), pod):
-            return None  # Most pods of a cluster: classes alone were looked at, and nobody was waited for.
+        if not self._may_concern(pod):
+            return None
         with self._lock:
             self._take_in()
             view = self._cluster.view()
@@ -126,11 +127,25 @@ class KeptState:
             self._take_in()
             return concerns_us(self._cluster.view(), pod)
 
-    def expect(self, node_names: Sequence[str]) -> None:
-        """The next question will be about this very list of nodes: they are looked up before it comes."""
+    def may_refuse(self, pod: Pod) -> bool | None:
+        """Whether the pod has a wish that nodes may break; None: it is none of ours."""
+        if not self._may_concern(pod):
+            return None
+        with self._lock:
+            self._take_in()
+            view = self._cluster.view()
+            return question(view, pod).wishes.strict if concerns_us(view, pod) else None
+
+    def expect(self, pod: Pod, node_names: Sequence[str]) -> None:
+        """The next question will be about this pod and this very list: all that it needs is made before it comes."""
+        self.find(pod, node_names)
         with self._lock:
             names = self._fleet.names
         names.find(node_names)
+
+    def _may_concern(self, pod: Pod) -> bool:
+        """False for most pods of a cluster: classes alone are looked at, and nobody is waited for."""
+        return bool(pod.spec.resource_claims) or concerns_us(self._cluster.view(), pod)
 
     @property
     def behind(self) -> bool:
@@ -142,7 +157,9 @@ class KeptState:
     def run(self, stopping: threading.Event) -> None:
         """Bring everything up to date whenever something changed, until stopped."""
         while not stopping.is_set():
-            self._wake.wait(IDLE_SECONDS)
+            if self._wake.wait(IDLE_SECONDS):
+                # A question mostly changes something itself: it is answered before anybody competes with it.
+                stopping.wait(PAUSE_SECONDS)
             self._wake.clear()
             try:
                 while not stopping.is_set() and self.step():

@@ -62,6 +62,11 @@ class Columns:
         self._answering.clear()
         self._coming.clear()
 
+    def begin(self, fleet: Fleet) -> None:
+        """The same for another numbering of the nodes, with no answers yet."""
+        self._fleet = fleet
+        self.clear()
+
     def expect(self, workload: Workload) -> None:
         """Make new columns beside those that answer: all at once would hold a question up."""
         self._expected = workload

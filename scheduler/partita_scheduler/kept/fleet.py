@@ -140,7 +140,10 @@ class Fleet:
         if old is offered:
             return
         for pool in old.pools if old else ():
-            self._nodes_of.get(pool.id, set()).discard(number)
+            having = self._nodes_of.get(pool.id, set())
+            having.discard(number)
+            if not having:
+                self._nodes_of.pop(pool.id, None)
         for pool in offered.pools if offered else ():
             self._nodes_of.setdefault(pool.id, set()).add(number)
         self.offered[number] = offered

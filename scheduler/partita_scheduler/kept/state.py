@@ -31,6 +31,9 @@ LOOKS_AT_ONCE = 20
 BEHIND = 500
 """Changes and nodes still to be looked at, up to 0.3 ms each: with more an answer would be late."""
 
+MOST_GONE = 1_000
+"""Nodes that may be gone before all are numbered anew, beside as many as there are."""
+
 IDLE_SECONDS = 1.0
 PAUSE_SECONDS = 0.01
 
@@ -200,6 +203,8 @@ class KeptState:
         either = new or old
         if either is None or not self._cluster.node(old, new):
             return
+        if len(self._fleet.contents) > MOST_GONE + 2 * len(self._cluster.nodes):
+            self._number_anew()
         number = self._fleet.number(either.metadata.name)
         self._unseen.add(number)
         # What it has itself of extended resources is not part of its content.
@@ -209,6 +214,12 @@ class KeptState:
         self._cpu_changed.discard(name)
         if self._cluster.cpu(name) and name in self._fleet.numbers:
             self._unseen.add(self._fleet.numbers[name])
+
+    def _number_anew(self) -> None:
+        """Nodes that are gone keep their numbers, until most of the numbers are theirs."""
+        self._fleet = Fleet()
+        self._columns.begin(self._fleet)
+        self._unseen = {self._fleet.number(name) for name in self._cluster.nodes}
 
     def _slice(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
         names = {one.spec.node_name or "" for one in (old, new) if one is not None}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,6 +13,7 @@ from partita_plugins.contracts import PodShape
 from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler import policy
 from partita_scheduler.assume import ASSUME_SECONDS
+from partita_scheduler.kept import state
 from partita_scheduler.view import Pod
 from tests.scheduler.decision import small
 from tests.scheduler.decision.fleet import TYPE, device_class
@@ -210,6 +212,25 @@ def test_a_learned_workload_takes_over_when_every_node_was_judged_by_it() -> Non
         world.kept.step()
     assert orders[0] == ("b", "a")
     assert orders[-1] == ("a", "b")
+
+
+def test_nodes_that_come_and_go_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "MOST_GONE", 4)
+    world = Twice()
+    world.node("a")
+    world.publish("a")
+    world.wish("c0", "one")
+    for number in range(40):
+        name = f"short-lived-{number}"
+        world.node(name)
+        world.slice(small.slice_of(name, *gpus(1), nodeName=name, pool=name, driver=DRIVER_NAME))
+        same(world, pod_of("c0", "p"), ["a", name, f"short-lived-{number - 1}"])
+        world.no_node(name)
+        world.no_slice(name)
+        world.kept.step()
+    assert len(world.kept._fleet.contents) <= 10
+    assert len(world.kept._fleet._nodes_of) <= 2
+    same(world, pod_of("c0", "p"), ["a", "short-lived-39"])
 
 
 @settings(max_examples=80, deadline=None)

@@ -30,6 +30,13 @@ def test_neighbouring_clusters_have_different_pod_networks() -> None:
     assert Ports(16440).pod_network != Ports(16440 + PORTS_PER_CLUSTER).pod_network
 
 
+def test_a_control_plane_alone_has_no_nodes_and_no_nodes_ports() -> None:
+    assert node_names(0) == ()
+    ports = Ports(20000)
+    control = {ports.etcd, ports.etcd_peer, ports.api_server, ports.controller_manager, ports.scheduler}
+    assert set(ports.all(0)) == control
+
+
 def test_nodes_are_named_by_letter() -> None:
     assert node_names(3) == ("node-a", "node-b", "node-c")
     assert node_names(MAX_NODES)[-1] == "node-z"

@@ -13,7 +13,7 @@ from partita_plugins.contracts import PodShape
 from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler import policy
 from partita_scheduler.assume import ASSUME_SECONDS
-from partita_scheduler.kept import state
+from partita_scheduler.kept import column, state
 from partita_scheduler.view import Pod
 from tests.scheduler.decision import small
 from tests.scheduler.decision.fleet import TYPE, device_class
@@ -212,6 +212,22 @@ def test_a_learned_workload_takes_over_when_every_node_was_judged_by_it() -> Non
         world.kept.step()
     assert orders[0] == ("b", "a")
     assert orders[-1] == ("a", "b")
+
+
+def test_a_pod_that_waits_finds_its_answers_made_also_on_the_standby(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Twice()
+    world.node("a")
+    world.publish("a")
+    world.wish("c0", "one")
+    world.kept.pod_changed(None, pod_of("c0", "p"))
+    while world.kept.step():
+        pass
+    answered: list[object] = []
+    monkeypatch.setattr(column, "row", lambda *asked: answered.append(asked))
+    found = world.find(pod_of("c0", "p"), ["a"])
+    assert found is not None
+    assert found.among(["a"]).best == "a"
+    assert not answered
 
 
 def test_nodes_that_come_and_go_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:

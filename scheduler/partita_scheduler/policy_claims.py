@@ -205,13 +205,21 @@ def _quantity(container: Container, resource: str) -> int:
         raise PlanError(f"container {container.name}: {error}") from error
 
 
-CPU_STEP_MILLI = 500
-"""In which pods' requests count, rounded up: questions that differ by less have one answer."""
+LEAST_CPU_MILLI = 500
 
 
 def cpu_in_steps(milli: int) -> int:
-    """A request as nodes are judged by it."""
-    return -(-milli // CPU_STEP_MILLI) * CPU_STEP_MILLI
+    """A request as nodes are judged by it, rounded up to 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, ... CPUs.
+
+    Questions that differ by less have one answer: the extender keeps one for each kind, and not for very many.
+    """
+    if milli <= 0:
+        return 0
+    step = LEAST_CPU_MILLI
+    while step < milli:
+        step *= 2
+    between = step * 3 // 4
+    return between if step > 2 * LEAST_CPU_MILLI and milli <= between else step
 
 
 def cpu_milli(pod: Pod) -> int:

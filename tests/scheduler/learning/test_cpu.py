@@ -14,6 +14,7 @@ from partita_plugins.contracts import PodShape, Workload
 from partita_plugins.testing.apiserver import ApiServer
 from partita_scheduler.cpu import PATIENCE_SECONDS, BoundPod, CpuTally, CpuWatch, small
 from partita_scheduler.policy import decide, question
+from partita_scheduler.policy_claims import cpu_in_steps
 from partita_scheduler.view import Node
 from tests.scheduler.decision.fleet import claim, exactly, slices, view
 from tests.scheduler.decision.fleet import pod as asking
@@ -111,6 +112,24 @@ def test_a_pod_with_little_cpu_goes_where_little_is_left() -> None:
     assert decide(cluster, light, ["a", "b"]).order == ("a", "b")
     counted = replace(cluster, cpu_left_milli={"a": 128_000, "b": 8_000})
     assert decide(counted, light, ["a", "b"]).order == ("b", "a")
+
+
+@pytest.mark.parametrize(
+    ("milli", "counts_as"),
+    [
+        (0, 0),
+        (1, 500),
+        (500, 500),
+        (501, 1000),
+        (1001, 1500),
+        (1600, 2000),
+        (3152, 4000),
+        (11_300, 12_000),
+        (12_001, 16_000),
+    ],
+)
+def test_requests_count_in_few_steps(milli: int, counts_as: int) -> None:
+    assert cpu_in_steps(milli) == counts_as
 
 
 def test_pods_that_differ_by_their_cpu_are_alike_where_nobody_counts_it() -> None:

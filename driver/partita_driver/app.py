@@ -1,71 +1,39 @@
-"""The driver put together: which part hears of what, and in which order all of it starts and stops."""
+"""One node's driver from its start to its end: take the state folder over, read the hardware, serve, let go."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Sequence
-from typing import Protocol
 
 import structlog
 
-from partita_driver.binding.before_bind import BeforeBind
-from partita_driver.cdi.files import CdiFolder
+from partita_driver.api_side import ApiSide
 from partita_driver.claims import Claims, read_claim
-from partita_driver.claims_in_api import ClaimsInApi, other_drivers, recall
-from partita_driver.doctor.facts import KubeFacts
-from partita_driver.doctor.others import Other
 from partita_driver.engine import ClaimEngine
 from partita_driver.handover import ARRIVAL_SECONDS, ComingEngine, Handover
-from partita_driver.hardware.workers import Deadlines
 from partita_driver.health.faults import Fault
-from partita_driver.health.watch import HealthWatch
-from partita_driver.idle_looks import QUIET_SECONDS, IdleLooks
+from partita_driver.idle_looks import QUIET_SECONDS
 from partita_driver.journal.store import Journal, read_boot_id
 from partita_driver.kubelet.server import KubeletServer
 from partita_driver.kubelet.sockets import remove_dead_sockets, socket_paths
 from partita_driver.loop import Loop
 from partita_driver.metrics import HttpEndpoint, Metrics
-from partita_driver.moments import Moment
-from partita_driver.neighbours import Neighbours
-from partita_driver.offering import Offering
-from partita_driver.options import Options, common_edits, open_backend, open_mps, open_strategies, open_validator
+from partita_driver.node_engine import node_engine, read_hardware
+from partita_driver.opened import open_backend, open_validator
+from partita_driver.options import Options
 from partita_driver.pages import Progress, pages
-from partita_driver.settings.parse import NodeSettings
-from partita_driver.settings.watch import SettingsWatch
+from partita_driver.serving import Serving
 from partita_driver.simulated_machine import with_machine
-from partita_driver.slices.pool import PoolInputs, Published
-from partita_driver.slices.publisher import Publisher
-from partita_driver.status import StatusWriter
-from partita_driver.upkeep import GONE_SECONDS, Upkeep
-from partita_plugins.errors import Retryable, ValidationFailed
+from partita_driver.upkeep import GONE_SECONDS
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.wire import DRIVER_NAME, pool_name
 
 log = structlog.get_logger(__name__)
 
-PUBLISH_NOW_SECONDS = 5.0
-"""Longest wait for a fault's taint to reach the API server before Prepare answers with the error."""
-
-INSTANCES_SECONDS = 2.0
-"""From a change of MIG instances to a look for those of others: most are the driver's own, and come in series."""
-
 PROBE_SECONDS = 1.0
-LONG_STOP_SECONDS = 1.0
-"""A part that takes longer to stop is named in the log."""
 
 CLOSE_SECONDS = 1.0
 """For calls still at work at the end: the kubelet's have had their time, and a validation may take minutes."""
-
-
-class Part(Protocol):
-    """What runs from start() to stop()."""
-
-    @property
-    def longest_stop_seconds(self) -> float:
-        """Of stop(), when everything takes as long as it may."""
-
-    def stop(self) -> object: ...
 
 
 class Driver:
@@ -77,46 +45,24 @@ class Driver:
     def __init__(self, options: Options) -> None:
         self._options = options
         self._stopping = threading.Event()
-        self._serving = False
         self._handover = Handover(options, self._stopping)
-        self._api = KubeApi.connect(options.kubeconfig or None, user_agent="partita-driver")
+        self._kube = KubeApi.connect(options.kubeconfig or None, user_agent="partita-driver")
         self.metrics = Metrics()
-        shown = pages(self.metrics, engine=lambda: self._engine if self._serving else None, not_ready=self.not_ready)
+        shown = pages(self.metrics, engine=self._engine, not_ready=self.not_ready)
         self.http = HttpEndpoint(options.http_address, shown) if options.http_address else None
-        self._status = StatusWriter(self._api, options.node_name, self.metrics)
-        self._settings = SettingsWatch(
-            self._api,
-            options.node_name,
-            options.namespace,
-            on_change=self._settings_changed,
-            on_node=self._node_changed,
-            report=self._status.settings_refused,
-            remembered=options.settings_file,
-        )
-        self._backend = open_backend(with_machine(options, self._api))
+        self._backend = open_backend(with_machine(options, self._kube))
         self._validator = open_validator(options.validator, self._backend)
-        self._claims_in_api = ClaimsInApi(self._api, options.node_name)
-        self._engine: ClaimEngine
-        self._coming = ComingEngine()
-        self._offering = Offering(
-            options.node_name,
-            settings=lambda: self._settings.current,
+        self._api_side = ApiSide(
+            options,
+            self._kube,
+            self.metrics,
             health=lambda: self._kubelet.health,
-            metrics=self.metrics,
             validates=self._validator is not None,
         )
-        self._publisher = Publisher(
-            self._api,
-            options.node_name,
-            inputs=self._offering.inputs,
-            owner=lambda: self._settings.owner,
-            allocated=self._claims_in_api.allocated,
-            counter=self.metrics,
-            on_pool=self._pool_published,
-            on_features=self._status.features_changed,
-        )
+        self._coming = ComingEngine()
         self._kubelet = self._make_kubelet()
-        self._probe = Loop("probe", self._step_probe)
+        self._serving: Serving | None = None
+        """None until the hardware has been read."""
 
     def start(self) -> None:
         """Take the state folder over, bring the hardware in order, then serve. Raises PartitaError if that can't be."""
@@ -126,58 +72,21 @@ class Driver:
         if not self._handover.take_over(self._kubelet.start):
             return
         remove_dead_sockets(DRIVER_NAME, options.registry_dir, options.plugin_dir)
-        self._engine = self._make_engine()
-        while True:
-            try:
-                self._engine.start()
-                break
-            except Retryable as error:
-                log.warning("the hardware cannot be read yet", error=str(error), retry_seconds=error.delay_seconds)
-                if self._stopping.wait(error.delay_seconds):
-                    return
-        self._health = HealthWatch(
-            self._engine,
-            self._publisher.request,
-            again=options.revalidate_pause,
-            on_instances=lambda: self._upkeep.request(INSTANCES_SECONDS),
-        )
-        self._upkeep = Upkeep(
-            self._engine,
-            claims=self._claims_in_api,
-            on_finding=self._tell_finding,
-            on_done=self._publisher.request,
+        engine = self._make_engine()
+        if not read_hardware(engine, self._stopping):
+            return
+        self._serving = Serving(
+            engine,
+            self._api_side,
+            self._kubelet,
+            options=options,
+            metrics=self.metrics,
+            probe=Loop("probe", self._step_probe),
             gone_seconds=self.gone_seconds,
-        )
-        self._neighbours = Neighbours(
-            self._engine,
-            node=self._node_facts,
-            other_slices=lambda: other_drivers(self._api, options.node_name),
-            on_change=self._neighbours_changed,
-        )
-        self._before_bind = BeforeBind(
-            self._api,
-            options.node_name,
-            engine=self._engine,
-            outcomes=self._status,
-            counter=self.metrics,
-            tainted=lambda: self._publisher.publish_now(PUBLISH_NOW_SECONDS),
-        )
-        self._idle = IdleLooks(
-            self._engine,
-            period_seconds=self._idle_period,
-            not_ours=self._neighbours.gpus_of_others,
-            on_failure=self._tell_idle_failure,
             quiet_seconds=self.quiet_seconds,
         )
-        self._offering.begin(self._engine, self._neighbours)
-        self._coming.come(self._engine)
-        self._serving = True
-        for part in (self._status, self._settings, self._publisher, self._kubelet, self._health, self._upkeep):
-            part.start()
-        self._neighbours.start()
-        self._before_bind.start()
-        self._idle.start()
-        self._probe.start()
+        self._coming.come(engine)
+        self._serving.start()
 
     def run(self) -> bool:
         """Serve until stop() is called from a signal handler or another thread.
@@ -188,7 +97,7 @@ class Driver:
             self.start()
             self._stopping.wait()
         finally:
-            ended = self._stop_parts()
+            ended = self._end()
         return ended
 
     def stop(self) -> None:
@@ -201,33 +110,33 @@ class Driver:
         progress = Progress(
             waiting=self._handover.waiting,
             newcomer=bool(self._options.pod_uid),
-            serving=serving,
+            serving=serving is not None,
             registration=self._kubelet.registration,
-            settings_known=self._settings.current is not None,
-            unconfirmed=serving and self._engine.unconfirmed,
-            published=self._publisher.ready,
+            settings_known=self._api_side.settings.current is not None,
+            unconfirmed=serving is not None and serving.engine.unconfirmed,
+            published=self._api_side.publisher.ready,
         )
         return progress.missing
 
+    @property
+    def longest_stop_seconds(self) -> float:
+        """From stop() to the end of run(), once it serves: a pod's terminationGracePeriodSeconds must be longer."""
+        parts = [part for part in (self._serving, self.http) if part]
+        return ARRIVAL_SECONDS + sum(part.longest_stop_seconds for part in parts) + CLOSE_SECONDS
+
+    def _engine(self) -> ClaimEngine | None:
+        return self._serving.engine if self._serving else None
+
     def _make_engine(self) -> ClaimEngine:
-        return ClaimEngine(
+        return node_engine(
+            self._options,
             backend=self._backend,
             validator=self._validator,
-            strategies=open_strategies(),
             journal=self._open_journal(),
-            cdi=CdiFolder(
-                self._options.cdi_dir,
-                common_edits(self._options, lambda: self._engine.node.hardware.driver_version),
-                host_root=self._options.host_root,
-            ),
-            node_name=self._options.node_name,
-            deadlines=Deadlines(),
+            kube=self._kube,
+            metrics=self.metrics,
+            validates=self._api_side.settings.validates,
             on_faults=self._faults_changed,
-            observe=self.metrics.phase,
-            recall=lambda: recall(self._api, self._options.node_name),
-            mps=open_mps(self._options, self._api),
-            validates=self._validates,
-            validated=self.metrics.validated,
         )
 
     def _open_journal(self) -> Journal:
@@ -239,12 +148,12 @@ class Driver:
             driver=DRIVER_NAME,
             sockets=socket_paths(DRIVER_NAME, options.registry_dir, options.plugin_dir, options.pod_uid),
             claims=Claims(
-                read=lambda ref: read_claim(self._api, ref),
+                read=lambda ref: read_claim(self._kube, ref),
                 engine=self._coming,
                 pool=pool_name(options.node_name),
-                outcomes=self._status,
+                outcomes=self._api_side.status,
                 counter=self.metrics,
-                on_refused=self._claims_in_api.doubt,
+                on_refused=self._api_side.claims.doubt,
                 on_released=self._released,
             ),
             on_registered=self._registered,
@@ -252,97 +161,31 @@ class Driver:
         )
 
     def _released(self) -> None:
-        self._publisher.released()
+        self._api_side.publisher.released()
         if self._serving:
-            self._idle.wake()
+            self._serving.idle.wake()
 
     def _registered(self) -> None:
         self._handover.arrive()
         # A kubelet that restarted may have forgotten claims.
-        self._claims_in_api.doubt()
-        self._publisher.request()
-
-    def _settings_changed(self, _settings: NodeSettings) -> None:
-        self._publisher.request()
-        # What it found can be told on the Node only once that is known.
-        self._upkeep.request()
+        self._api_side.claims.doubt()
+        self._api_side.publisher.request()
 
     def _faults_changed(self, _faults: Sequence[Fault]) -> None:
-        """Called in the middle of a failing Prepare: the taint must be there before the kubelet hears of the error."""
-        if not self._serving:
-            return
-        self._offering.faults_changed()
-        if not self._publisher.publish_now(PUBLISH_NOW_SECONDS):
-            log.warning("a fault's taint has not reached the API server yet")
-
-    def _pool_published(self, inputs: PoolInputs, pool: Published) -> None:
-        self._offering.published(inputs, pool)
-        self._before_bind.published(binding=self._publisher.binding)
-
-    def _validates(self, moment: Moment) -> bool:
-        settings = self._settings.current
-        return settings is None or settings.validation.at(moment)
-
-    def _idle_period(self) -> float | None:
-        settings = self._settings.current
-        return settings.validation.idle_seconds if settings else None
-
-    def _tell_idle_failure(self, error: ValidationFailed) -> None:
-        if owner := self._settings.owner:
-            self._status.idle_gpu_failed(owner, error)
-
-    def _node_facts(self) -> KubeFacts | None:
-        node = self._settings.node
-        return KubeFacts(labels=node.metadata.labels, allocatable=node.status.allocatable) if node else None
-
-    def _node_changed(self) -> None:
         if self._serving:
-            self._neighbours.look()
-
-    def _neighbours_changed(self, found: tuple[Other, ...]) -> None:
-        if owner := self._settings.owner:
-            self._status.others_changed(owner, found)
-        self._publisher.request()
-
-    def _tell_finding(self, finding: str) -> bool:
-        owner = self._settings.owner
-        if owner is not None:
-            self._status.state_found(owner, finding)
-        return owner is not None
+            self._api_side.faults_changed()
 
     def _step_probe(self) -> float:
         self._kubelet.set_serving(serving=not self.not_ready())
         return PROBE_SECONDS
 
-    @property
-    def longest_stop_seconds(self) -> float:
-        """From stop() to the end of run(), once it serves: a pod's terminationGracePeriodSeconds must be longer."""
-        parts = (*self._parts(), *([self.http] if self.http else []))
-        return ARRIVAL_SECONDS + sum(part.longest_stop_seconds for part in parts) + CLOSE_SECONDS
-
-    def _parts(self) -> tuple[Part, ...]:
-        """In the order in which they stop."""
-        local = (
-            self._probe,
-            self._idle,
-            self._kubelet,
-            self._before_bind,
-            self._health,
-            self._upkeep,
-            self._neighbours,
-        )
-        return (*local, self._publisher, self._settings, self._status)
-
-    def _stop_parts(self) -> bool:
+    def _end(self) -> bool:
+        """Stop all, and let the state folder go unless a call is still at work."""
         ended = True
         if self._serving:
             self._handover.leave()
-            for part in self._parts():
-                begun = time.monotonic()
-                part.stop()
-                if (seconds := time.monotonic() - begun) > LONG_STOP_SECONDS:
-                    log.info("stopping took long", part=type(part).__name__, seconds=round(seconds, 1))
-            ended = self._engine.close(CLOSE_SECONDS)
+            self._serving.stop()
+            ended = self._serving.engine.close(CLOSE_SECONDS)
         else:
             self._kubelet.stop()
         if self.http:

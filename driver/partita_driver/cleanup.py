@@ -20,7 +20,8 @@ from partita_driver.kubelet.sockets import is_served, remove_socket, sockets_of_
 from partita_driver.lifecycle import ClaimState
 from partita_driver.mps.keeper import Mps
 from partita_driver.node_condition import CONDITION, remove_condition
-from partita_driver.options import SIMULATED, Options, StateLock, open_backend, open_mps, open_strategies
+from partita_driver.opened import open_backend, open_mps, open_strategies
+from partita_driver.options import SIMULATED, Options, StateLock
 from partita_driver.simulated_machine import with_machine
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.kube.api import KubeApi, NotFound

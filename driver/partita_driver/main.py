@@ -15,7 +15,8 @@ import click
 from partita_driver.doctor.command import doctor
 from partita_driver.flags import DEFAULTS, backend_options, node_options, option
 from partita_driver.logs import configure_logs
-from partita_driver.options import Options, open_backend
+from partita_driver.opened import open_backend
+from partita_driver.options import Options
 from partita_driver.settings.parse import SHAPES
 from partita_driver.show import as_json, as_table, contents_of
 from partita_plugins.ending import when_told_to_end

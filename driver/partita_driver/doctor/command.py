@@ -17,7 +17,8 @@ from partita_driver.doctor.show import as_json, as_text
 from partita_driver.flags import option, place_options
 from partita_driver.journal.store import last_state
 from partita_driver.logs import configure_logs
-from partita_driver.options import SIMULATED, Options, open_backend, open_toolkit
+from partita_driver.opened import open_backend, open_toolkit
+from partita_driver.options import SIMULATED, Options
 
 
 @click.command()

@@ -11,6 +11,7 @@ import structlog
 
 from partita_driver.fault_points import reached
 from partita_driver.loop import Loop
+from partita_driver.moments import Moment
 from partita_driver.settings.parse import CONFIG_MAP, KEY, NodeSettings, Settings, parse_settings
 from partita_driver.slices.plan import Owner
 from partita_plugins.errors import InvalidInput
@@ -87,6 +88,17 @@ class SettingsWatch:
         """None until the ConfigMap (or its absence) and the Node have been seen."""
         with self._lock:
             return self._current
+
+    def validates(self, moment: Moment) -> bool:
+        """Whether devices are validated at this moment; at all of them until settings are known."""
+        settings = self.current
+        return settings is None or settings.validation.at(moment)
+
+    @property
+    def idle_seconds(self) -> float | None:
+        """Longest time of an idle GPU without a look; None until settings are known."""
+        settings = self.current
+        return settings.validation.idle_seconds if settings else None
 
     @property
     def owner(self) -> Owner | None:

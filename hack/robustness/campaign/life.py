@@ -75,8 +75,9 @@ class WatchedDriver(Driver):
 
     def settle(self) -> JournalState:
         """Reconcile now, as the timer would; what the driver remembers afterwards."""
+        assert self._serving, "it is asked once it serves"
         with suppress(PartitaError):  # the API server may be away
-            self._upkeep.step_now()
+            self._serving.upkeep.step_now()
         return self.remembered()
 
     def remembered(self) -> JournalState:

@@ -11,7 +11,7 @@ from hack.robustness.simulation.hardware import Backend, FewWords, Machine
 from hack.robustness.simulation.runtime import SimulatedRuntime
 from hack.robustness.simulation.tasks import Process, Tasks
 
-from partita_driver.app import PUBLISH_NOW_SECONDS
+from partita_driver.api_side import PUBLISH_NOW_SECONDS
 from partita_driver.binding.asked import own_results
 from partita_driver.binding.before_bind import BeforeBind
 from partita_driver.cdi.files import CdiFolder

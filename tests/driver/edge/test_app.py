@@ -185,7 +185,7 @@ def running(directory: Path, server: ApiServer, pod_uid: str = "") -> Iterator[R
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ApiServer]:
-    monkeypatch.setattr("partita_driver.app.ClaimEngine", FakeEngine)
+    monkeypatch.setattr("partita_driver.node_engine.ClaimEngine", FakeEngine)
     with ApiServer() as made:
         made.create({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "labels": {}}})
         yield made

@@ -5,44 +5,36 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-import structlog
-
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.engine import reconcile
 from partita_driver.engine.confirm import Confirmation, Recall
-from partita_driver.engine.daemons import mend_daemon, stray_daemons
-from partita_driver.engine.gone import GoneClaims, Holds
+from partita_driver.engine.gone import Holds
 from partita_driver.engine.health import check_health
 from partita_driver.engine.idle import idle_processes
+from partita_driver.engine.known import Known
 from partita_driver.engine.locks import Flights
+from partita_driver.engine.mending import Mending
 from partita_driver.engine.prepare import prepare, prepare_ahead
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
-from partita_driver.engine.validation.again import revalidate
-from partita_driver.engine.validation.idle import IdleGpu, Outcome, idle_gpus, look_while_idle
-from partita_driver.engine.validation.own import own_claim_uid
-from partita_driver.engine.values import PreparedClaim, PreparedDevice, prepared_claim
+from partita_driver.engine.validation.idle import IdleGpu, Outcome
+from partita_driver.engine.validation.own_looks import OwnLooks
+from partita_driver.engine.values import PreparedDevice, prepared_claim
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import Hardware, HardwareError
 from partita_driver.hardware.workers import Deadlines, Workers
 from partita_driver.health.faults import Fault
-from partita_driver.journal.records import ClaimRecord, GpuLook
+from partita_driver.journal.records import ClaimRecord
 from partita_driver.journal.store import Durability, Journal
-from partita_driver.lifecycle import ClaimState
 from partita_driver.moments import Moment
 from partita_driver.mps.keeper import Mps
 from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
-from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.model.gpu import GpuProcess, HealthEvent
-from partita_plugins.model.mig import Placement
-from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.wire.resource import ResourceClaim
 
-log = structlog.get_logger(__name__)
 
-
-class ClaimEngine:
+class ClaimEngine(Known):
     """Prepares, validates, hands out and takes back what claims hold on this node. Thread-safe."""
 
     def __init__(
@@ -73,9 +65,9 @@ class ClaimEngine:
         depth, result (passed, failed, skipped, given-up) and seconds.
         `observe` is told the seconds of each phase: lock, steps, validate, cdi, journal, undo.
         """
-        self._workers = Workers(runtime=runtime)
-        self._tools = Tools(
-            hardware=Hardware(backend, self._workers, deadlines),
+        workers = Workers(runtime=runtime)
+        tools = Tools(
+            hardware=Hardware(backend, workers, deadlines),
             validator=validator,
             strategies=strategies,
             journal=journal,
@@ -89,11 +81,10 @@ class ClaimEngine:
             validated=validated,
             runtime=runtime,
         )
-        self._flights = Flights(runtime)
-        self._confirmation = Confirmation(self._tools, recall)
-        self._destroy_unknown = destroy_unknown_instances
-        self._gone = GoneClaims(self._tools)
-        self._foreign: frozenset[tuple[int, Placement]] = frozenset()
+        flights = Flights(runtime)
+        mending = Mending(tools, flights, destroy_unknown=destroy_unknown_instances)
+        super().__init__(tools, workers, flights, Confirmation(tools, recall), mending)
+        self._looks = OwnLooks(tools, flights, mending.undo_of)
 
     def start(self) -> None:
         """Discover, give slots, bring journal, hardware and CDI folder together; nothing else may run meanwhile.
@@ -106,17 +97,8 @@ class ClaimEngine:
         journal.change(lambda state: reconcile.after_boot(state, journal.boot_id), Durability.BEST_EFFORT)
         reached("boot-noted")
         self._confirmation.adopt()
-        reconcile.undo_each(reconcile.half_made(journal.state), self._undo)
-        try:
-            tools.cdi.sweep()
-        except OSError as error:
-            log.warning("CDI folder not swept", error=str(error))
+        self._mending.after_start()
         self.reconcile()
-
-    @property
-    def unconfirmed(self) -> bool:
-        """Whether the journal began anew and the API server has not been asked yet: see `confirm`."""
-        return self._confirmation.pending
 
     def confirm(self) -> None:
         """Complete a journal that began anew by what the API server knows. Raises PartitaError while that is nothing.
@@ -125,16 +107,11 @@ class ClaimEngine:
         """
         self._confirmation.ask()
 
-    @property
-    def node(self) -> SlottedHardware:
-        """The hardware as it was last discovered, under slots."""
-        return self._tools.node
-
     def refresh(self) -> bool:
         """Discover again; True if it changed. Raises Retryable where the node does not answer."""
         changed = self._tools.refresh()
         if changed:
-            self._look_again()
+            self._mending.look_again()
         return changed
 
     def prepare(self, claim: ResourceClaim) -> tuple[PreparedDevice, ...]:
@@ -190,40 +167,14 @@ class ClaimEngine:
 
         Logs what fails.
         """
-        reconcile.undo_each(reconcile.undoing(self._tools.journal.state), self._undo)
-        self._look_again()
-        try:
-            for uid in reconcile.stray_cdi(self._tools):
-                self._flights.run(uid, "mend", partial(reconcile.mend_cdi, self._tools, uid), self._patience)
-        except (PartitaError, OSError) as error:
-            log.warning("CDI folder not mended", error=str(error))
-        try:
-            for uid in stray_daemons(self._tools):
-                self._flights.run(uid, "mend", partial(mend_daemon, self._tools, uid), self._patience)
-        except PartitaError as error:
-            log.warning("MPS daemons not mended", error=str(error))
-        self._foreign = reconcile.foreign_instances(self._tools, destroy=self._destroy_unknown and not self.unconfirmed)
-
-    def _look_again(self) -> None:
-        """Look at claims of a lost journal that were found again while their GPU did not answer. Logs what fails."""
-        for uid in reconcile.unseen(self._tools.journal.state):
-            try:
-                self._flights.run(uid, "look", partial(reconcile.look_again, self._tools, uid), self._patience)
-            except (PartitaError, OSError) as error:
-                log.warning("claim not looked at again", claim=uid, error=str(error))
+        self._mending.everything(confirmed=not self.unconfirmed)
 
     def reconcile_claims(self, holds: Holds, *, gone_seconds: float = 0.0) -> tuple[str, ...]:
         """Undo claims that hold nothing here any more, prepared ones after so long. Returns the UIDs of those undone.
 
         Raises what `holds` raises where it cannot tell.
         """
-        due = self._gone.due(holds, gone_seconds)
-        reconcile.undo_each(due, self._undo)
-        return tuple(claim.uid for claim in due if claim.uid not in self._tools.journal.state.claims)
-
-    def faults(self) -> tuple[Fault, ...]:
-        """Quarantined hardware, kept over restarts."""
-        return self._tools.journal.state.faults
+        return self._mending.gone(holds, gone_seconds)
 
     def add_faults(self, *faults: Fault) -> None:
         """Quarantine hardware: all is journalled, then `on_faults` called once. What is known already is no news."""
@@ -246,72 +197,23 @@ class ClaimEngine:
 
     def revalidate(self, fault: Fault) -> bool:
         """Validate faulty hardware that no claim holds; lift the fault if it passes. False if not, or not now."""
-        tools = self._tools
-        gpu = tools.gpu(fault.gpu_uuid)
-        if gpu is None:
-            return False
-        # What could not be undone while the GPU did not answer stands in the way of its validation.
-        reconcile.undo_each(reconcile.undoing(tools.journal.state, gpu.uuid), self._undo)
-        try:
-            uid = own_claim_uid(gpu)
-            return self._flights.run(uid, "revalidate", lambda: revalidate(tools, fault, gpu), self._patience)
-        except (PartitaError, HardwareError) as error:
-            log.info("not validated again", gpu=gpu.uuid, error=str(tools.blamed(error)))
-            return False
+        return self._looks.again(fault)
 
     def idle_gpus(self) -> tuple[IdleGpu, ...]:
         """GPUs that may be looked at while nobody has them; none where no validator runs or the settings say no."""
-        tools = self._tools
-        if tools.validator is None or self.unconfirmed or not tools.validates(Moment.IDLE):
-            return ()
-        return idle_gpus(tools.journal.state, tools.node)
+        return () if self.unconfirmed else self._looks.idle_gpus()
 
     def look_while_idle(self, gpu_uuid: str) -> Outcome:
         """Validate a GPU that nobody has; a claim that arrives goes first. Raises ValidationFailed once quarantined."""
-        tools = self._tools
-        gpu = tools.gpu(gpu_uuid)
-        if gpu is None:
-            return Outcome.NOT_NOW
-        try:
-            return self._flights.run(own_claim_uid(gpu), "look", lambda: look_while_idle(tools, gpu), 0.0)
-        except Retryable as error:
-            log.info("an idle GPU was not looked at", gpu=gpu_uuid, error=str(error))
-            return Outcome.NOT_NOW
+        return self._looks.while_idle(gpu_uuid)
 
     def stop_idle_looks(self) -> None:
         """Have looks at idle GPUs given up, and let none begin."""
         self._tools.right_of_way.close()
 
-    @property
-    def looks(self) -> Mapping[str, GpuLook]:
-        """The last validation of each whole GPU, by UUID."""
-        return self._tools.journal.state.looks
-
-    def prepared(self) -> Mapping[str, PreparedClaim]:
-        """Claims that are handed out, by UID."""
-        return {uid: claim for uid, claim in self.claims().items() if claim.state is ClaimState.PREPARED}
-
-    def claims(self) -> Mapping[str, PreparedClaim]:
-        """Claims in every state, by UID."""
-        state = self._tools.journal.state
-        return {uid: prepared_claim(claim, self._tools.node_name) for uid, claim in state.claims.items()}
-
     def idle_processes(self) -> Mapping[str, tuple[GpuProcess, ...]]:
         """Processes on GPUs that no claim is on, by GPU: other people's, or of a claim that just ended."""
         return idle_processes(self._tools)
-
-    def foreign_placements(self) -> frozenset[tuple[int, Placement]]:
-        """GPU instances that are not ours, by slot, as of the last `reconcile`: not to be offered."""
-        return self._foreign
-
-    def hung(self) -> Mapping[str, str]:
-        """GPUs with a call that has not come back, and its name."""
-        return self._workers.hung()
-
-    @property
-    def busy(self) -> bool:
-        """Is anything being done for any claim?"""
-        return self._flights.busy
 
     def close(self, deadline_seconds: float) -> bool:
         """Begin no more calls and write no more: the journal and the GPUs are a successor's.
@@ -323,15 +225,5 @@ class ClaimEngine:
         return ended
 
     @property
-    def findings(self) -> tuple[str, ...]:
-        """What was found wrong with the driver's own state at the start, one sentence each, for an event."""
-        return self._tools.journal.findings + self._confirmation.findings
-
-    @property
     def _patience(self) -> float:
         return self._tools.deadlines.lock_seconds
-
-    def _undo(self, claim: ClaimRecord) -> None:
-        # No "unprepare": the kubelet's call must not join one that may do nothing.
-        act = partial(reconcile.undo_unchanged, self._tools, claim)
-        self._flights.run(claim.uid, "undo", act, self._patience)

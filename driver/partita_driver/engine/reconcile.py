@@ -6,8 +6,6 @@ node's settings say otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 import msgspec
 import structlog
 
@@ -62,15 +60,6 @@ def undoing(state: JournalState, gpu_uuid: str = "") -> tuple[ClaimRecord, ...]:
         if claim.state is ClaimState.UNDOING
         and (not gpu_uuid or any(gpu_uuid in device.gpu_uuids for device in claim.devices))
     )
-
-
-def undo_each(claims: Iterable[ClaimRecord], undo: Callable[[ClaimRecord], None]) -> None:
-    """Undo claims one by one; what fails stays journalled."""
-    for claim in claims:
-        try:
-            undo(claim)
-        except PartitaError as error:
-            log.warning("not undone yet", claim=claim.uid, error=str(error))
 
 
 def undo_unchanged(tools: Tools, claim: ClaimRecord) -> None:

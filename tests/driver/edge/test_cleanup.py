@@ -15,7 +15,7 @@ from partita_driver.lifecycle import ClaimState
 from partita_driver.main import cli
 from partita_driver.options import StateLock
 from partita_plugins.errors import Retryable
-from tests.driver.edge.test_app import FakeEngine
+from tests.driver.edge.running import FakeEngine
 from tests.driver.edge.test_claims import DEVICE
 from tests.driver.edge.worlds import MIXED, NODE, Pooled, node_options, pooled, slotted
 

@@ -39,6 +39,13 @@ def test_a_counter_that_is_not_there_makes_the_pool_invalid() -> None:
     assert allocate([counters(c=1), slice_of("1", device("a", {"d": 1}), count=2)], ONE) is None
 
 
+def test_what_other_nodes_hold_of_a_pools_counters_is_missing_here() -> None:
+    here = [counters(count=3, c=2), slice_of("1", device("x", {"c": 2}), count=3)]
+    there = slice_of("2", device("y", {"c": 1}), count=3, nodeName="m")
+    assert allocate(here, ONE, elsewhere=[there]) == [["x"]]
+    assert allocate(here, ONE, elsewhere=[there], use=PoolUse(frozenset({"y"}))) is None
+
+
 @pytest.mark.parametrize(("minor", "expected"), [(36, None), (37, [["x", "y"]])])
 def test_counters_of_pools_with_one_name_are_mixed_up_before_1_37(minor: int, expected: object) -> None:
     slices = [

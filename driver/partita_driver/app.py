@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 
 import structlog
@@ -22,9 +23,11 @@ from partita_driver.node_engine import node_engine, read_hardware
 from partita_driver.opened import open_backend, open_validator
 from partita_driver.options import Options
 from partita_driver.pages import Progress, pages
+from partita_driver.runtime import THREADS
 from partita_driver.serving import Serving
 from partita_driver.simulated_machine import with_machine
 from partita_driver.upkeep import GONE_SECONDS
+from partita_plugins.contracts import Closeable
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.wire import DRIVER_NAME, pool_name
 
@@ -33,7 +36,8 @@ log = structlog.get_logger(__name__)
 PROBE_SECONDS = 1.0
 
 CLOSE_SECONDS = 1.0
-"""For calls still at work at the end: the kubelet's have had their time, and a validation may take minutes."""
+"""For calls still at work at the end, as the kubelet's have had their time and a validation may take minutes; and, at
+the same time, for what the validator keeps ready."""
 
 
 class Driver:
@@ -181,13 +185,12 @@ class Driver:
 
     def _end(self) -> bool:
         """Stop all, and let the state folder go unless a call is still at work."""
-        ended = True
         if self._serving:
             self._handover.leave()
             self._serving.stop()
-            ended = self._serving.engine.close(CLOSE_SECONDS)
         else:
             self._kubelet.stop()
+        ended = self._close()
         if self.http:
             self.http.stop()
         if ended:
@@ -195,4 +198,17 @@ class Driver:
             log.info("stopped")
         else:
             log.warning("stopped, and a call is still at work: it ends with this process")
+        return ended
+
+    def _close(self) -> bool:
+        """Close engine and validator side by side; whether no call is at work.
+
+        NVML stays open until the process ends: a thread that still waits for events is in it.
+        """
+        end, closing = time.monotonic() + CLOSE_SECONDS, None
+        if isinstance(self._validator, Closeable):
+            closing = THREADS.start("close-validator", self._validator.close)
+        ended = self._serving.engine.close(CLOSE_SECONDS) if self._serving else True
+        if closing:
+            closing.join(max(0.0, end - time.monotonic()))
         return ended

@@ -239,3 +239,18 @@ def test_a_child_that_cannot_be_killed_hangs_the_gpu_and_is_never_waited_for(
     with pytest.raises(DeviceHung):
         validator.validate(whole, LOOK)
     assert len(children) == 3, "a GPU whose child has ended may be looked at again"
+
+
+def test_a_validator_that_is_closed_ends_the_children_that_wait_and_starts_none(whole: ValidationTarget) -> None:
+    children: list[ChildProcess] = []
+
+    def start() -> ChildProcess:
+        children.append(ChildProcess([sys.executable, "-I", "-S", "-c", READY + f"say(**{ANSWER})"], {}))
+        return children[-1]
+
+    validator = CudaValidator("test", start, spares=2)
+    assert not any(child.gone(0) for child in children)
+    validator.close()
+    assert all(child.exit_code() is not None for child in children)
+    assert validator.validate(whole, LOOK).passed
+    assert (len(children), children[-1].gone(0)) == (3, True)

@@ -26,13 +26,14 @@ from partita_plugins.contracts.sharing import (
     SharingStrategy,
     strategy_name,
 )
-from partita_plugins.contracts.validation import Depth, Look, ValidationResult, ValidationTarget, Validator
+from partita_plugins.contracts.validation import Closeable, Depth, Look, ValidationResult, ValidationTarget, Validator
 
 __all__ = [
     "MPS",
     "MPS_KINDS",
     "NO_SHAPE",
     "STRATEGY_OF_KIND",
+    "Closeable",
     "Counts",
     "Depth",
     "DeviceBackend",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from partita_plugins.model.gpu import Gpu, GpuInstance
 
@@ -99,3 +99,11 @@ class Validator(Protocol):
 
         A pair that cannot reach each other is a finding, never skipped in silence. Otherwise as `validate`.
         """
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """A validator that keeps something ready for the next look, such as children that wait."""
+
+    def close(self) -> None:
+        """Let go of it, and keep nothing ready from now on. A look in progress goes on."""

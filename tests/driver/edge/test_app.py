@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection
@@ -12,11 +13,13 @@ import yaml
 
 from partita_driver.node_condition import CONDITION
 from partita_driver.options import StateLock
+from partita_plugins.contracts import MemoryBackend
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import NODES
 from partita_plugins.kubelet_api import health_v1_pb2
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.testing.apiserver import Fault as HttpFault
+from partita_plugins.validators.reference import ReferenceValidator
 from partita_plugins.wire import FAULT_TAINT_KEY
 from tests.driver.edge.running import FakeEngine, Running, running
 from tests.driver.edge.worlds import NODE, eventually, fault_on
@@ -167,6 +170,40 @@ def test_the_state_folder_is_kept_from_a_successor_while_a_call_is_at_work(
         first.stop()
         assert first.ended == [idle]
         assert StateLock(first.options.state_dir).try_acquire() is idle
+
+
+class Keeping(ReferenceValidator):
+    """A validator that keeps something ready, and lets go of it when it may."""
+
+    def __init__(self, backend: MemoryBackend, may_let_go: threading.Event) -> None:
+        super().__init__(backend)
+        self.asked, self._may_let_go = threading.Event(), may_let_go
+
+    def close(self) -> None:
+        self.asked.set()
+        self._may_let_go.wait()
+
+
+@pytest.mark.parametrize("lets_go", [True, False])
+def test_what_a_validator_keeps_ready_is_let_go_at_the_end_and_waited_for_within_bounds(
+    short_path: Path, server: ApiServer, monkeypatch: pytest.MonkeyPatch, *, lets_go: bool
+) -> None:
+    made: list[Keeping] = []
+    may_let_go = threading.Event()
+    if lets_go:
+        may_let_go.set()
+
+    def opened(_name: str, backend: MemoryBackend) -> Keeping:
+        made.append(Keeping(backend, may_let_go))
+        return made[0]
+
+    monkeypatch.setattr("partita_driver.app.open_validator", opened)
+    with running(short_path, server) as world:
+        assert eventually(world.registrar.exists)
+        assert not made[0].asked.is_set()
+        world.stop()
+        assert made[0].asked.is_set()
+    may_let_go.set()
 
 
 def test_the_pod_s_grace_is_longer_than_the_longest_stop(short_path: Path, server: ApiServer) -> None:

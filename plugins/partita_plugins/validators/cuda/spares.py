@@ -7,6 +7,9 @@ from collections.abc import Callable
 
 from partita_plugins.validators.cuda.process import Ended, Process
 
+GONE_SECONDS = 1.0
+"""Longest wait for the end of one that was killed: it has no GPU open that could keep it."""
+
 
 class Spares:
     """A bounded number of waiting children. Thread-safe. They end when this process does."""
@@ -52,5 +55,6 @@ class Spares:
             self._closed = True
             for process in self._waiting:
                 process.kill()
-                process.gone(1.0)
+            for process in self._waiting:
+                process.gone(GONE_SECONDS)
             self._waiting.clear()

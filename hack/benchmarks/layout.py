@@ -70,8 +70,11 @@ def layout(
                         "pods_per_second": bound.pods_per_second,
                     }
                 )
+                if as_json:
+                    print_rows(rows[-1:], as_json=True)  # each as it comes: what follows may take minutes
             clear_fleet(api)
-    print_rows(rows, as_json=as_json)
+    if not as_json:
+        print_rows(rows, as_json=False)
 
 
 def _slices(name: str, where: str) -> list[ResourceSlice]:

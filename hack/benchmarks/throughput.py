@@ -74,5 +74,8 @@ def throughput(
                         "mismatch_percent": bound.mismatch_percent,
                     }
                 )
+                if as_json:
+                    print_rows(rows[-1:], as_json=True)  # each as it comes: what follows may take minutes
             clear_fleet(api)
-    print_rows(rows, as_json=as_json)
+    if not as_json:
+        print_rows(rows, as_json=False)

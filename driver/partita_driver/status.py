@@ -89,22 +89,19 @@ class StatusWriter:
 
     def idle_gpu_failed(self, owner: Owner, error: ValidationFailed) -> None:
         """A GPU that nobody has is broken: an event on the Node."""
-        node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}
-        self._later("event", lambda: self._warn(node, VALIDATION_FAILED, error))
+        self._later("event", lambda: self._warn(_node(owner), VALIDATION_FAILED, error))
 
     def settings_refused(self, owner: Owner, error: InvalidInput) -> None:
         """The node's settings are wrong: an event on the Node."""
-        node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}
-        self._later("event", lambda: self._warn(node, SETTINGS_REFUSED, error))
+        self._later("event", lambda: self._warn(_node(owner), SETTINGS_REFUSED, error))
 
     def state_found(self, owner: Owner, finding: str) -> None:
         """The driver found its own state damaged at the start: an event on the Node."""
-        node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}
-        self._later("event", lambda: self._events.record(node, "Warning", STATE_FOUND, finding))
+        self._later("event", lambda: self._events.record(_node(owner), "Warning", STATE_FOUND, finding))
 
     def others_changed(self, owner: Owner, found: Sequence[Other]) -> None:
         """Who else uses the node's GPUs now: the Node's condition, and an event for each."""
-        node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}
+        node = _node(owner)
         for other in found:
             text = f"{other.what}; {other.next_step}"
             self._later("event", partial(self._events.record, node, "Warning", OTHERS_FOUND, text))
@@ -112,7 +109,7 @@ class StatusWriter:
 
     def features_changed(self, owner: Owner, before: Features, after: Features) -> None:
         """What the API server drops of slices, or keeps again: an event on the Node for each, and a line in the log."""
-        node = {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}
+        node = _node(owner)
         for feature, advice in DROPPED_ADVICE.items():
             had, has = getattr(before, feature), getattr(after, feature)
             if has and not had:
@@ -172,3 +169,8 @@ class StatusWriter:
                     raise
             else:
                 return
+
+
+def _node(owner: Owner) -> dict[str, str]:
+    """The Node, as an event names what it is about."""
+    return {"apiVersion": "v1", "kind": "Node", "name": owner.node_name, "uid": owner.uid}

@@ -26,7 +26,7 @@ from partita_driver.engine.rules import (
     with_clean,
 )
 from partita_driver.engine.tools import Tools
-from partita_driver.engine.undo import undo
+from partita_driver.engine.undo import take_back, undo
 from partita_driver.engine.validation.look import Check
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import HardwareError
@@ -36,7 +36,7 @@ from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent, ClaimState
 from partita_driver.moments import Moment
 from partita_driver.mps.keeper import DaemonStarting
-from partita_plugins.errors import PartitaError, Permanent, Retryable
+from partita_plugins.errors import Permanent, Retryable
 from partita_plugins.wire.resource import ResourceClaim
 
 log = structlog.get_logger(__name__)
@@ -197,7 +197,7 @@ def _anew(tools: Tools, wanted: ClaimRecord) -> ClaimRecord:
         raise
     except Exception as error:
         failure = tools.blamed(error)
-        _take_back(tools, claim.uid)
+        take_back(tools, claim.uid)
         if isinstance(error, HardwareError):
             _look_again(tools)
         if failure is error:
@@ -231,14 +231,6 @@ def _turned_away(tools: Tools, wanted: ClaimRecord) -> Iterator[None]:
         if found:
             tools.quarantine(*found)
         raise
-
-
-def _take_back(tools: Tools, claim_uid: str) -> None:
-    """Undo after a failure; what remains is journalled, and the first error is the one that matters."""
-    try:
-        undo(tools, claim_uid)
-    except PartitaError as error:
-        log.warning("left for reconciling", claim=claim_uid, error=str(error))
 
 
 def _look_again(tools: Tools) -> None:

@@ -15,7 +15,7 @@ from partita_driver.health.faults import GPU_LOST, REACTIONS
 from partita_driver.journal.records import ClaimRecord, DeviceRecord
 from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent
-from partita_plugins.errors import Retryable
+from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.model.offer import DeviceKind
 from partita_plugins.model.steps import EnableMig, SetTimeSlice, Step
 
@@ -28,6 +28,14 @@ LEAVES_TRACES = frozenset({DeviceKind.MIG, DeviceKind.SHARED})
 
 class GpuGone(Retryable):
     """A step cannot be undone, because its GPU does not answer."""
+
+
+def take_back(tools: Tools, claim_uid: str) -> None:
+    """`undo` where something else has failed or ended: what remains is journalled, and reconciling tries again."""
+    try:
+        undo(tools, claim_uid)
+    except PartitaError as error:
+        log.warning("left for reconciling", claim=claim_uid, error=str(error))
 
 
 def undo(tools: Tools, claim_uid: str) -> None:

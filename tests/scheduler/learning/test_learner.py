@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -15,8 +14,8 @@ from partita_scheduler.claim_shapes import products_of, shape_of
 from partita_scheduler.learner import Learner
 from partita_scheduler.policy import decide
 from partita_scheduler.scoring import Scoring
-from partita_scheduler.view import ClusterView, Pod
 from tests.scheduler.decision.fleet import allocated, claim, exactly, pod, selected, slices, view, with_claims
+from tests.scheduler.edge.fakes import FixedSource
 
 EVERYTHING = Offer(mig_shapes=frozenset({"1g", "3g"}), shared=True, group_sizes=frozenset({2}))
 FLEET = view({"h100": slices("h100", "hgx-h100", EVERYTHING), "l40s": slices("l40s", "l40s-x8", Offer())})
@@ -57,31 +56,9 @@ def test_what_is_not_ours_or_not_known_teaches_nothing() -> None:
     assert shape_of(view({}), held) is None
 
 
-@dataclass
-class Source:
-    """A view that stands still, and may be in doubt."""
-
-    now: ClusterView
-    doubted: str = ""
-    age_seconds: float = 0.0
-    pods: list[Pod] = field(default_factory=list)
-
-    def doubt(self) -> str:
-        return self.doubted
-
-    def view(self) -> ClusterView:
-        return self.now
-
-    def unbound_pods(self) -> list[Pod]:
-        return self.pods
-
-    def unbound_pod(self, namespace: str, name: str) -> Pod | None:
-        return None
-
-
 def test_each_allocation_counts_once_and_the_first_64_teach() -> None:
     told: list[Workload] = []
-    learner = Learner(lambda: Source(FLEET), listener=told.append)
+    learner = Learner(lambda: FixedSource(FLEET), listener=told.append)
     open_, held = claim("c", exactly()), placed(claim("c", exactly()))
     for _ in range(FIRST - 1):
         learner.claim_changed(open_, held)
@@ -96,7 +73,7 @@ def test_each_allocation_counts_once_and_the_first_64_teach() -> None:
 
 
 def test_allocations_wait_until_the_view_is_complete() -> None:
-    learned, source = threading.Event(), Source(FLEET, doubted="not_synced")
+    learned, source = threading.Event(), FixedSource(FLEET, why_not="not_synced")
     learner = Learner(lambda: source, listener=lambda _: learned.set())
     held = placed(claim("c", exactly()))
     for _ in range(FIRST):
@@ -105,7 +82,7 @@ def test_allocations_wait_until_the_view_is_complete() -> None:
     thread = threading.Thread(target=learner.run, args=(stopping,))
     thread.start()
     assert not learned.is_set()
-    source.doubted = ""
+    source.why_not = ""
     assert learned.wait(10)
     stopping.set()
     thread.join(10)
@@ -114,7 +91,7 @@ def test_allocations_wait_until_the_view_is_complete() -> None:
 
 def test_explanations_see_what_the_answers_were_judged_by() -> None:
     scoring = Scoring(((("memory", 1.0),),))
-    assert Learner(lambda: Source(FLEET), scoring=scoring).expecting(FLEET).scoring == scoring
+    assert Learner(lambda: FixedSource(FLEET), scoring=scoring).expecting(FLEET).scoring == scoring
 
 
 def test_a_workload_stays_the_same_until_the_pods_have_doubled() -> None:

@@ -9,9 +9,9 @@ from partita_driver.engine.health import reported_faults, still_reported
 from partita_driver.engine.make import make_and_check
 from partita_driver.engine.rules import refuse_overlap, touches
 from partita_driver.engine.tools import Tools
-from partita_driver.engine.undo import undo
+from partita_driver.engine.undo import take_back, undo
 from partita_driver.engine.validation.look import Check, memory_mib
-from partita_driver.engine.validation.own import give_back, own_claim_uid, own_device
+from partita_driver.engine.validation.own import own_claim_uid, own_device
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import HardwareError
 from partita_driver.health.faults import NVLINK, VALIDATION, Fault
@@ -67,9 +67,9 @@ def _passes(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
         reached("revalidated")
     except (PartitaError, HardwareError) as error:
         log.info("still quarantined", gpu=gpu.uuid, reason=fault.reason, error=str(tools.blamed(error)))
-        give_back(tools, wanted.uid)
+        take_back(tools, wanted.uid)
         return False
-    give_back(tools, wanted.uid)
+    take_back(tools, wanted.uid)
     seen = made.devices[0].validation
     covered = seen.memory_coverage if seen and seen.depth == "full" else 0.0
     if (1.0 - covered) * memory_mib(tools, made.devices[0], gpu) > KEPT_MIB:

@@ -10,9 +10,9 @@ import structlog
 from partita_driver.engine.make import make_and_check
 from partita_driver.engine.rules import is_waited_for, refuse_faulty, refuse_overlap
 from partita_driver.engine.tools import Tools
-from partita_driver.engine.undo import undo
+from partita_driver.engine.undo import take_back, undo
 from partita_driver.engine.validation.look import Check
-from partita_driver.engine.validation.own import give_back, own_claim_uid, own_device
+from partita_driver.engine.validation.own import own_claim_uid, own_device
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import HardwareError
 from partita_driver.journal.records import ClaimRecord, GpuLook, JournalState
@@ -102,9 +102,9 @@ def _look(tools: Tools, gpu: Gpu, check: Check) -> None:
         make_and_check(tools, intended, check)
         reached("idle-looked")
     except Exception:
-        give_back(tools, wanted.uid)
+        take_back(tools, wanted.uid)
         raise
-    give_back(tools, wanted.uid)
+    take_back(tools, wanted.uid)
 
 
 def _own_claim(tools: Tools, gpu: Gpu) -> ClaimRecord:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import structlog
-
 from partita_driver.engine.grants import record_of
 from partita_driver.engine.tools import Tools
-from partita_driver.engine.undo import undo
 from partita_driver.journal.records import DeviceRecord
-from partita_plugins.errors import PartitaError
 from partita_plugins.model.gpu import Gpu
 from partita_plugins.model.offer import OfferedDevice
 from partita_plugins.wire.device_names import format_name
-
-log = structlog.get_logger(__name__)
 
 OWN_CLAIM = "revalidate-"
 """Prefix of their UIDs; the first release's, which has to know them after a rollback."""
@@ -27,11 +21,3 @@ def own_claim_uid(gpu: Gpu) -> str:
 def own_device(tools: Tools, offered: OfferedDevice) -> DeviceRecord:
     """A device of an own claim."""
     return record_of(offered, format_name(offered, tools.node.gpus), tools.node.gpus, tools.strategies, request="own")
-
-
-def give_back(tools: Tools, claim_uid: str) -> None:
-    """Undo an own claim; what remains is journalled, and reconciling tries again."""
-    try:
-        undo(tools, claim_uid)
-    except PartitaError as error:
-        log.warning("left for reconciling", claim=claim_uid, error=str(error))

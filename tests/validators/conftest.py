@@ -10,6 +10,7 @@ from partita_plugins.backends.simulated import SimulatedBackend, open_backend
 from partita_plugins.contracts import ValidationTarget
 from partita_plugins.model.mig import Placement
 from partita_plugins.validators.reference import ReferenceValidator
+from tests.validators.partitions import made_partition
 
 
 @pytest.fixture
@@ -32,8 +33,4 @@ def whole(node: SimulatedBackend) -> ValidationTarget:
 @pytest.fixture
 def partition(node: SimulatedBackend) -> ValidationTarget:
     """A 3g in the upper half of another GPU."""
-    gpu = node.discover().gpus[1]
-    node.set_mig_mode(gpu.uuid, enabled=True)
-    made = node.create_gpu_instance(gpu.uuid, 9, Placement(4, 4))
-    node.create_compute_instance(gpu.uuid, made.gpu_instance_id)
-    return ValidationTarget(gpu=gpu, instance=node.gpu_instances(gpu.uuid)[0], memory_mib=40448, multiprocessors=60)
+    return made_partition(node, 1, 9, Placement(4, 4), memory_mib=40448, multiprocessors=60)

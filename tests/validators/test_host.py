@@ -35,6 +35,7 @@ from partita_plugins.validators.cuda.conversation import Heard
 from partita_plugins.validators.cuda.messages import Answer, Request
 from partita_plugins.validators.cuda.validator import CudaValidator
 from partita_plugins.validators.cuda.verdict import answer_of
+from tests.validators.partitions import made_partition
 
 SMALL = msgspec.structs.replace(LIMITS, quick_bytes=2**16)
 """So that a quick look takes less than the smallest partition has."""
@@ -65,11 +66,7 @@ def validator(shared_validator: CudaValidator) -> CudaValidator:
 @pytest.fixture(scope="module")
 def target(node: SimulatedBackend) -> ValidationTarget:
     """The smallest partition, so that the CPU has 16 multiprocessors to be."""
-    gpu = node.discover().gpus[7]
-    node.set_mig_mode(gpu.uuid, enabled=True)
-    made = node.create_gpu_instance(gpu.uuid, 19, Placement(6, 1))
-    node.create_compute_instance(gpu.uuid, made.gpu_instance_id)
-    return ValidationTarget(gpu=gpu, instance=node.gpu_instances(gpu.uuid)[0], memory_mib=9984, multiprocessors=16)
+    return made_partition(node, 7, 19, Placement(6, 1), memory_mib=9984, multiprocessors=16)
 
 
 @pytest.fixture(autouse=True)

@@ -96,7 +96,7 @@ class SettingsWatch:
 
     @property
     def idle_seconds(self) -> float | None:
-        """Longest time of an idle GPU without a look; None until settings are known."""
+        """After how long without a look an idle GPU gets one; None until settings are known."""
         settings = self.current
         return settings.validation.idle_seconds if settings else None
 

@@ -17,7 +17,7 @@ FINDINGS_MAX = 8
 """Enough to see a pattern, few enough for an event."""
 
 QUICK_SECONDS = 0.03
-"""For memory; arithmetic and the context take the rest of a quick look's 100 ms."""
+"""For memory; arithmetic takes the rest of a quick look's 100 ms. CUDA's start comes on top of them."""
 
 SHARED = "shared"
 MEASURED_BYTES = 256 << 20

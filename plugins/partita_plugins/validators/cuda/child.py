@@ -26,7 +26,7 @@ from partita_plugins.validators.cuda.messages import (
     Started,
     Told,
 )
-from partita_plugins.validators.cuda.own_devices import Node, made, own_devices
+from partita_plugins.validators.cuda.own_devices import Node, own_devices
 from partita_plugins.validators.cuda.plan import SHARED, Plan
 from partita_plugins.validators.cuda.port import DeviceFailed, Opener, OutOfRoom, Unavailable
 
@@ -122,12 +122,9 @@ def _opener(name: str) -> tuple[Opener | None, str]:
 
 
 def _make_nodes(nodes: tuple[Node, ...]) -> None:
-    """In a /dev of its own, or in the one that there is."""
-    problem = own_devices(nodes)
-    if problem:
-        sys.stderr.write(f"{problem}\n")
-        for remark in filter(None, map(made, nodes)):
-            sys.stderr.write(f"{remark}\n")
+    """What cannot be done is heard as last words."""
+    if problems := own_devices(nodes):
+        sys.stderr.write(f"{problems}\n")
 
 
 if __name__ == "__main__":

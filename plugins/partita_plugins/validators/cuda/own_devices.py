@@ -28,20 +28,24 @@ SIZE = b"mode=755,size=64m"
 
 
 def own_devices(nodes: Iterable[Node]) -> str:
-    """Put these nodes into a /dev that only this thread, and what it starts, sees. Empty, or why that cannot be done.
+    """Put these nodes into a /dev that only this thread, and what it starts, sees; into the one there is where that is
+    refused. Empty, or a line for each thing that cannot be done.
 
     Where there are none nothing is changed: whoever asks needs no nodes.
     """
     wanted = tuple(nodes)
     if not wanted:
         return ""
+    refused = ""
     try:
         _mount_own()
     except OSError as error:
-        return f"the validation sees all of {DEV}: {error}"
-    os.mkdir(f"{DEV}/shm", 0o1777)  # noqa: PTH102
-    os.symlink("/proc/self/fd", f"{DEV}/fd")  # noqa: PTH211
-    return "; ".join(filter(None, (made(node) for node in (*PLAIN, *wanted))))
+        refused = f"the validation sees all of {DEV}: {error}"
+    else:
+        os.mkdir(f"{DEV}/shm", 0o1777)  # noqa: PTH102
+        os.symlink("/proc/self/fd", f"{DEV}/fd")  # noqa: PTH211
+        wanted = (*PLAIN, *wanted)
+    return "\n".join(filter(None, (refused, *map(made, wanted))))
 
 
 def made(node: Node) -> str:

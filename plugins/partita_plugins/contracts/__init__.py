@@ -26,7 +26,15 @@ from partita_plugins.contracts.sharing import (
     SharingStrategy,
     strategy_name,
 )
-from partita_plugins.contracts.validation import Closeable, Depth, Look, ValidationResult, ValidationTarget, Validator
+from partita_plugins.contracts.validation import (
+    Closeable,
+    Depth,
+    Look,
+    ValidationResult,
+    ValidationTarget,
+    Validator,
+    never,
+)
 
 __all__ = [
     "MPS",
@@ -55,5 +63,6 @@ __all__ = [
     "ValidationTarget",
     "Validator",
     "Workload",
+    "never",
     "strategy_name",
 ]

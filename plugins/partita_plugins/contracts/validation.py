@@ -20,7 +20,8 @@ class Depth(StrEnum):
     FULL = "full"
 
 
-def _never() -> bool:
+def never() -> bool:
+    """For a look that nobody gives up."""
     return False
 
 
@@ -36,7 +37,7 @@ class Look:
     shared: bool = False
     """Others may compute on the GPU meanwhile: memory is left for them, and no kernel takes 10 ms."""
 
-    given_up: Callable[[], bool] = _never
+    given_up: Callable[[], bool] = never
     """Asked every few milliseconds: once it says yes the look ends with what it has seen so far."""
 
 

@@ -13,16 +13,12 @@ from partita_driver.engine.tools import Tools
 from partita_driver.health.faults import Fault
 from partita_driver.journal.records import ClaimRecord, DeviceRecord, JournalState
 from partita_driver.moments import Moment
-from partita_plugins.contracts import Depth, Look, ValidationResult, ValidationTarget, Validator
+from partita_plugins.contracts import Depth, Look, ValidationResult, ValidationTarget, Validator, never
 from partita_plugins.model.gpu import Gpu
 
 WHOLE = frozenset({Moment.IDLE, Moment.BIND, Moment.AGAIN})
 """Moments at which what is known of a device spares nothing: no claim waits, or one waits for kube-scheduler anyway,
 which looks every five seconds."""
-
-
-def _never() -> bool:
-    return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +29,7 @@ class Check:
     begin: float = 0.0
     """Where in the memory to begin, as a share of it."""
 
-    given_up: Callable[[], bool] = _never
+    given_up: Callable[[], bool] = never
     """Whether the caller no longer wants it."""
 
 

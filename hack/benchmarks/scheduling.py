@@ -27,7 +27,7 @@ from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import PODS
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import ResourceSlice
-from partita_scheduler.stanza import stanza
+from partita_scheduler.install.stanza import stanza
 
 DEADLINE_SECONDS = 900.0
 CLAIMS: dict[str, Json | None] = {

@@ -19,7 +19,7 @@ from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.testing.controllers import Controllers
 from partita_plugins.testing.extender_client import ExtenderClient, ExtenderConfig
 from partita_plugins.testing.kubelet import Kubelet, KubeletSettings
-from partita_scheduler.certificates import write_certificates
+from partita_scheduler.install.certificates import write_certificates
 from partita_scheduler.simulator import EmbeddedScheduler
 
 EXTENDER_WEIGHT = 5

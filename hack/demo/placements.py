@@ -10,9 +10,9 @@ from hack.demo.cluster import Cluster
 
 from partita_plugins.testing.kubelet import ContainerView
 from partita_plugins.wire.resource import ResourceClaim
+from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.kubectl.fleet import fleet
 from partita_scheduler.simulator.loop import view_of
-from partita_scheduler.view import ClusterView
 
 GPU_NODE = re.compile(r"/dev/nvidia\d+")
 CAPABILITY = "/dev/nvidia-caps/nvidia-"

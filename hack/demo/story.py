@@ -14,13 +14,13 @@ from hack.demo.summary import Refusal, Summary
 from hack.demo.waiting import until
 
 from partita_plugins.wire import DRIVER_NAME
+from partita_scheduler.answers.report import PodReport, judge
+from partita_scheduler.cluster.view import Pod
 from partita_scheduler.kubectl.draw import draw_map, draw_why
 from partita_scheduler.kubectl.fleet import fleet
-from partita_scheduler.policy import decide
-from partita_scheduler.report import PodReport, judge
+from partita_scheduler.policy.decision import decide
 from partita_scheduler.simulator.claims import decoded
 from partita_scheduler.simulator.loop import claims_of, view_of
-from partita_scheduler.view import Pod
 
 TOO_MUCH = "two-of-90-gib"
 EVENT_REASON = "GpuPlacement"

@@ -28,8 +28,8 @@ from partita_plugins.wire.resource import (
     ResourceSlice,
     ResourceSliceSpec,
 )
-from partita_scheduler.policy import decide
-from partita_scheduler.view import ClusterView, Node, Pod
+from partita_scheduler.cluster.view import ClusterView, Node, Pod
+from partita_scheduler.policy.decision import decide
 
 NODE = "golden"
 SLICED = {

@@ -10,19 +10,19 @@ import structlog
 
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.events import EventRecorder
-from partita_scheduler.assume import Assumptions
-from partita_scheduler.cpu import CpuTally, CpuWatch, nobody_counts
-from partita_scheduler.decider import Decider
-from partita_scheduler.explainer import Explainer
+from partita_scheduler.answers.decider import Decider
+from partita_scheduler.answers.explainer import Explainer
+from partita_scheduler.assumed.assumptions import Assumptions
+from partita_scheduler.cluster.cpu import CpuTally, CpuWatch, nobody_counts
+from partita_scheduler.cluster.slice_index import SliceIndex
+from partita_scheduler.cluster.watch import ClusterWatch, Listeners, both
 from partita_scheduler.extender import Parts, create_app, create_health_app
 from partita_scheduler.kept.state import KeptState
 from partita_scheduler.leader import LeaderElector
-from partita_scheduler.learner import Learner
+from partita_scheduler.learning.learner import Learner
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.server import Address, ExtenderServer, check_exposure
 from partita_scheduler.settings import Settings
-from partita_scheduler.slice_index import SliceIndex
-from partita_scheduler.watch import ClusterWatch, Listeners, both
 
 log = structlog.get_logger(__name__)
 

@@ -14,14 +14,14 @@ from werkzeug.exceptions import HTTPException
 from partita_plugins.errors import InvalidInput, PartitaError, Retryable
 from partita_plugins.wire.resource import ResourceClaim
 from partita_scheduler import protocol
-from partita_scheduler.assume import Assumptions
-from partita_scheduler.decider import Decider
+from partita_scheduler.answers.decider import Decider
+from partita_scheduler.answers.rehearsal import Placement, with_own_claims
+from partita_scheduler.answers.report import PodReport, describe, judge
+from partita_scheduler.assumed.assumptions import Assumptions
+from partita_scheduler.cluster.view import ClusterView, Pod, PodClaimStatus
 from partita_scheduler.found import ViewSource
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.protocol import SimulationArgs
-from partita_scheduler.rehearsal import Placement, with_own_claims
-from partita_scheduler.report import PodReport, describe, judge
-from partita_scheduler.view import ClusterView, Pod, PodClaimStatus
 
 log = structlog.get_logger(__name__)
 

@@ -8,14 +8,14 @@ from typing import Protocol
 
 from msgspec import Raw
 
-from partita_scheduler.assume import Assumptions
-from partita_scheduler.policy import Decision, Verdict
+from partita_scheduler.assumed.assumptions import Assumptions
+from partita_scheduler.cluster.view import ClusterView, Pod
+from partita_scheduler.policy.decision import Decision, Verdict
 from partita_scheduler.protocol import HostPriority
-from partita_scheduler.view import ClusterView, Pod
 
 
 class Policy(Protocol):
-    """The pure decision (module policy)."""
+    """The pure decision (module policy.decision)."""
 
     def concerns_us(self, view: ClusterView, pod: Pod) -> bool: ...
 
@@ -77,7 +77,7 @@ class Judge(Protocol):
 
 
 class ViewSource(Protocol):
-    """Where views come from (watch.ClusterWatch; a fixed one in tests)."""
+    """Where views come from (cluster.watch; a fixed one in tests)."""
 
     @property
     def age_seconds(self) -> float: ...

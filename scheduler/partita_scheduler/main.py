@@ -17,14 +17,14 @@ from partita_plugins.errors import InvalidInput
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.wire.learn import learn_types
 from partita_scheduler.app import Application
-from partita_scheduler.certificates import write_certificates
 from partita_scheduler.cli import Plain
+from partita_scheduler.cluster.watch import STALE_SECONDS
+from partita_scheduler.install.certificates import write_certificates
+from partita_scheduler.install.stanza import PRESETS, stanza
 from partita_scheduler.memory import Collector
-from partita_scheduler.scoring_file import Judging, read_settings
+from partita_scheduler.scoring.settings_file import Judging, read_settings
 from partita_scheduler.server import THREADS, Address, Tls
 from partita_scheduler.settings import Settings
-from partita_scheduler.stanza import PRESETS, stanza
-from partita_scheduler.watch import STALE_SECONDS
 
 SWITCH_SECONDS = 0.0005
 """How long an answer may wait for a thread that follows the cluster; Python's own 5 ms are longer than an answer."""

@@ -14,7 +14,7 @@ from msgspec import Meta, Raw, field
 
 from partita_plugins.errors import InvalidInput
 from partita_plugins.wire.resource import ObjectMeta, ResourceClaim
-from partita_scheduler.view import Pod
+from partita_scheduler.cluster.view import Pod
 
 T = TypeVar("T")
 

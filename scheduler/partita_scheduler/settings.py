@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from partita_scheduler.cluster.watch import STALE_SECONDS
 from partita_scheduler.protocol import MAX_BODY_BYTES
-from partita_scheduler.scoring import DEFAULT_SCORING, Scoring
+from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring
 from partita_scheduler.server import THREADS, Address, Tls
-from partita_scheduler.watch import STALE_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ from hack.benchmarks.openb.trace import Trace, TraceNode, TracePod, arrivals, re
 from partita_plugins.contracts import PodShape, Workload
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire.resource import ResourceSlice
-from partita_scheduler.policy import decide
-from partita_scheduler.view import ClusterView
+from partita_scheduler.cluster.view import ClusterView
+from partita_scheduler.policy.decision import decide
 from tests.scheduler.decision.fleet import allocated, claim, exactly, pod, slices, view, with_claims
 
 PODS = """name,cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec

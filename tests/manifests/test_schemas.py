@@ -6,7 +6,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from partita_scheduler.stanza import stanza
+from partita_scheduler.install.stanza import stanza
 from tests.manifests.kustomize import EXAMPLES, INSTALLATIONS, MANIFESTS, Json, documents, render
 
 STANZA = MANIFESTS / "scheduler-stanza" / "kube-scheduler-config.yaml"

@@ -12,7 +12,7 @@ from partita_plugins.contracts import Floats, GpuState
 from partita_plugins.model.offer import DeviceKind, Offer
 from partita_plugins.scorers.fragmentation.placements import usable_milli
 from partita_scheduler.allocator.nodes import node_pools
-from partita_scheduler.policy_layout import layout
+from partita_scheduler.policy.layout import layout
 
 MACHINE = "hgx-h100"
 SHAPES = ("1g", "2g", "3g", "4g", "7g")

@@ -14,7 +14,7 @@ from partita_scheduler.allocator.nodes import node_pools
 from partita_scheduler.allocator.result import Budget
 from partita_scheduler.allocator.rules import rules_for
 from partita_scheduler.allocator.search import Search
-from partita_scheduler.policy_claims import wants
+from partita_scheduler.policy.claims import wants
 
 WANTED = (
     "earlier allocations",

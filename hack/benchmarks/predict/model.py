@@ -8,9 +8,9 @@ import msgspec
 from hack.benchmarks.predict.case import ALLOCATED, ERROR, EXTENDED, UNSCHEDULABLE, Case, Json, Outcome, told
 
 from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
-from partita_scheduler.policy import decide
-from partita_scheduler.slice_index import SliceIndex
-from partita_scheduler.view import EXTENDED_CLAIM_NAME, ClusterView, Node, Pod
+from partita_scheduler.cluster.slice_index import SliceIndex
+from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView, Node, Pod
+from partita_scheduler.policy.decision import decide
 
 T = TypeVar("T")
 

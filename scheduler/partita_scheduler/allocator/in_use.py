@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from partita_plugins.model.quantity import parse_quantity
 from partita_plugins.wire.resource import Allocation, AllocationResult, ResourceClaim
-from partita_scheduler.view import AssumedAllocation, ClusterView
+from partita_scheduler.cluster.view import AssumedAllocation, ClusterView
 
 EXTENDED_CLAIM_ANNOTATION = "resource.kubernetes.io/extended-resource-claim"
 PREDICTED_SHARE = "predicted"

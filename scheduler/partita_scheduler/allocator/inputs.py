@@ -17,8 +17,8 @@ from partita_scheduler.allocator.in_use import PoolId
 from partita_scheduler.allocator.node_match import node_matches
 from partita_scheduler.allocator.numbers import Numbers
 from partita_scheduler.allocator.plan import RequestPlan
-from partita_scheduler.cel import CelError
-from partita_scheduler.view import Node
+from partita_scheduler.cel.selector import CelError
+from partita_scheduler.cluster.view import Node
 
 IDENTITY_ATTRIBUTES = frozenset({"uuid", "gpu.partita.dev/uuid"})
 """What tells equal machines apart, and nothing else."""

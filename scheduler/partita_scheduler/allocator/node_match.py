@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from partita_scheduler.view import Node
+from partita_scheduler.cluster.view import Node
 
 
 def node_matches(

@@ -10,7 +10,7 @@ from partita_plugins.wire.resource import ResourceSlice
 from partita_scheduler.allocator.in_use import PoolId
 from partita_scheduler.allocator.inputs import InputPool, gather_pools
 from partita_scheduler.allocator.numbers import Numbers
-from partita_scheduler.view import ClusterView, Node
+from partita_scheduler.cluster.view import ClusterView, Node
 
 Slices = Mapping[str, tuple[ResourceSlice, ...]]
 

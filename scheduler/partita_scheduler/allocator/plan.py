@@ -18,7 +18,7 @@ from partita_plugins.wire.resource import (
     Toleration,
 )
 from partita_scheduler.allocator.capacity import is_binary
-from partita_scheduler.cel import Selector, selector
+from partita_scheduler.cel.selector import Selector, selector
 
 BLOCKING_EFFECTS = frozenset({"NoSchedule", "NoExecute"})
 

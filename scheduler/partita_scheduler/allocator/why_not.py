@@ -16,7 +16,7 @@ from partita_scheduler.allocator.in_use import NOTHING, PoolUse, Uses
 from partita_scheduler.allocator.inputs import InputDevice, InputPool
 from partita_scheduler.allocator.plan import ClaimPlan, ConstraintPlan, RequestPlan
 from partita_scheduler.allocator.rules import Rules
-from partita_scheduler.cel import CelError, CelUnsupported
+from partita_scheduler.cel.selector import CelError, CelUnsupported
 from partita_scheduler.reasons import Reason
 
 ATTRIBUTE_WORDS = {

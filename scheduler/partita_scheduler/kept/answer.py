@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 
 from partita_scheduler.allocator.nodes import NodePools
+from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.kept.column import Kept, Ranks
 from partita_scheduler.kept.fleet import DIGITS, SCORE_AT, UNKNOWN, Names
-from partita_scheduler.policy import NOT_SEEN, Decision, Question, Row, Verdict, scores_by_place, verdict
+from partita_scheduler.policy.decision import NOT_SEEN, Decision, Question, Row, Verdict, scores_by_place, verdict
 from partita_scheduler.protocol import HostPriority
 from partita_scheduler.reasons import Reason
-from partita_scheduler.view import ClusterView
 
 CLOSING = ord("]")
 

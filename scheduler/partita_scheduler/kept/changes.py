@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from partita_plugins.contracts import Workload
 from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
 from partita_scheduler.allocator.in_use import Holdings, PoolId, PoolUse, extended_owners, is_pending
-from partita_scheduler.scoring import Scoring
-from partita_scheduler.view import AssumedAllocation, ClusterView, Node
+from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Node
+from partita_scheduler.scoring.ranking import Scoring
 
 ClaimKey = tuple[str, str]
 

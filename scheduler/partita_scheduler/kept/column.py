@@ -11,13 +11,13 @@ from partita_plugins.contracts import Workload
 from partita_plugins.errors import InvalidInput
 from partita_scheduler.allocator.in_use import PoolId, PoolUse
 from partita_scheduler.allocator.result import Budget
+from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.kept.fleet import Fleet
-from partita_scheduler.policy import Question, row
-from partita_scheduler.policy_claims import without_own
-from partita_scheduler.policy_node import STEPS_PER_NODE, Judgement
+from partita_scheduler.policy.claims import without_own
+from partita_scheduler.policy.decision import Question, row
+from partita_scheduler.policy.node import STEPS_PER_NODE, Judgement
 from partita_scheduler.reasons import Reason
-from partita_scheduler.scoring import Rank, Scoring, ranking_of
-from partita_scheduler.view import ClusterView
+from partita_scheduler.scoring.ranking import Rank, Scoring, ranking_of
 
 MAX_ANSWERS = 20_000
 """Contents whose answer is remembered by one column."""
@@ -27,7 +27,7 @@ _LATE = Judgement(undecided=True, reasons=(Reason("undecided", "no opinion: the 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """One content's answer: `extended` and `refusal` as in policy.Row."""
+    """One content's answer: `extended` and `refusal` as in policy.decision.Row."""
 
     found: Judgement
     extended: bool

@@ -9,10 +9,10 @@ from dataclasses import replace
 from partita_plugins.contracts import Workload
 from partita_scheduler.allocator.in_use import PoolId, PoolUse
 from partita_scheduler.allocator.result import Budget
+from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.kept.column import Column
 from partita_scheduler.kept.fleet import Fleet
-from partita_scheduler.policy import STEPS_PER_POD, Question
-from partita_scheduler.view import ClusterView
+from partita_scheduler.policy.decision import STEPS_PER_POD, Question
 
 MAX_COLUMNS = 48
 """Kinds of questions kept; some 200 KB each for 5,000 nodes."""

@@ -11,8 +11,8 @@ import numpy as np
 from partita_scheduler.allocator.in_use import NOTHING, PoolId, PoolUse
 from partita_scheduler.allocator.nodes import NodePools, node_pools
 from partita_scheduler.allocator.numbers import Numbers
-from partita_scheduler.policy import BEST_SCORE
-from partita_scheduler.view import ClusterView
+from partita_scheduler.cluster.view import ClusterView
+from partita_scheduler.policy.decision import BEST_SCORE
 
 UNKNOWN = -1
 

@@ -11,17 +11,17 @@ import structlog
 
 from partita_plugins.contracts import Workload
 from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
-from partita_scheduler import policy
 from partita_scheduler.allocator.in_use import PoolId, PoolUse
 from partita_scheduler.allocator.result import Budget
+from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Node, Pod
 from partita_scheduler.found import Decided, Found
 from partita_scheduler.kept.answer import Answers, claims_of
 from partita_scheduler.kept.changes import Cluster
 from partita_scheduler.kept.columns import Columns
 from partita_scheduler.kept.fleet import Fleet
-from partita_scheduler.policy import STEPS_PER_POD, concerns_us, decide_each, question
-from partita_scheduler.scoring import DEFAULT_SCORING, Scoring
-from partita_scheduler.view import AssumedAllocation, ClusterView, Node, Pod
+from partita_scheduler.policy import decision as policy
+from partita_scheduler.policy.decision import STEPS_PER_POD, concerns_us, decide_each, question
+from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring
 
 log = structlog.get_logger(__name__)
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 import msgspec
 
 from partita_plugins.wire.resource import AllocatedDeviceStatus, ResourceClaim
+from partita_scheduler.answers.report import PodReport
+from partita_scheduler.assumed.predictions import devices_of, node_of
 from partita_scheduler.kubectl.fleet import GpuMap, Holding, NodeMap
 from partita_scheduler.kubectl.validated import validation_words
-from partita_scheduler.predictions import devices_of, node_of
-from partita_scheduler.report import PodReport
 
 MAX_REFUSED_SHOWN = 20
 

@@ -13,7 +13,7 @@ from partita_plugins.model.quantity import format_mib, to_mib
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.device_names import DeviceName, parse_name
 from partita_plugins.wire.resource import AllocationResult, Device, ResourceClaim, ResourceSlice
-from partita_scheduler.view import ClusterView
+from partita_scheduler.cluster.view import ClusterView
 
 _COUNTER = re.compile(r"^g(\d+)p(\d+)$")
 """Counter of one pair of memory slices: GPU slot, place on the axis."""

@@ -11,14 +11,14 @@ from partita_plugins.errors import PartitaError, Permanent
 from partita_plugins.kube.api import KubeApi, NotFound
 from partita_plugins.kube.resources import PODS
 from partita_plugins.wire.resource import ResourceClaim
+from partita_scheduler.answers.report import judge
 from partita_scheduler.cli import Plain
+from partita_scheduler.cluster.view import ClusterView, Pod
+from partita_scheduler.cluster.watch import parse_minor
 from partita_scheduler.kubectl.draw import draw_map, draw_why
 from partita_scheduler.kubectl.fleet import fleet
 from partita_scheduler.kubectl.read import connect, fresh_view, validation_failures
-from partita_scheduler.policy import concerns_us, decide
-from partita_scheduler.report import judge
-from partita_scheduler.view import ClusterView, Pod
-from partita_scheduler.watch import parse_minor
+from partita_scheduler.policy.decision import concerns_us, decide
 
 
 @click.group(cls=Plain, context_settings={"show_default": True})

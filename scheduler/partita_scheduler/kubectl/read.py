@@ -11,9 +11,9 @@ from partita_plugins.errors import PartitaError
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import DEVICE_CLASSES, EVENTS, NODES, RESOURCE_CLAIMS, RESOURCE_SLICES
 from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
-from partita_scheduler.slice_index import SliceIndex
-from partita_scheduler.view import ClusterView, Node, Pod
-from partita_scheduler.watch import parse_minor
+from partita_scheduler.cluster.slice_index import SliceIndex
+from partita_scheduler.cluster.view import ClusterView, Node, Pod
+from partita_scheduler.cluster.watch import parse_minor
 
 VALIDATION_FAILED = "DeviceValidationFailed"
 """Reason of the driver's events."""

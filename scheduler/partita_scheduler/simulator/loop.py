@@ -14,13 +14,13 @@ from partita_plugins.testing.kubeapi import Json, KubeApi
 from partita_plugins.testing.objects import name_of, namespace_of
 from partita_plugins.testing.scheduling import bind_pod, pending_pods, report_unschedulable, reserve_claim
 from partita_plugins.wire.resource import Allocation, DeviceClass, ResourceClaim, ResourceSlice
-from partita_scheduler import policy as default_policy
-from partita_scheduler.eligibility import partition
+from partita_scheduler.answers.eligibility import partition
+from partita_scheduler.assumed.predictions import node_of
+from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView, Node, Pod
 from partita_scheduler.found import Policy
-from partita_scheduler.predictions import node_of
+from partita_scheduler.policy import decision as default_policy
 from partita_scheduler.reasons import Reason
 from partita_scheduler.simulator.claims import decoded, make_extended_claim, written
-from partita_scheduler.view import EXTENDED_CLAIM_NAME, ClusterView, Node, Pod
 
 log = structlog.get_logger(__name__)
 

@@ -27,8 +27,8 @@ from partita_plugins.wire.resource import (
     ResourceSliceSpec,
     Taint,
 )
-from partita_scheduler.policy import Verdict
-from partita_scheduler.view import ClusterView, Node, NodeStatus, Pod
+from partita_scheduler.cluster.view import ClusterView, Node, NodeStatus, Pod
+from partita_scheduler.policy.decision import Verdict
 
 TYPE = f'device.attributes["{DRIVER_NAME}"].type'
 SHAPE = f'device.attributes["{DRIVER_NAME}"].shape'

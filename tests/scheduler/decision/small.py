@@ -14,7 +14,7 @@ from partita_scheduler.allocator.plan import ClaimPlan, plan_claim
 from partita_scheduler.allocator.result import Budget
 from partita_scheduler.allocator.rules import rules_for
 from partita_scheduler.allocator.search import Search
-from partita_scheduler.view import Node
+from partita_scheduler.cluster.view import Node
 from tests.scheduler.decision.fleet import device_class
 
 DRIVER = "dev.example.com"

@@ -7,8 +7,8 @@ import pytest
 
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import Device
-from partita_scheduler.cel import CelError, CelUnsupported, selector
-from partita_scheduler.cel_syntax import reads
+from partita_scheduler.cel.selector import CelError, CelUnsupported, selector
+from partita_scheduler.cel.syntax import reads
 
 A, C = f'device.attributes["{DRIVER_NAME}"]', f'device.capacity["{DRIVER_NAME}"]'
 DEVICE = msgspec.convert(

@@ -8,8 +8,8 @@ import pytest
 
 from partita_plugins.wire.resource import ResourceSlice
 from partita_scheduler.allocator.elsewhere import unsound_pool
-from partita_scheduler.policy import decide
-from partita_scheduler.view import ClusterView
+from partita_scheduler.cluster.view import ClusterView
+from partita_scheduler.policy.decision import decide
 from tests.scheduler.decision.fleet import claim, exactly, pod, slices, view
 from tests.scheduler.decision.small import counters, device, slice_of
 

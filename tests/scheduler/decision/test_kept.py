@@ -13,14 +13,14 @@ import pytest
 
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import AttributeValue, ResourceSlice, Taint
-from partita_scheduler import cel
 from partita_scheduler.allocator import inputs, nodes
 from partita_scheduler.allocator.in_use import UseIndex
 from partita_scheduler.allocator.inputs import gather_pools
 from partita_scheduler.allocator.numbers import Numbers
 from partita_scheduler.allocator.plan import plan_claim
-from partita_scheduler.policy import decide
-from partita_scheduler.view import ClusterView, Node
+from partita_scheduler.cel import selector as cel
+from partita_scheduler.cluster.view import ClusterView, Node
+from partita_scheduler.policy.decision import decide
 from tests.scheduler.decision import fleet, small
 from tests.scheduler.decision.fleet import claim, exactly, pod, selected, slices, view
 

@@ -11,9 +11,9 @@ import pytest
 
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import DRIVER_NAME
-from partita_scheduler.policy import Decision, Verdict, concerns_us, decide, scores
+from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, Node
+from partita_scheduler.policy.decision import Decision, Verdict, concerns_us, decide, scores
 from partita_scheduler.reasons import Reason, summarise
-from partita_scheduler.view import EXTENDED_CLAIM_NAME, Node
 from tests.scheduler.decision.fleet import (
     allocated,
     claim,
@@ -197,7 +197,7 @@ def _seconds(cluster: Any, names: list[str]) -> float:
 
 
 def test_equal_machines_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from partita_scheduler import policy_node  # noqa: PLC0415
+    from partita_scheduler.policy import node as policy_node  # noqa: PLC0415
 
     runs: list[str] = []
     real = policy_node._picked

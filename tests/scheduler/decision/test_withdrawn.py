@@ -16,8 +16,8 @@ from partita_plugins.wire.resource import (
     Taint,
 )
 from partita_scheduler.allocator.nodes import node_pools
-from partita_scheduler.policy import decide
-from partita_scheduler.policy_layout import layout
+from partita_scheduler.policy.decision import decide
+from partita_scheduler.policy.layout import layout
 from tests.scheduler.decision.fleet import (
     claim,
     exactly,

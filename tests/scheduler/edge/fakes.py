@@ -17,13 +17,13 @@ from partita_plugins.wire.resource import (
     ResourceClaim,
     ResourceClaimStatus,
 )
-from partita_scheduler.assume import Assumptions
-from partita_scheduler.decider import Decider
+from partita_scheduler.answers.decider import Decider
+from partita_scheduler.assumed.assumptions import Assumptions
+from partita_scheduler.cluster.view import ClusterView, Node, Pod, PodResourceClaim, PodSpec, PodStatus
 from partita_scheduler.extender import Parts
 from partita_scheduler.metrics import Metrics
-from partita_scheduler.policy import Decision, Verdict, scores
+from partita_scheduler.policy.decision import Decision, Verdict, scores
 from partita_scheduler.reasons import Reason
-from partita_scheduler.view import ClusterView, Node, Pod, PodResourceClaim, PodSpec, PodStatus
 
 DRIVER = "gpu.partita.dev"
 

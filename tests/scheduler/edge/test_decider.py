@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from partita_scheduler.cluster.view import Pod
 from partita_scheduler.protocol import ExtenderArgs, HostPriority
-from partita_scheduler.view import Pod
 from tests.scheduler.edge.fakes import FixedPolicy, World, make_claim, make_pod
 
 NAMES = ("a", "b", "c")

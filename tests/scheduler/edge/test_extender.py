@@ -11,8 +11,8 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from partita_scheduler.cluster.view import ClusterView, PodResourceClaim, PodSpec
 from partita_scheduler.extender import create_app
-from partita_scheduler.view import ClusterView, PodResourceClaim, PodSpec
 from tests.scheduler.edge.fakes import FixedPolicy, World, body, make_claim, make_nodes, make_pod, unschedulable
 
 

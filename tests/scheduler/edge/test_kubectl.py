@@ -34,12 +34,12 @@ from partita_plugins.wire.resource import (
     ResourceSliceSpec,
     Taint,
 )
+from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.kubectl.draw import draw_map
 from partita_scheduler.kubectl.fleet import fleet
 from partita_scheduler.kubectl.main import main
 from partita_scheduler.kubectl.validated import validation_words
 from partita_scheduler.simulator import EmbeddedScheduler
-from partita_scheduler.view import ClusterView
 from tests.scheduler.edge.cluster import api_server, claim, device_class, node, pod, whole_gpus
 
 HARDWARE = SlottedHardware(hardware=machine("hgx-h100"), slots=tuple(range(8)))

@@ -14,9 +14,9 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from partita_scheduler.install.stanza import PRESETS
 from partita_scheduler.main import main
-from partita_scheduler.policy import BEST_SCORE, REST_SCORE
-from partita_scheduler.stanza import PRESETS
+from partita_scheduler.policy.decision import BEST_SCORE, REST_SCORE
 from tests.scheduler.edge.cluster import api_server
 from tests.testing.signals import send_beside_main
 

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from partita_plugins.errors import InvalidInput, Permanent
-from partita_scheduler.certificates import write_certificates
 from partita_scheduler.extender import create_app
+from partita_scheduler.install.certificates import write_certificates
 from partita_scheduler.server import Address, ExtenderServer, Tls, check_exposure
 from tests.scheduler.edge.fakes import FixedPolicy, World, body, make_pod
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire.resource import ObjectMeta, Pool, ResourceSlice, ResourceSliceSpec
-from partita_scheduler.slice_index import SliceIndex
-from partita_scheduler.watch import ClusterWatch, parse_minor
+from partita_scheduler.cluster.slice_index import SliceIndex
+from partita_scheduler.cluster.watch import ClusterWatch, parse_minor
 from tests.scheduler.edge.cluster import api_server, claim, device_class, node, pod, until, whole_gpus
 
 Cluster = tuple[ApiServer, ClusterWatch]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from partita_plugins.wire.resource import ResourceClaim, ResourceSlice
-from partita_scheduler.interned import MAX_PARTS, Pool, claim_parts, slice_parts
+from partita_scheduler.cluster.interned import MAX_PARTS, Pool, claim_parts, slice_parts
 from tests.scheduler.decision.fleet import holding, slices
 
 

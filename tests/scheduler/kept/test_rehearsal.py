@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from partita_plugins.errors import InvalidInput
-from partita_scheduler import policy
+from partita_scheduler.answers.rehearsal import Placement, rehearse, with_own_claims
+from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Pod
+from partita_scheduler.policy import decision as policy
 from partita_scheduler.protocol import parse_simulation
-from partita_scheduler.rehearsal import Placement, rehearse, with_own_claims
-from partita_scheduler.view import AssumedAllocation, ClusterView, Pod
 from tests.scheduler.decision.fleet import NAMESPACE, claim, exactly, pod, slices, view, with_claims
 
 GPUS = 4

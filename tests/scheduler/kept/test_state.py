@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from partita_plugins.contracts import PodShape
 from partita_plugins.wire import DRIVER_NAME
-from partita_scheduler import policy
-from partita_scheduler.assume import ASSUME_SECONDS
+from partita_scheduler.assumed.assumptions import ASSUME_SECONDS
+from partita_scheduler.cluster.view import Pod
 from partita_scheduler.kept import column, state
-from partita_scheduler.view import Pod
+from partita_scheduler.policy import decision as policy
 from tests.scheduler.decision import small
 from tests.scheduler.decision.fleet import TYPE, device_class
 from tests.scheduler.kept.world import NODES, WISHES, Twice, pod_of

@@ -17,16 +17,16 @@ from partita_plugins.wire.resource import (
     ResourceSlice,
     Taint,
 )
-from partita_scheduler import policy
 from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
-from partita_scheduler.assume import MAX_OPTIONS, Assumptions
-from partita_scheduler.cpu import BoundPod, CpuTally
+from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
+from partita_scheduler.cluster.cpu import BoundPod, CpuTally
+from partita_scheduler.cluster.slice_index import SliceIndex
+from partita_scheduler.cluster.view import ClusterView, Node, NodeStatus, Pod, PodSpec
 from partita_scheduler.found import Found
 from partita_scheduler.kept.state import KeptState
 from partita_scheduler.metrics import Metrics
-from partita_scheduler.policy import Decision
-from partita_scheduler.slice_index import SliceIndex
-from partita_scheduler.view import ClusterView, Node, NodeStatus, Pod, PodSpec
+from partita_scheduler.policy import decision as policy
+from partita_scheduler.policy.decision import Decision
 from tests.scheduler.decision.fleet import CLASSES, NAMESPACE, claim, exactly, slices
 from tests.scheduler.edge.fakes import Clock
 

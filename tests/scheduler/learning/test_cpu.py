@@ -12,10 +12,10 @@ import pytest
 
 from partita_plugins.contracts import PodShape, Workload
 from partita_plugins.testing.apiserver import ApiServer
-from partita_scheduler.cpu import PATIENCE_SECONDS, BoundPod, CpuTally, CpuWatch, small
-from partita_scheduler.policy import decide, question
-from partita_scheduler.policy_claims import cpu_in_steps
-from partita_scheduler.view import Node
+from partita_scheduler.cluster.cpu import PATIENCE_SECONDS, BoundPod, CpuTally, CpuWatch, small
+from partita_scheduler.cluster.view import Node
+from partita_scheduler.policy.claims import cpu_in_steps
+from partita_scheduler.policy.decision import decide, question
 from tests.scheduler.decision.fleet import claim, exactly, slices, view
 from tests.scheduler.decision.fleet import pod as asking
 from tests.scheduler.edge.cluster import api_server, node, pod, until

@@ -10,10 +10,10 @@ from partita_plugins.contracts import PodShape, Workload
 from partita_plugins.model.offer import Offer
 from partita_plugins.scorers.history import FIRST, KEPT, MAX_SHAPES, History
 from partita_plugins.wire.resource import ResourceClaim
-from partita_scheduler.claim_shapes import products_of, shape_of
-from partita_scheduler.learner import Learner
-from partita_scheduler.policy import decide
-from partita_scheduler.scoring import Scoring
+from partita_scheduler.learning.claim_shapes import products_of, shape_of
+from partita_scheduler.learning.learner import Learner
+from partita_scheduler.policy.decision import decide
+from partita_scheduler.scoring.ranking import Scoring
 from tests.scheduler.decision.fleet import allocated, claim, exactly, pod, selected, slices, view, with_claims
 from tests.scheduler.edge.fakes import FixedSource
 

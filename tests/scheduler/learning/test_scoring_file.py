@@ -12,9 +12,9 @@ from partita_plugins.contracts import Workload
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.offer import Offer
 from partita_plugins.testing.states import whole
-from partita_scheduler.policy import decide
-from partita_scheduler.scoring import DEFAULT_SCORING, Scoring, ranking_of
-from partita_scheduler.scoring_file import Judging, parse_settings, read_settings
+from partita_scheduler.policy.decision import decide
+from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring, ranking_of
+from partita_scheduler.scoring.settings_file import Judging, parse_settings, read_settings
 from tests.scheduler.decision.fleet import claim, exactly, pod, slices, view
 
 MEMORY = Scoring(((("memory", 1.0),),))

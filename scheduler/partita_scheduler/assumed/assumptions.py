@@ -17,10 +17,10 @@ import structlog
 
 from partita_plugins.wire.resource import Allocation, ResourceClaim
 from partita_scheduler.allocator.in_use import extended_owners
+from partita_scheduler.assumed.predictions import Prediction, devices_of, node_of
+from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, AssumedAllocation, ClusterView, Pod, assumed_key
 from partita_scheduler.metrics import Metrics
-from partita_scheduler.policy import Decision, Verdict
-from partita_scheduler.predictions import Prediction, devices_of, node_of
-from partita_scheduler.view import EXTENDED_CLAIM_NAME, AssumedAllocation, ClusterView, Pod, assumed_key
+from partita_scheduler.policy.decision import Decision, Verdict
 
 log = structlog.get_logger(__name__)
 

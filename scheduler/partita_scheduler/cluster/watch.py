@@ -16,9 +16,9 @@ from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.reflector import HasMetadata, Key, Listener, Reflector
 from partita_plugins.kube.resources import DEVICE_CLASSES, NODES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES
 from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
-from partita_scheduler.interned import claim_parts, slice_parts
-from partita_scheduler.slice_index import SliceIndex
-from partita_scheduler.view import ClusterView, Node, Pod
+from partita_scheduler.cluster.interned import claim_parts, slice_parts
+from partita_scheduler.cluster.slice_index import SliceIndex
+from partita_scheduler.cluster.view import ClusterView, Node, Pod
 
 log = structlog.get_logger(__name__)
 

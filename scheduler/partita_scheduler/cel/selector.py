@@ -15,8 +15,8 @@ from cel import stdlib
 
 from partita_plugins.errors import InvalidInput, Permanent
 from partita_plugins.wire.resource import AttributeValue, Device
-from partita_scheduler.cel_syntax import WHOLE, Reads, plain, reads
-from partita_scheduler.cel_values import FUNCTIONS, quantity, semver
+from partita_scheduler.cel.syntax import WHOLE, Reads, plain, reads
+from partita_scheduler.cel.values import FUNCTIONS, quantity, semver
 
 MAX_EXPRESSION = 10 * 1024
 """Kubernetes' limit."""

@@ -20,11 +20,11 @@ from partita_scheduler.allocator.result import Abort, Budget, OutOfSteps, Pick
 from partita_scheduler.allocator.rules import Rules
 from partita_scheduler.allocator.search import Search
 from partita_scheduler.allocator.why_not import why_not
-from partita_scheduler.cel import CelError, CelUnsupported
-from partita_scheduler.policy_layout import layout
-from partita_scheduler.policy_state import Cpu, outcome
+from partita_scheduler.cel.selector import CelError, CelUnsupported
+from partita_scheduler.policy.layout import layout
+from partita_scheduler.policy.state import Cpu, outcome
 from partita_scheduler.reasons import Reason
-from partita_scheduler.scoring import Rank, Scoring, ranking_of
+from partita_scheduler.scoring.ranking import Rank, Scoring, ranking_of
 
 STEPS_PER_NODE = 50_000
 """Devices looked at for one node, about 0.1 s; an ordinary pod needs fewer than a thousand."""

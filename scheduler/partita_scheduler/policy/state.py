@@ -14,7 +14,7 @@ from partita_plugins.wire.resource import Device
 from partita_scheduler.allocator.in_use import NOTHING, PoolUse, Uses
 from partita_scheduler.allocator.inputs import InputPool
 from partita_scheduler.allocator.result import Pick
-from partita_scheduler.policy_layout import Layout, Piece, layout
+from partita_scheduler.policy.layout import Layout, Piece, layout
 
 _ASKED = re.compile(
     r"\.memory\s*\.\s*(?:isGreaterThan\(\s*quantity\(\s*[\"']([^\"']+)[\"']\s*\)\s*\)"

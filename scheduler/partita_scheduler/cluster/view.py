@@ -21,7 +21,7 @@ from partita_plugins.wire.resource import (
     Taint,
     Toleration,
 )
-from partita_scheduler.scoring import Scoring
+from partita_scheduler.scoring.ranking import Scoring
 
 EXTENDED_CLAIM_NAME = "<extended-resources>"
 """Name of the claim that kube-scheduler makes itself for plain extended resources, while it is only in its memory."""

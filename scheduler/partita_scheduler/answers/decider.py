@@ -17,14 +17,14 @@ import structlog
 from msgspec import Raw
 
 from partita_plugins.errors import Retryable
-from partita_scheduler import policy as default_policy
-from partita_scheduler.assume import MAX_OPTIONS, Assumptions
+from partita_scheduler.answers.rehearsal import Placement, rehearse
+from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
+from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.found import Among, Found, Judge, PlainJudge, Policy, ViewSource
 from partita_scheduler.metrics import Metrics
-from partita_scheduler.policy import Decision
+from partita_scheduler.policy import decision as default_policy
+from partita_scheduler.policy.decision import Decision
 from partita_scheduler.protocol import ExtenderArgs, ExtenderFilterResult, HostPriority
-from partita_scheduler.rehearsal import Placement, rehearse
-from partita_scheduler.view import ClusterView, Pod
 
 log = structlog.get_logger(__name__)
 

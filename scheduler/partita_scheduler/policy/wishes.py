@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from partita_plugins.scorers.links import slot_list
 from partita_plugins.wire import DRIVER_NAME
-from partita_scheduler.policy_node import Judgement
+from partita_scheduler.policy.node import Judgement
 
 PREFIX = f"{DRIVER_NAME}/"
 TOPOLOGY = f"{PREFIX}topology"

@@ -12,10 +12,10 @@ from partita_plugins.wire.resource import AllocationResult, ResourceClaim
 from partita_scheduler.allocator.inputs import InputDevice, InputPool
 from partita_scheduler.allocator.nodes import node_pools
 from partita_scheduler.allocator.plan import RequestPlan, plan_claim
-from partita_scheduler.policy_layout import Piece, layout
-from partita_scheduler.policy_state import pod_shape
-from partita_scheduler.predictions import node_of
-from partita_scheduler.view import ClusterView
+from partita_scheduler.assumed.predictions import node_of
+from partita_scheduler.cluster.view import ClusterView
+from partita_scheduler.policy.layout import Piece, layout
+from partita_scheduler.policy.state import pod_shape
 
 MAX_ASKED = 1_000
 MAX_KINDS = 200

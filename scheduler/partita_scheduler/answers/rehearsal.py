@@ -10,15 +10,15 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from partita_plugins.wire.resource import ResourceClaim
-from partita_scheduler.assume import MAX_OPTIONS, Assumptions
-from partita_scheduler.eligibility import partition
+from partita_scheduler.answers.eligibility import partition
+from partita_scheduler.answers.report import ReasonReport
+from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
+from partita_scheduler.assumed.predictions import devices_of
+from partita_scheduler.cluster.view import ClusterView, Pod, PodClaimStatus
 from partita_scheduler.found import Found
 from partita_scheduler.kept.state import KeptState
 from partita_scheduler.metrics import Metrics
-from partita_scheduler.predictions import devices_of
 from partita_scheduler.reasons import Reason, summarise
-from partita_scheduler.report import ReasonReport
-from partita_scheduler.view import ClusterView, Pod, PodClaimStatus
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from partita_plugins.wire.resource import Taint, Toleration
+from partita_scheduler.cluster.view import Node, Pod
 from partita_scheduler.reasons import Reason
-from partita_scheduler.view import Node, Pod
 
 _CORDON = "node.kubernetes.io/unschedulable"
 

@@ -1,6 +1,6 @@
 """Which node is best for a pod: predict what kube-scheduler will allocate on each, judge what that leaves. Pure.
 
-This module is the interface; the allocator is in allocator/, the judgement in the scorer plugins.
+This module is the interface of the room; the allocator is in allocator/, the judgement in the scorer plugins.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from partita_scheduler.allocator.node_match import selector_matches
 from partita_scheduler.allocator.nodes import node_pools, own_pools
 from partita_scheduler.allocator.result import Budget
 from partita_scheduler.allocator.rules import Rules, rules_for
-from partita_scheduler.policy_claims import (
+from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView, Pod
+from partita_scheduler.policy.claims import (
     Wants,
     claim_of,
     claim_problem,
@@ -34,12 +35,11 @@ from partita_scheduler.policy_claims import (
     needs_no_claim,
     wants,
 )
-from partita_scheduler.policy_node import Judgement, Outlook, judge
-from partita_scheduler.policy_state import Cpu
-from partita_scheduler.policy_wishes import Wishes, wishes
+from partita_scheduler.policy.node import Judgement, Outlook, judge
+from partita_scheduler.policy.state import Cpu
+from partita_scheduler.policy.wishes import Wishes, wishes
 from partita_scheduler.reasons import Reason
-from partita_scheduler.scoring import Rank, ranking_of
-from partita_scheduler.view import EXTENDED_CLAIM_NAME, ClusterView, Pod
+from partita_scheduler.scoring.ranking import Rank, ranking_of
 
 STEPS_PER_POD = 150_000
 """Devices looked at for all nodes of one pod, about 0.4 s: an answer after kube-scheduler's httpTimeout is none.

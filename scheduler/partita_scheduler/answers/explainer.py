@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import structlog
 
 from partita_plugins.errors import PartitaError, Retryable
-from partita_scheduler.decider import Decider
+from partita_scheduler.answers.decider import Decider
+from partita_scheduler.answers.report import judge
+from partita_scheduler.cluster.view import Pod
 from partita_scheduler.found import ViewSource
 from partita_scheduler.metrics import Metrics
-from partita_scheduler.report import judge
-from partita_scheduler.view import Pod
 
 log = structlog.get_logger(__name__)
 

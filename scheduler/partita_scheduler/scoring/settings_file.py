@@ -17,7 +17,7 @@ from pathlib import Path
 from partita_plugins.errors import InvalidInput
 from partita_plugins.registry import names
 from partita_plugins.strict_yaml import Strict, read_strict
-from partita_scheduler.scoring import DEFAULT_SCORING, Scoring
+from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring
 
 ADVICE = "correct the file that --settings names, and start again"
 

@@ -21,8 +21,8 @@ from partita_scheduler.allocator.capacity import parsed
 from partita_scheduler.allocator.elsewhere import unsound_pool
 from partita_scheduler.allocator.plan import ClaimPlan, PlanError, plan_claim
 from partita_scheduler.allocator.rules import rules_for
+from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView, Container, Node, Pod
 from partita_scheduler.reasons import Reason
-from partita_scheduler.view import EXTENDED_CLAIM_NAME, ClusterView, Container, Node, Pod
 
 IMPLICIT_PREFIX = "deviceclass.resource.kubernetes.io/"
 

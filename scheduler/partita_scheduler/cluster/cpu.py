@@ -11,8 +11,8 @@ from partita_plugins.kube.reflector import Reflector
 from partita_plugins.kube.resources import PODS
 from partita_plugins.wire.resource import ObjectMeta
 from partita_scheduler.allocator.capacity import parsed
-from partita_scheduler.policy_claims import cpu_milli
-from partita_scheduler.view import ApiValue, Node, Pod, PodSpec
+from partita_scheduler.cluster.view import ApiValue, Node, Pod, PodSpec
+from partita_scheduler.policy.claims import cpu_milli
 
 BOUND = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
 """Field selector of the pods that hold CPU."""

@@ -1,0 +1,1 @@
+"""The workload to expect, learned from the claims that kube-scheduler allocates."""

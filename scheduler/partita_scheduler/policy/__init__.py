@@ -1,0 +1,9 @@
+"""Which node is best for a pod: what would be allocated on each, and what that leaves. Pure.
+
+claims.py    what a pod still needs
+wishes.py    what it wishes that the API cannot express
+layout.py    pools of ours as geometry
+state.py     what is in use, as scorers judge it
+node.py      one node for one pod
+decision.py  all nodes: verdicts and their order
+"""

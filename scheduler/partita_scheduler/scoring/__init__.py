@@ -1,0 +1,1 @@
+"""Which scorers judge a node, and how their figures make an order."""

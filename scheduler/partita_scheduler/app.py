@@ -13,7 +13,8 @@ from partita_plugins.kube.events import EventRecorder
 from partita_scheduler.answers.decider import Decider
 from partita_scheduler.answers.explainer import Explainer
 from partita_scheduler.assumed.assumptions import Assumptions
-from partita_scheduler.cluster.cpu import CpuTally, CpuWatch, nobody_counts
+from partita_scheduler.cluster.cpu import CpuTally, nobody_counts
+from partita_scheduler.cluster.cpu_watch import CpuWatch
 from partita_scheduler.cluster.slice_index import SliceIndex
 from partita_scheduler.cluster.watch import ClusterWatch, Listeners, both
 from partita_scheduler.extender import Parts, create_app, create_health_app

@@ -18,8 +18,7 @@ from partita_scheduler.answers.decider import Decider
 from partita_scheduler.answers.rehearsal import Placement, with_own_claims
 from partita_scheduler.answers.report import PodReport, describe, judge
 from partita_scheduler.assumed.assumptions import Assumptions
-from partita_scheduler.cluster.view import ClusterView, Pod, PodClaimStatus
-from partita_scheduler.found import ViewSource
+from partita_scheduler.cluster.view import ClusterView, Pod, PodClaimStatus, ViewSource
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.protocol import SimulationArgs
 

@@ -8,7 +8,6 @@ from typing import Protocol
 
 from msgspec import Raw
 
-from partita_scheduler.assumed.assumptions import Assumptions
 from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.policy.decision import Decision, Verdict
 from partita_scheduler.protocol import HostPriority
@@ -76,22 +75,6 @@ class Judge(Protocol):
         """Whether an answer now might take too long."""
 
 
-class ViewSource(Protocol):
-    """Where views come from (cluster.watch; a fixed one in tests)."""
-
-    @property
-    def age_seconds(self) -> float: ...
-
-    def doubt(self) -> str:
-        """Why the view must not be used; empty if it may."""
-
-    def view(self) -> ClusterView: ...
-
-    def unbound_pods(self) -> list[Pod]: ...
-
-    def unbound_pod(self, namespace: str, name: str) -> Pod | None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Decided:
     """A decision that was made for one question alone."""
@@ -125,38 +108,3 @@ class Decided:
 
     def decision(self) -> Decision:
         return self.made
-
-
-class PlainJudge:
-    """Decides on a snapshot, node by node; once for filter and prioritize of one cycle."""
-
-    def __init__(self, source: ViewSource, assumptions: Assumptions, policy: Policy) -> None:
-        self._source, self._assumptions, self._policy = source, assumptions, policy
-        self._last: tuple[Pod, ClusterView, Decided] | None = None
-
-    behind = False
-
-    def may_refuse(self, pod: Pod) -> bool | None:
-        return self.concerns_us(pod) or None
-
-    def expect(self, pod: Pod, node_names: Sequence[str]) -> None:
-        """Nothing to be made."""
-
-    def concerns_us(self, pod: Pod) -> bool:
-        return self._policy.concerns_us(self._source.view(), pod)
-
-    def find(self, pod: Pod, node_names: Sequence[str]) -> Decided | None:
-        # Assumptions before the view: one that is dropped in between has its allocation in the view already.
-        assumed = self._assumptions.active(excluding=pod.metadata.uid)
-        base = self._source.view()
-        if not self._policy.concerns_us(base, pod):
-            return None
-        if self._last is not None:
-            asked, seen, decided = self._last
-            same = asked == pod and seen is base and decided.view.assumed == assumed
-            if same and all(name in decided.made.verdicts for name in node_names):
-                return decided
-        view = replace(base, assumed=assumed)
-        decided = Decided(self._policy.decide(view, pod, node_names), view, self._policy)
-        self._last = (pod, base, decided)
-        return decided

@@ -14,8 +14,7 @@ from partita_plugins.scorers.fragmentation.fleet import Fleet, figures
 from partita_plugins.scorers.fragmentation.loss import COLUMNS as MEASURES
 from partita_plugins.scorers.fragmentation.loss import losses, measures
 from partita_plugins.scorers.history import History
-from partita_scheduler.cluster.cpu import step_milli
-from partita_scheduler.policy.claims import cpu_in_steps
+from partita_scheduler.cluster.cpu import cpu_in_steps, step_milli
 
 
 class Partita:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from decimal import Context, Decimal
 from fractions import Fraction
+from functools import lru_cache
 from math import ceil
 
 from partita_plugins.errors import InvalidInput
@@ -28,6 +29,10 @@ def parse_quantity(text: str) -> Decimal:
     if suffix in _BINARY:
         return _EXACT.multiply(number, Decimal(_BINARY[suffix]))
     return _EXACT.scaleb(number, _DECIMAL[suffix] if suffix in _DECIMAL else int(suffix[1:]))
+
+
+parsed = lru_cache(maxsize=8192)(parse_quantity)
+"""The same, remembered: a cluster says few quantities over and over."""
 
 
 def to_mib(text: str) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+from partita_plugins.model.quantity import parsed
 from partita_plugins.wire.resource import Allocation, AllocationResult, Capacity, DeviceAllocation
-from partita_scheduler.allocator.capacity import canonical, is_binary, parsed
+from partita_scheduler.allocator.capacity import canonical, is_binary
 from partita_scheduler.allocator.in_use import PREDICTED_SHARE
 from partita_scheduler.allocator.inputs import InputDevice, InputPool
 from partita_scheduler.allocator.plan import RequestPlan
@@ -74,3 +75,21 @@ def _in_binary(published: Capacity, request: RequestPlan, name: str, value: Deci
             if value == parsed(valid):
                 return is_binary(valid)
     return name in request.binary
+
+
+def devices_of(allocation: Allocation) -> tuple[str, ...]:
+    """All devices as "pool/device", sorted."""
+    return tuple(sorted(f"{result.pool}/{result.device}" for result in allocation.devices.results))
+
+
+def node_of(allocation: Allocation) -> str:
+    """The one node that an allocation's selector names; empty where it names none or several."""
+    terms = (allocation.node_selector or {}).get("nodeSelectorTerms") or []
+    names = [
+        name
+        for term in terms
+        for rule in term.get("matchFields") or []
+        if rule.get("key") == "metadata.name" and rule.get("operator") == "In"
+        for name in rule.get("values") or []
+    ]
+    return str(names[0]) if len(names) == 1 else ""

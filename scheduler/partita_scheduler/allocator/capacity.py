@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
-from functools import lru_cache
 
-from partita_plugins.model.quantity import parse_quantity
+from partita_plugins.model.quantity import parsed
 from partita_plugins.wire.resource import Capacity, ValidRange
 from partita_scheduler.allocator.rules import Rules
 
 MAX_INT64 = 2**63 - 1
 BINARY = ("", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei")
 DECIMAL = ("n", "u", "m", "", "k", "M", "G", "T", "P", "E")
-
-parsed = lru_cache(maxsize=8192)(parse_quantity)
 
 
 class BadCapacity(Exception):

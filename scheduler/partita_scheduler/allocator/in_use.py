@@ -9,10 +9,9 @@ import threading
 from collections.abc import Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import lru_cache
 from typing import NamedTuple
 
-from partita_plugins.model.quantity import parse_quantity
+from partita_plugins.model.quantity import parsed
 from partita_plugins.wire.resource import Allocation, AllocationResult, ResourceClaim
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView
 
@@ -168,8 +167,5 @@ def _add(use: PoolUse, results: list[AllocationResult]) -> PoolUse:
         used = shares.setdefault(result.device, {})
         for name, value in result.consumed_capacity.items():
             counted.add(result.device)
-            used[name] = used.get(name, Decimal(0)) + _quantity(value)
+            used[name] = used.get(name, Decimal(0)) + parsed(value)
     return PoolUse(use.whole | whole, shares, frozenset(counted))
-
-
-_quantity = lru_cache(maxsize=4096)(parse_quantity)

@@ -10,18 +10,15 @@ from operator import attrgetter
 
 import msgspec
 
+from partita_plugins.model.quantity import parsed
 from partita_plugins.wire.resource import Device, ResourceSlice
-from partita_scheduler.allocator.capacity import parsed
 from partita_scheduler.allocator.counters import Consumption, CounterKey
 from partita_scheduler.allocator.in_use import PoolId
 from partita_scheduler.allocator.node_match import node_matches
 from partita_scheduler.allocator.numbers import Numbers
 from partita_scheduler.allocator.plan import RequestPlan
 from partita_scheduler.cel.selector import CelError
-from partita_scheduler.cluster.view import Node
-
-IDENTITY_ATTRIBUTES = frozenset({"uuid", "gpu.partita.dev/uuid"})
-"""What tells equal machines apart, and nothing else."""
+from partita_scheduler.cluster.view import IDENTITY_ATTRIBUTES, Node
 
 MAX_MATCHES = 32
 """Of one device: a cluster has few classes, but users write selectors of their own."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from partita_plugins.model.offer import DeviceKind
+from partita_plugins.model.quantity import parsed
 from partita_plugins.wire import DRIVER_NAME, FAULT_TAINT_KEY, MONITOR_TAINT_KEY
 from partita_plugins.wire.resource import Taint
 from partita_scheduler.allocator import capacity
@@ -154,7 +155,7 @@ def _too_full(request: RequestPlan, found: _Found) -> Reason:
     """The capacity of which the most is missing everywhere."""
     for name, wanted in request.capacities:
         rest = [
-            capacity.parsed(device.raw.capacity[name].value) - use.shares.get(device.name, {}).get(name, Decimal(0))
+            parsed(device.raw.capacity[name].value) - use.shares.get(device.name, {}).get(name, Decimal(0))
             for device, use in found.full
             if name in device.raw.capacity
         ]

@@ -17,10 +17,11 @@ import structlog
 from msgspec import Raw
 
 from partita_plugins.errors import Retryable
+from partita_scheduler.answers.plain import PlainJudge
 from partita_scheduler.answers.rehearsal import Placement, rehearse
 from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
-from partita_scheduler.cluster.view import ClusterView, Pod
-from partita_scheduler.found import Among, Found, Judge, PlainJudge, Policy, ViewSource
+from partita_scheduler.cluster.view import ClusterView, Pod, ViewSource
+from partita_scheduler.found import Among, Found, Judge, Policy
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy import decision as default_policy
 from partita_scheduler.policy.decision import Decision

@@ -17,8 +17,7 @@ import structlog
 from partita_plugins.errors import PartitaError, Retryable
 from partita_scheduler.answers.decider import Decider
 from partita_scheduler.answers.report import judge
-from partita_scheduler.cluster.view import Pod
-from partita_scheduler.found import ViewSource
+from partita_scheduler.cluster.view import Pod, ViewSource
 from partita_scheduler.metrics import Metrics
 
 log = structlog.get_logger(__name__)

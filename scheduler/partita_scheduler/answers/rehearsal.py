@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from partita_plugins.wire.resource import ResourceClaim
+from partita_scheduler.allocator.allocation import devices_of
 from partita_scheduler.answers.eligibility import partition
 from partita_scheduler.answers.report import ReasonReport
 from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
-from partita_scheduler.assumed.predictions import devices_of
 from partita_scheduler.cluster.view import ClusterView, Pod, PodClaimStatus
 from partita_scheduler.found import Found
 from partita_scheduler.kept.state import KeptState

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
+from partita_scheduler.allocator.allocation import devices_of
 from partita_scheduler.answers.eligibility import partition
-from partita_scheduler.assumed.predictions import devices_of
 from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.policy.decision import Decision, Verdict, scores
 from partita_scheduler.reasons import Reason, summarise

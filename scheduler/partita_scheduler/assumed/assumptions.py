@@ -16,8 +16,9 @@ import msgspec
 import structlog
 
 from partita_plugins.wire.resource import Allocation, ResourceClaim
+from partita_scheduler.allocator.allocation import devices_of, node_of
 from partita_scheduler.allocator.in_use import extended_owners
-from partita_scheduler.assumed.predictions import Prediction, devices_of, node_of
+from partita_scheduler.assumed.predictions import Prediction
 from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, AssumedAllocation, ClusterView, Pod, assumed_key
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy.decision import Decision, Verdict

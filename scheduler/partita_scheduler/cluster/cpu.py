@@ -1,32 +1,48 @@
-"""CPU that is left on each node: what it has, less what its pods have requested. GPUs are of no use without."""
+"""CPU that a pod requests, and that is left on each node: GPUs are of no use without. Pure."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
-
 from partita_plugins.errors import InvalidInput
-from partita_plugins.kube.api import KubeApi
-from partita_plugins.kube.reflector import Reflector
-from partita_plugins.kube.resources import PODS
+from partita_plugins.model.quantity import parsed
 from partita_plugins.wire.resource import ObjectMeta
-from partita_scheduler.allocator.capacity import parsed
-from partita_scheduler.cluster.view import ApiValue, Node, Pod, PodSpec
-from partita_scheduler.policy.claims import cpu_milli
+from partita_scheduler.cluster.view import ApiValue, Container, Node, Pod, PodSpec
 
-BOUND = "spec.nodeName!=,status.phase!=Succeeded,status.phase!=Failed"
-"""Field selector of the pods that hold CPU."""
+LEAST_REQUEST_MILLI = 500
+"""Of a request: what is smaller counts as this."""
 
 LEVELS = 32
 """Of a node's CPU: what is left counts in so many steps, so that nodes that differ by little stay alike."""
 
 LEAST_STEP_MILLI = 1000
-PATIENCE_SECONDS = 60.0
-"""After that nobody waits for the pods any more."""
 
 
-def nobody_counts(_node: Node) -> None:
-    """What is known of a node's CPU where it is not counted."""
+def cpu_milli(pod: Pod) -> int:
+    """CPU that kube-scheduler reckons with: containers and sidecars together, or the largest init container. 0 where it
+    is not written or not readable: kube-scheduler refuses such a pod by itself."""
+    sidecars = [one for one in pod.spec.init_containers if one.restart_policy == "Always"]
+    together = sum(map(_cpu_milli, (*pod.spec.containers, *sidecars)))
+    return max(together, *map(_cpu_milli, pod.spec.init_containers), 0)
+
+
+def _cpu_milli(container: Container) -> int:
+    try:
+        return int(1000 * parsed(str(container.resources.requests.get("cpu", 0))))
+    except InvalidInput:
+        return 0
+
+
+def cpu_in_steps(milli: int) -> int:
+    """A request as nodes are judged by it, rounded up to 0.5, 1, 1.5, 2, 3, 4, 6, 8, 12, ... CPUs.
+
+    Questions that differ by less have one answer: the extender keeps one for each kind, and not for very many.
+    """
+    if milli <= 0:
+        return 0
+    step = LEAST_REQUEST_MILLI
+    while step < milli:
+        step *= 2
+    between = step * 3 // 4
+    return between if step > 2 * LEAST_REQUEST_MILLI and milli <= between else step
 
 
 class BoundPod(ApiValue, frozen=True, kw_only=True):
@@ -78,44 +94,5 @@ class CpuTally:
         return left - left % step_milli(has)
 
 
-class CpuWatch:
-    """The tally of a cluster, kept by a watch. Pods that are not known yet hold nothing."""
-
-    def __init__(
-        self,
-        api: KubeApi,
-        tally: CpuTally,
-        listener: Callable[[str], None],
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        """`listener` is told the node of each change."""
-        self._tally, self._listener, self._clock = tally, listener, clock
-        self._pods = Reflector(api, PODS, BoundPod, self._changed, made=small, fieldSelector=BOUND)
-        self._began = clock()
-
-    def _changed(self, old: BoundPod | None, new: BoundPod | None) -> None:
-        if node := self._tally.change(old, new):
-            self._listener(node)
-
-    def start(self) -> None:
-        self._began = self._clock()
-        self._pods.start()
-
-    def stop(self) -> None:
-        self._pods.stop()
-
-    @property
-    def settled(self) -> bool:
-        """Whether the pods are known, or have been waited for long enough."""
-        return self._pods.synced or self._clock() - self._began > PATIENCE_SECONDS
-
-    def left_milli(self, nodes: Mapping[str, Node]) -> dict[str, int]:
-        """What each of the nodes that say has left."""
-        found = {name: self._tally.left_milli(node) for name, node in nodes.items()}
-        return {name: left for name, left in found.items() if left is not None}
-
-    def requested_milli(self, namespace: str, name: str) -> int | None:
-        """Of one pod; None if it is not bound, or not known."""
-        pod = self._pods.get(name, namespace)
-        return pod.requested_milli if pod else None
+def nobody_counts(_node: Node) -> None:
+    """What is known of a node's CPU where it is not counted."""

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from partita_plugins.wire.resource import Allocation, Device, ResourceClaim, ResourceSlice
-from partita_scheduler.allocator.inputs import IDENTITY_ATTRIBUTES
+from partita_scheduler.cluster.view import IDENTITY_ATTRIBUTES
 
 MAX_PARTS = 50_000
 

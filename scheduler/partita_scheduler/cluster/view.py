@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import msgspec
 
@@ -25,6 +26,9 @@ from partita_scheduler.scoring.ranking import Scoring
 
 EXTENDED_CLAIM_NAME = "<extended-resources>"
 """Name of the claim that kube-scheduler makes itself for plain extended resources, while it is only in its memory."""
+
+IDENTITY_ATTRIBUTES = frozenset({"uuid", "gpu.partita.dev/uuid"})
+"""What tells equal machines apart, and nothing else."""
 
 
 class ApiValue(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
@@ -172,3 +176,19 @@ class ClusterView:
 def assumed_key(pod_uid: str, claim: ResourceClaim) -> str:
     """The key of a predicted allocation in ClusterView.assumed."""
     return claim.metadata.uid or f"{pod_uid}/{EXTENDED_CLAIM_NAME}"
+
+
+class ViewSource(Protocol):
+    """Where views come from (ClusterWatch; a fixed one in tests)."""
+
+    @property
+    def age_seconds(self) -> float: ...
+
+    def doubt(self) -> str:
+        """Why the view must not be used; empty if it may."""
+
+    def view(self) -> ClusterView: ...
+
+    def unbound_pods(self) -> list[Pod]: ...
+
+    def unbound_pod(self, namespace: str, name: str) -> Pod | None: ...

@@ -9,10 +9,10 @@ from partita_plugins.errors import PartitaError
 from partita_plugins.model.quantity import to_mib
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import AllocationResult, ResourceClaim
+from partita_scheduler.allocator.allocation import node_of
 from partita_scheduler.allocator.inputs import InputDevice, InputPool
 from partita_scheduler.allocator.nodes import node_pools
 from partita_scheduler.allocator.plan import RequestPlan, plan_claim
-from partita_scheduler.assumed.predictions import node_of
 from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.policy.layout import Piece, layout
 from partita_scheduler.policy.state import pod_shape

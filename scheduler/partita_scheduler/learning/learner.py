@@ -15,11 +15,10 @@ import structlog
 from partita_plugins.contracts import Workload
 from partita_plugins.scorers.history import History
 from partita_plugins.wire.resource import ResourceClaim
-from partita_scheduler.cluster.cpu import CpuWatch
-from partita_scheduler.cluster.view import ClusterView
-from partita_scheduler.found import ViewSource
+from partita_scheduler.cluster.cpu import cpu_milli
+from partita_scheduler.cluster.cpu_watch import CpuWatch
+from partita_scheduler.cluster.view import ClusterView, ViewSource
 from partita_scheduler.learning.claim_shapes import shape_of
-from partita_scheduler.policy.claims import cpu_milli
 from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring, ranking_of
 
 log = structlog.get_logger(__name__)

@@ -1,5 +1,6 @@
 """Which node is best for a pod: what would be allocated on each, and what that leaves. Pure.
 
+extended.py  plain extended resources, and the claim that kube-scheduler makes for them
 claims.py    what a pod still needs
 wishes.py    what it wishes that the API cannot express
 layout.py    pools of ours as geometry

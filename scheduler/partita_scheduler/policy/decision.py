@@ -22,19 +22,10 @@ from partita_scheduler.allocator.node_match import selector_matches
 from partita_scheduler.allocator.nodes import node_pools, own_pools
 from partita_scheduler.allocator.result import Budget
 from partita_scheduler.allocator.rules import Rules, rules_for
+from partita_scheduler.cluster.cpu import cpu_in_steps, cpu_milli
 from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView, Pod
-from partita_scheduler.policy.claims import (
-    Wants,
-    claim_of,
-    claim_problem,
-    cpu_in_steps,
-    cpu_milli,
-    extended_plan,
-    extended_resources,
-    extended_shape,
-    needs_no_claim,
-    wants,
-)
+from partita_scheduler.policy.claims import Wants, claim_of, claim_problem, needs_no_claim, wants
+from partita_scheduler.policy.extended import extended_plan, extended_resources, extended_shape
 from partita_scheduler.policy.node import Judgement, Outlook, judge
 from partita_scheduler.policy.state import Cpu
 from partita_scheduler.policy.wishes import Wishes, wishes

@@ -20,7 +20,7 @@ from partita_plugins.wire.resource import (
     ResourceClaim,
 )
 from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
-from partita_scheduler.policy.claims import classes_by_resource
+from partita_scheduler.policy.extended import classes_by_resource
 
 
 def decoded(obj: Json, as_: type[Any]) -> Any:

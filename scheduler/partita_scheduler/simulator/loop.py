@@ -14,8 +14,8 @@ from partita_plugins.testing.kubeapi import Json, KubeApi
 from partita_plugins.testing.objects import name_of, namespace_of
 from partita_plugins.testing.scheduling import bind_pod, pending_pods, report_unschedulable, reserve_claim
 from partita_plugins.wire.resource import Allocation, DeviceClass, ResourceClaim, ResourceSlice
+from partita_scheduler.allocator.allocation import node_of
 from partita_scheduler.answers.eligibility import partition
-from partita_scheduler.assumed.predictions import node_of
 from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView, Node, Pod
 from partita_scheduler.found import Policy
 from partita_scheduler.policy import decision as default_policy

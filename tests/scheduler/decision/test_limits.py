@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from partita_plugins.model.quantity import parsed
 from partita_plugins.wire.resource import Capacity
 from partita_scheduler.allocator import capacity
 from partita_scheduler.allocator.in_use import PoolUse
@@ -70,7 +71,7 @@ def share(amount: str) -> dict[str, Any]:
 
 
 def held(amount: str) -> PoolUse:
-    return PoolUse(shares={"x": {"memory": capacity.parsed(amount)}}, counted=frozenset({"x"}))
+    return PoolUse(shares={"x": {"memory": parsed(amount)}}, counted=frozenset({"x"}))
 
 
 def test_shares_add_up_and_the_next_device_takes_the_rest() -> None:

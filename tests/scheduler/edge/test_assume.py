@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partita_plugins.wire.resource import OwnerReference
+from partita_scheduler.allocator.allocation import node_of
 from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
 from partita_scheduler.assumed.assumptions import ASSUME_SECONDS, GONE_POD_SECONDS, MAX_PENDING
-from partita_scheduler.assumed.predictions import node_of
 from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView
 from partita_scheduler.policy.decision import Decision, Verdict
 from tests.scheduler.edge.fakes import FixedPolicy, World, make_allocation, make_claim, make_pod

@@ -12,9 +12,9 @@ import pytest
 
 from partita_plugins.contracts import PodShape, Workload
 from partita_plugins.testing.apiserver import ApiServer
-from partita_scheduler.cluster.cpu import PATIENCE_SECONDS, BoundPod, CpuTally, CpuWatch, small
+from partita_scheduler.cluster.cpu import BoundPod, CpuTally, cpu_in_steps, small
+from partita_scheduler.cluster.cpu_watch import PATIENCE_SECONDS, CpuWatch
 from partita_scheduler.cluster.view import Node
-from partita_scheduler.policy.claims import cpu_in_steps
 from partita_scheduler.policy.decision import decide, question
 from tests.scheduler.decision.fleet import claim, exactly, slices, view
 from tests.scheduler.decision.fleet import pod as asking

@@ -8,8 +8,10 @@ import click
 import msgspec
 from flask import Flask, Response, request
 
-from partita_scheduler.protocol import ExtenderFilterResult, HostPriority, parse_args
-from partita_scheduler.server import Address, ExtenderServer
+from partita_scheduler.http.address import Address
+from partita_scheduler.http.server import ExtenderServer
+from partita_scheduler.protocol.questions import parse_args
+from partita_scheduler.protocol.replies import ExtenderFilterResult, HostPriority
 
 
 def create_app() -> Flask:

@@ -5,7 +5,7 @@ Dependencies point downwards (pyproject.toml holds them):
 main.py, app.py   the process, put together of all that follows
 kubectl/          kubectl partita
 simulator/        kube-scheduler's part in the embedded cluster
-extender.py       the routes (protocol.py says what kube-scheduler sends, server.py listens)
+extender.py       the routes (protocol/ says what kube-scheduler sends, http/ listens)
 answers/          to kube-scheduler, to autoscalers, and to people who wonder why a pod is pending
 kept/             every node's answer to each kind of question, kept while the cluster changes
 assumed/          what we named and have not yet seen in the API, and whether it came true

@@ -18,11 +18,12 @@ from partita_scheduler.cluster.cpu_watch import CpuWatch
 from partita_scheduler.cluster.slice_index import SliceIndex
 from partita_scheduler.cluster.watch import ClusterWatch, Listeners, both
 from partita_scheduler.extender import Parts, create_app, create_health_app
+from partita_scheduler.http.address import Address, check_exposure
+from partita_scheduler.http.server import ExtenderServer
 from partita_scheduler.kept.state import KeptState
 from partita_scheduler.leader import LeaderElector
 from partita_scheduler.learning.learner import Learner
 from partita_scheduler.metrics import Metrics
-from partita_scheduler.server import Address, ExtenderServer, check_exposure
 from partita_scheduler.settings import Settings
 
 log = structlog.get_logger(__name__)

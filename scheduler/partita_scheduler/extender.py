@@ -13,14 +13,17 @@ from werkzeug.exceptions import HTTPException
 
 from partita_plugins.errors import InvalidInput, PartitaError, Retryable
 from partita_plugins.wire.resource import ResourceClaim
-from partita_scheduler import protocol
 from partita_scheduler.answers.decider import Decider
 from partita_scheduler.answers.rehearsal import Placement, with_own_claims
 from partita_scheduler.answers.report import PodReport, describe, judge
 from partita_scheduler.assumed.assumptions import Assumptions
 from partita_scheduler.cluster.view import ClusterView, Pod, PodClaimStatus, ViewSource
 from partita_scheduler.metrics import Metrics
-from partita_scheduler.protocol import SimulationArgs
+from partita_scheduler.protocol.bodies import MAX_BODY_BYTES
+from partita_scheduler.protocol.preemption import parse_preemption
+from partita_scheduler.protocol.questions import NameLists, parse_args
+from partita_scheduler.protocol.replies import render_filter
+from partita_scheduler.protocol.simulation import SimulationArgs, parse_simulation
 
 log = structlog.get_logger(__name__)
 
@@ -45,27 +48,27 @@ class Parts:
     """True once the process was told to end: not ready, and still answering."""
 
 
-def create_app(parts: Parts, *, max_body_bytes: int = protocol.MAX_BODY_BYTES) -> Flask:
+def create_app(parts: Parts, *, max_body_bytes: int = MAX_BODY_BYTES) -> Flask:
     """The extender's routes, with health and metrics."""
     app = create_health_app(parts)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
-    decider, lists = parts.decider, protocol.NameLists()
+    decider, lists = parts.decider, NameLists()
 
     def filter_() -> Response:
-        args = protocol.parse_args(_body(), lists)
-        response = _raw(protocol.render_filter(args, decider.filter(args)))
+        args = parse_args(_body(), lists)
+        response = _raw(render_filter(args, decider.filter(args)))
         # After the answer is sent, while kube-scheduler runs its own plugins.
         response.call_on_close(lambda: decider.expect(args.node_names))
         return response
 
     def prioritize() -> Response:
-        return _json(decider.prioritize(protocol.parse_args(_body(), lists)))
+        return _json(decider.prioritize(parse_args(_body(), lists)))
 
     def preempt() -> Response:
-        return _json(protocol.parse_preemption(_body()))
+        return _json(parse_preemption(_body()))
 
     def simulate() -> Response:
-        return _json(_simulate(parts, protocol.parse_simulation(_body())))
+        return _json(_simulate(parts, parse_simulation(_body())))
 
     def predictions() -> Response:
         return _json(parts.assumptions.predictions())

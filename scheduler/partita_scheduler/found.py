@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.policy.decision import Decision, Verdict
-from partita_scheduler.protocol import HostPriority
+from partita_scheduler.protocol.replies import HostPriority
 
 
 class Policy(Protocol):

@@ -19,11 +19,13 @@ from partita_plugins.wire.learn import learn_types
 from partita_scheduler.app import Application
 from partita_scheduler.cli import Plain
 from partita_scheduler.cluster.watch import STALE_SECONDS
+from partita_scheduler.http.address import Address
+from partita_scheduler.http.server import THREADS
+from partita_scheduler.http.tls import Tls
 from partita_scheduler.install.certificates import write_certificates
 from partita_scheduler.install.stanza import PRESETS, stanza
 from partita_scheduler.memory import Collector
 from partita_scheduler.scoring.settings_file import Judging, read_settings
-from partita_scheduler.server import THREADS, Address, Tls
 from partita_scheduler.settings import Settings
 
 SWITCH_SECONDS = 0.0005

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from partita_scheduler.cluster.watch import STALE_SECONDS
-from partita_scheduler.protocol import MAX_BODY_BYTES
+from partita_scheduler.http.address import Address
+from partita_scheduler.http.server import THREADS
+from partita_scheduler.http.tls import Tls
+from partita_scheduler.protocol.bodies import MAX_BODY_BYTES
 from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring
-from partita_scheduler.server import THREADS, Address, Tls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

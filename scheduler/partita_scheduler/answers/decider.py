@@ -25,7 +25,8 @@ from partita_scheduler.found import Among, Found, Judge, Policy
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy import decision as default_policy
 from partita_scheduler.policy.decision import Decision
-from partita_scheduler.protocol import ExtenderArgs, ExtenderFilterResult, HostPriority
+from partita_scheduler.protocol.questions import ExtenderArgs
+from partita_scheduler.protocol.replies import ExtenderFilterResult, HostPriority
 
 log = structlog.get_logger(__name__)
 

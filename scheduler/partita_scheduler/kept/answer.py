@@ -14,7 +14,7 @@ from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.kept.column import Kept, Ranks
 from partita_scheduler.kept.fleet import DIGITS, SCORE_AT, UNKNOWN, Names
 from partita_scheduler.policy.decision import NOT_SEEN, Decision, Question, Row, Verdict, scores_by_place, verdict
-from partita_scheduler.protocol import HostPriority
+from partita_scheduler.protocol.replies import HostPriority
 from partita_scheduler.reasons import Reason
 
 CLOSING = ord("]")

@@ -12,8 +12,9 @@ import pytest
 
 from partita_plugins import deadline
 from partita_plugins.deadline import Deadline
-from partita_scheduler import server
-from partita_scheduler.server import Address, ExtenderServer
+from partita_scheduler.http import server
+from partita_scheduler.http.address import Address
+from partita_scheduler.http.server import ExtenderServer
 from tests.scheduler.edge.fakes import Clock
 
 

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 
 from partita_scheduler.cluster.view import Pod
-from partita_scheduler.protocol import ExtenderArgs, HostPriority
+from partita_scheduler.protocol.questions import ExtenderArgs
+from partita_scheduler.protocol.replies import HostPriority
 from tests.scheduler.edge.fakes import FixedPolicy, World, make_claim, make_pod
 
 NAMES = ("a", "b", "c")

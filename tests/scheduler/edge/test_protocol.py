@@ -8,8 +8,10 @@ import msgspec
 import pytest
 
 from partita_plugins.errors import InvalidInput
-from partita_scheduler import protocol
-from partita_scheduler.protocol import parse_args, parse_preemption, parse_simulation
+from partita_scheduler.protocol import bodies
+from partita_scheduler.protocol.preemption import parse_preemption
+from partita_scheduler.protocol.questions import parse_args
+from partita_scheduler.protocol.simulation import parse_simulation
 
 POD = {"metadata": {"name": "p", "namespace": "n", "uid": "u", "creationTimestamp": None}, "spec": {}, "status": {}}
 
@@ -55,7 +57,7 @@ def test_a_bad_body_is_refused_in_words_that_name_the_fault(body: bytes, says: s
 
 
 def test_a_body_over_the_bound_is_refused_before_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "MAX_BODY_BYTES", 10)
+    monkeypatch.setattr(bodies, "MAX_BODY_BYTES", 10)
     with pytest.raises(InvalidInput, match="larger than 10 bytes"):
         parse_args(raw(Pod=POD, NodeNames=[]))
 
@@ -63,7 +65,7 @@ def test_a_body_over_the_bound_is_refused_before_it_is_decoded(monkeypatch: pyte
 def test_twenty_thousand_long_names_fit_into_the_bound() -> None:
     names = [f"{number:0>253}" for number in range(20_000)]
     body = raw(Pod=POD, NodeNames=names)
-    assert len(body) < protocol.MAX_BODY_BYTES
+    assert len(body) < bodies.MAX_BODY_BYTES
     assert len(parse_args(body).node_names) == 20_000
 
 

@@ -17,8 +17,10 @@ import pytest
 
 from partita_plugins.errors import InvalidInput, Permanent
 from partita_scheduler.extender import create_app
+from partita_scheduler.http.address import Address, check_exposure
+from partita_scheduler.http.server import ExtenderServer
+from partita_scheduler.http.tls import Tls
 from partita_scheduler.install.certificates import write_certificates
-from partita_scheduler.server import Address, ExtenderServer, Tls, check_exposure
 from tests.scheduler.edge.fakes import FixedPolicy, World, body, make_pod
 
 Start = Callable[..., Address]

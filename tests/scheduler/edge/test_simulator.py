@@ -12,7 +12,7 @@ from partita_plugins.kube.api import KubeApi
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.testing.extender_client import ExtenderClient, ExtenderConfig
 from partita_scheduler.app import Application
-from partita_scheduler.server import Address
+from partita_scheduler.http.address import Address
 from partita_scheduler.settings import Settings
 from partita_scheduler.simulator import EmbeddedScheduler
 from tests.scheduler.edge.cluster import (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from partita_plugins.testing.apiserver import ApiServer
 from partita_scheduler.app import Application
-from partita_scheduler.server import Address
+from partita_scheduler.http.address import Address
 from partita_scheduler.settings import Settings
 from tests.scheduler.edge.cluster import api_server, device_class, node, until, whole_gpus
 

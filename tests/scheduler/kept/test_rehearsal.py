@@ -11,7 +11,7 @@ from partita_plugins.errors import InvalidInput
 from partita_scheduler.answers.rehearsal import Placement, rehearse, with_own_claims
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Pod
 from partita_scheduler.policy import decision as policy
-from partita_scheduler.protocol import parse_simulation
+from partita_scheduler.protocol.simulation import parse_simulation
 from tests.scheduler.decision.fleet import NAMESPACE, claim, exactly, pod, slices, view, with_claims
 
 GPUS = 4

@@ -9,8 +9,8 @@ from partita_plugins.model.offer import Offer
 from partita_plugins.scorers.history import FIRST
 from partita_plugins.testing.apiserver import ApiServer
 from partita_scheduler.app import Application
+from partita_scheduler.http.address import Address
 from partita_scheduler.policy.decision import decide
-from partita_scheduler.server import Address
 from partita_scheduler.settings import Settings
 from tests.scheduler.decision import fleet
 from tests.scheduler.edge.cluster import api_server, claim, device_class, node, plain, pod, until

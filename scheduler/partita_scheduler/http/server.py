@@ -1,0 +1,87 @@
+"""The server: bounded threads, TCP_NODELAY, mutual TLS, a deadline for each request, and an end without losing any."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import structlog
+from cheroot.wsgi import Server as WsgiServer
+
+from partita_plugins.deadline import Deadline
+from partita_plugins.errors import InvalidInput
+from partita_scheduler.http.address import Address
+from partita_scheduler.http.connection import SOCKET_SECONDS, Connection
+from partita_scheduler.http.tls import Adapter, Tls
+
+log = structlog.get_logger(__name__)
+
+THREADS = 8
+BACKLOG = 128
+REQUEST_SECONDS = 10.0
+"""A request that has not been read and answered after this is given up, however lively its client."""
+
+DRAIN_SECONDS = 5
+
+
+class _Server(WsgiServer):
+    ConnectionClass = Connection
+    deadline: Deadline
+    nodelay = True
+    max_request_header_size = 64 * 1024
+
+    @staticmethod
+    def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
+        try:
+            socket_.bind(bind_addr)
+        except OSError:
+            socket_.close()
+            raise
+        return socket_
+
+    def error_log(self, msg: str = "", level: int = 20, traceback: bool = False) -> None:
+        log.log(level, "http", message=str(msg)[:500], exc_info=traceback)
+
+
+class ExtenderServer:
+    """Serves one WSGI application until stopped."""
+
+    def __init__(
+        self, app: Any, address: Address, *, tls: Tls | None, max_body_bytes: int, threads: int = THREADS
+    ) -> None:
+        self._server = _Server(
+            (address.host, address.port),
+            app,
+            numthreads=threads,
+            max=threads,
+            request_queue_size=BACKLOG,
+            timeout=SOCKET_SECONDS,
+            shutdown_timeout=DRAIN_SECONDS,
+            accepted_queue_size=BACKLOG,
+            accepted_queue_timeout=1,
+        )
+        self._server.max_request_body_size = max_body_bytes
+        self._server.deadline = Deadline(REQUEST_SECONDS)
+        self._stopping = threading.Event()
+        if tls is not None:
+            self._server.ssl_adapter = Adapter(tls)
+
+    def bind(self) -> Address:
+        """Begin to listen; the address with the port that was taken. Raises InvalidInput if that is impossible."""
+        try:
+            self._server.prepare()
+        except OSError as error:
+            raise InvalidInput(f"cannot listen: {error}", advice="choose another --listen HOST:PORT") from error
+        host, port = self._server.bind_addr[:2]
+        return Address(host=host, port=port)
+
+    def serve(self) -> None:
+        """Answer until stop() is called from another thread."""
+        threading.Thread(target=self._server.deadline.run, args=(self._stopping,), name="deadline", daemon=True).start()
+        self._server.serve()
+
+    def stop(self) -> None:
+        """Take no new connections, let the running requests end (at most DRAIN_SECONDS)."""
+        self._server.stop()
+        self._stopping.set()

@@ -9,7 +9,8 @@ from typing import Protocol
 from msgspec import Raw
 
 from partita_scheduler.cluster.view import ClusterView, Pod
-from partita_scheduler.policy.decision import Decision, Verdict
+from partita_scheduler.policy.decision import Decision
+from partita_scheduler.policy.row import Verdict
 from partita_scheduler.protocol.replies import HostPriority
 
 

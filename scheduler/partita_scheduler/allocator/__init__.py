@@ -8,5 +8,6 @@ elsewhere.py pools of other nodes, where the version lets them decide
 search.py    first fit with backtracking
 taken.py     what a search has taken so far
 allocation.py  the devices it found, as kube-scheduler writes them down
-why_not.py   findings where there is no solution
+standing.py  how each device stands to a request that finds no solution
+why_not.py   that in plain words
 """

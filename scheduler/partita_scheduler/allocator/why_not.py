@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 from decimal import Decimal
 
 from partita_plugins.model.offer import DeviceKind
@@ -12,11 +11,11 @@ from partita_plugins.wire import DRIVER_NAME, FAULT_TAINT_KEY, MONITOR_TAINT_KEY
 from partita_plugins.wire.resource import Taint
 from partita_scheduler.allocator import capacity
 from partita_scheduler.allocator.constraints import attribute_of
-from partita_scheduler.allocator.counters import Ledger, left
-from partita_scheduler.allocator.in_use import NOTHING, PoolUse, Uses
+from partita_scheduler.allocator.in_use import Uses
 from partita_scheduler.allocator.inputs import InputDevice, InputPool
 from partita_scheduler.allocator.plan import ClaimPlan, ConstraintPlan, RequestPlan
 from partita_scheduler.allocator.rules import Rules
+from partita_scheduler.allocator.standing import Standing, standing
 from partita_scheduler.cel.selector import CelError, CelUnsupported
 from partita_scheduler.reasons import Reason
 
@@ -31,20 +30,6 @@ _KIND_WORDS: dict[str, str] = {
     DeviceKind.GROUP: "GPU group",
     DeviceKind.MONITOR: "monitor",
 }
-
-
-@dataclass(slots=True)
-class _Found:
-    """What the devices of a node are to one request."""
-
-    selected: list[InputDevice] = field(default_factory=list)
-    tainted: list[tuple[InputDevice, Taint]] = field(default_factory=list)
-    full: list[tuple[InputDevice, PoolUse]] = field(default_factory=list)
-    free: list[InputDevice] = field(default_factory=list)
-    """One by one; together they may be fewer."""
-
-    together: int = 0
-    """How many of `free` the counters give at once, taken in order."""
 
 
 def why_not(
@@ -86,7 +71,7 @@ def _of_one(
 def _of_request(
     request: RequestPlan, claim: ClaimPlan, pools: tuple[InputPool, ...], uses: Uses, rules: Rules
 ) -> list[Reason]:
-    found = _look(request, pools, uses, rules)
+    found = standing(request, pools, uses, rules)
     if not found.selected:
         return [_nothing_selected(request, pools)]
     count = len(found.selected) if request.all_devices else request.count
@@ -107,42 +92,6 @@ def _of_request(
     return reasons
 
 
-def _look(request: RequestPlan, pools: tuple[InputPool, ...], uses: Uses, rules: Rules) -> _Found:
-    found = _Found()
-    for pool in pools:
-        use = uses.get(pool.id, NOTHING)
-        ledger = Ledger(left(pool.totals, pool.consumers, use))
-        for device in pool.devices:
-            if not device.selected_by(request):
-                continue
-            found.selected.append(device)
-            taint = next((one for one in device.raw.taints if not request.tolerates(one)), None)
-            if taint:
-                found.tainted.append((device, taint))
-            elif device.name not in use.whole or request.admin:
-                _sort_in(found, request, device, use=use, ledger=ledger, rules=rules)
-    return found
-
-
-def _sort_in(
-    found: _Found, request: RequestPlan, device: InputDevice, *, use: PoolUse, ledger: Ledger, rules: Rules
-) -> None:
-    charged = device.consumption and not (device.shared and device.name in use.shares)
-    if charged and not ledger.has_alone(device.consumption):
-        return
-    try:
-        more = capacity.consumed(device.raw.capacity, dict(request.capacities), rules)
-    except capacity.BadCapacity:
-        more = None
-    if more is None or (
-        device.shared and not capacity.fits(device.raw.capacity, use.shares.get(device.name, {}), more)
-    ):
-        found.full.append((device, use))
-        return
-    found.free.append(device)
-    found.together += not charged or ledger.reserve(device.consumption)
-
-
 def _nothing_selected(request: RequestPlan, pools: tuple[InputPool, ...]) -> Reason:
     devices = [(pool.id.driver, device.raw) for pool in pools for device in pool.devices]
     of_class = any(all(one.matches(*device) for one in request.class_selectors) for device in devices)
@@ -151,7 +100,7 @@ def _nothing_selected(request: RequestPlan, pools: tuple[InputPool, ...]) -> Rea
     return Reason("no_match", f"class {request.class_name} selects none of the node's devices")
 
 
-def _too_full(request: RequestPlan, found: _Found) -> Reason:
+def _too_full(request: RequestPlan, found: Standing) -> Reason:
     """The capacity of which the most is missing everywhere."""
     for name, wanted in request.capacities:
         rest = [
@@ -168,7 +117,7 @@ def _too_full(request: RequestPlan, found: _Found) -> Reason:
     return Reason("taken", f"no share left of a {_words(found.full[0][0], request)}".replace("shared GPU", "GPU"))
 
 
-def _quarantined(found: _Found) -> list[Reason]:
+def _quarantined(found: Standing) -> list[Reason]:
     where: dict[str, None] = {}
     for device, taint in found.tainted:
         if taint.key == MONITOR_TAINT_KEY and len(found.selected) > 1:
@@ -187,7 +136,7 @@ def _kept_away(name: str, taint: Taint) -> str:
 
 
 def _unmet(
-    one: ConstraintPlan, request: RequestPlan, found: _Found, what: str, drivers: dict[str, str]
+    one: ConstraintPlan, request: RequestPlan, found: Standing, what: str, drivers: dict[str, str]
 ) -> Reason | None:
     values = Counter(attribute_of(device.raw, drivers[device.name], one.attribute) for device in found.free)
     del values[None]

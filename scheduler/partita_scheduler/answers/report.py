@@ -9,7 +9,8 @@ import msgspec
 from partita_scheduler.allocator.allocation import devices_of
 from partita_scheduler.answers.eligibility import partition
 from partita_scheduler.cluster.view import ClusterView, Pod
-from partita_scheduler.policy.decision import Decision, Verdict, scores
+from partita_scheduler.policy.decision import Decision, scores
+from partita_scheduler.policy.row import Verdict
 from partita_scheduler.reasons import Reason, summarise
 
 Decide = Callable[[ClusterView, Pod, Sequence[str]], Decision]

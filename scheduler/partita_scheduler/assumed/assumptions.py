@@ -9,19 +9,16 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 import msgspec
 import structlog
 
 from partita_plugins.wire.resource import Allocation, ResourceClaim
-from partita_scheduler.allocator.allocation import devices_of, node_of
-from partita_scheduler.allocator.in_use import extended_owners
-from partita_scheduler.assumed.predictions import Prediction
-from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, AssumedAllocation, ClusterView, Pod, assumed_key
+from partita_scheduler.assumed.predictions import Pending, Prediction, keys_of
+from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Pod, assumed_key
 from partita_scheduler.metrics import Metrics
-from partita_scheduler.policy.decision import Decision, Verdict
+from partita_scheduler.policy.decision import Decision
 
 log = structlog.get_logger(__name__)
 
@@ -36,23 +33,6 @@ MAX_OPTIONS = 64
 """Nodes, best first, whose prediction is kept in case kube-scheduler takes another one than ours."""
 
 MAX_REMEMBERED = 500
-
-
-@dataclass(slots=True, kw_only=True)
-class _Pending:
-    pod_uid: str
-    pod: str
-    namespace: str
-    node: str
-    deadline: float
-    options: Mapping[str, Verdict]
-    """The best nodes, in case kube-scheduler takes another one than ours."""
-
-    foretold: Mapping[str, Allocation]
-    """Claim name to allocation, on our node."""
-
-    claims: dict[str, str] = field(default_factory=dict)
-    """Key in ClusterView.assumed to claim name, of the claims still without an allocation."""
 
 
 def _ignore(_key: str, _assumed: AssumedAllocation | None) -> None:
@@ -72,7 +52,7 @@ class Assumptions:
     ) -> None:
         """`listener` is told, in order, what is assumed under a key of ClusterView.assumed, and None when it ends."""
         self._metrics, self._seconds, self._clock, self._listener = metrics, seconds, clock, listener
-        self._pending: OrderedDict[str, _Pending] = OrderedDict()
+        self._pending: OrderedDict[str, Pending] = OrderedDict()
         self._remembered: deque[Prediction] = deque(maxlen=MAX_REMEMBERED)
         self._lock = threading.Lock()
 
@@ -89,7 +69,7 @@ class Assumptions:
         options = decision.verdicts
         foretold = (options[node].allocations or {}) if node in options else {}
         nothing = ResourceClaim()
-        pending = _Pending(
+        pending = Pending(
             pod_uid=uid,
             pod=pod.key,
             namespace=namespace,
@@ -103,7 +83,7 @@ class Assumptions:
             self._drop(uid)
             if pending.claims:
                 self._pending[uid] = pending
-                for key, assumed in _assumed(pending):
+                for key, assumed in pending.assumed():
                     self._listener(key, assumed)
             while len(self._pending) > MAX_PENDING:
                 self._forget(next(iter(self._pending)))
@@ -122,18 +102,14 @@ class Assumptions:
                 key: assumed
                 for pending in self._pending.values()
                 if pending.pod_uid != excluding
-                for key, assumed in _assumed(pending)
+                for key, assumed in pending.assumed()
             }
 
     def predictions(self) -> list[Prediction]:
         """The last ones that were settled or forgotten, oldest first, then those still open."""
         with self._lock:
             self._expire()
-            waiting = [
-                _prediction(pending, key, name)
-                for pending in self._pending.values()
-                for key, name in pending.claims.items()
-            ]
+            waiting = [one for pending in self._pending.values() for one in pending.predictions()]
             return [*self._remembered, *waiting]
 
     def claim_changed(self, _old: ResourceClaim | None, new: ResourceClaim | None) -> None:
@@ -141,7 +117,7 @@ class Assumptions:
         if new is None or new.status.allocation is None:
             return
         with self._lock:
-            for key in (new.metadata.uid, *_extended_keys(new)):
+            for key in keys_of(new):
                 for pending in [p for p in self._pending.values() if key in p.claims]:
                     self._settle(pending, key, new, new.status.allocation)
 
@@ -153,43 +129,26 @@ class Assumptions:
             if pending := self._pending.get(old.metadata.uid):
                 pending.deadline = min(pending.deadline, self._clock() + GONE_POD_SECONDS)
 
-    def _settle(self, pending: _Pending, key: str, claim: ResourceClaim, allocation: Allocation) -> None:
-        name = pending.claims.pop(key)
+    def _settle(self, pending: Pending, key: str, claim: ResourceClaim, allocation: Allocation) -> None:
+        found = pending.settled(key, claim, allocation)
+        del pending.claims[key]
         self._listener(key, None)
         if not pending.claims:
             del self._pending[pending.pod_uid]
-        node = node_of(allocation) or pending.node
-        chosen = pending.options.get(node)
-        foretold = (chosen.allocations or {}).get(name) if chosen else None
-        actual = devices_of(allocation)
-        predicted = devices_of(foretold) if foretold else ()
-        result = "unpredicted" if foretold is None else "match" if predicted == actual else "mismatch"
-        self._metrics.prediction.labels(result).inc()
-        self._metrics.choice.labels("first" if node == pending.node else "other").inc()
-        report = log.warning if result == "mismatch" else log.info
+        self._metrics.prediction.labels(found.result).inc()
+        self._metrics.choice.labels("first" if found.actual_node == pending.node else "other").inc()
+        report = log.warning if found.result == "mismatch" else log.info
         report(
             "allocation seen",
-            result=result,
+            result=found.result,
             pod=pending.pod,
-            claim=claim.metadata.name,
+            claim=found.claim,
             chosen_node=pending.node,
-            node=node,
-            predicted=predicted,
-            actual=actual,
+            node=found.actual_node,
+            predicted=found.predicted,
+            actual=found.actual,
         )
-        self._remembered.append(
-            Prediction(
-                pod_uid=pending.pod_uid,
-                pod=pending.pod,
-                claim_uid=claim.metadata.uid,
-                claim=claim.metadata.name,
-                node=pending.node,
-                predicted=predicted,
-                actual_node=node,
-                actual=actual,
-                result=result,
-            )
-        )
+        self._remembered.append(found)
 
     def _expire(self) -> None:
         now = self._clock()
@@ -197,42 +156,12 @@ class Assumptions:
             self._forget(uid)
 
     def _forget(self, uid: str) -> None:
-        if (pending := self._drop(uid)) is None:
-            return
-        for key, name in pending.claims.items():
-            self._remembered.append(msgspec.structs.replace(_prediction(pending, key, name), result="forgotten"))
+        pending = self._drop(uid)
+        for one in pending.predictions() if pending else ():
+            self._remembered.append(msgspec.structs.replace(one, result="forgotten"))
 
-    def _drop(self, uid: str) -> _Pending | None:
+    def _drop(self, uid: str) -> Pending | None:
         pending = self._pending.pop(uid, None)
         for key in pending.claims if pending else ():
             self._listener(key, None)
         return pending
-
-
-def _assumed(pending: _Pending) -> Iterator[tuple[str, AssumedAllocation]]:
-    for key, name in pending.claims.items():
-        yield (
-            key,
-            AssumedAllocation(
-                pod_uid=pending.pod_uid,
-                node=pending.node,
-                claim=(pending.namespace, name),
-                allocation=pending.foretold[name],
-            ),
-        )
-
-
-def _prediction(pending: _Pending, key: str, name: str) -> Prediction:
-    return Prediction(
-        pod_uid=pending.pod_uid,
-        pod=pending.pod,
-        claim_uid=key,
-        claim=name,
-        node=pending.node,
-        predicted=devices_of(pending.foretold[name]),
-    )
-
-
-def _extended_keys(claim: ResourceClaim) -> list[str]:
-    """The keys under which a claim that kube-scheduler made itself was assumed: one for each pod that owns it."""
-    return [f"{uid}/{EXTENDED_CLAIM_NAME}" for uid in extended_owners(claim)]

@@ -13,7 +13,9 @@ from partita_scheduler.allocator.nodes import NodePools
 from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.kept.column import Kept, Ranks
 from partita_scheduler.kept.fleet import DIGITS, SCORE_AT, UNKNOWN, Names
-from partita_scheduler.policy.decision import NOT_SEEN, Decision, Question, Row, Verdict, scores_by_place, verdict
+from partita_scheduler.policy.decision import Decision, scores_by_place
+from partita_scheduler.policy.question import Question
+from partita_scheduler.policy.row import NOT_SEEN, Row, Verdict, verdict
 from partita_scheduler.protocol.replies import HostPriority
 from partita_scheduler.reasons import Reason
 

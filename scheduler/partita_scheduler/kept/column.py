@@ -13,9 +13,10 @@ from partita_scheduler.allocator.in_use import PoolId, PoolUse
 from partita_scheduler.allocator.result import Budget
 from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.kept.fleet import Fleet
-from partita_scheduler.policy.decision import Question, row
 from partita_scheduler.policy.extended import without_own
 from partita_scheduler.policy.node import STEPS_PER_NODE, Judgement
+from partita_scheduler.policy.question import Question
+from partita_scheduler.policy.row import row
 from partita_scheduler.reasons import Reason
 from partita_scheduler.scoring.ranking import Rank, Scoring, ranking_of
 

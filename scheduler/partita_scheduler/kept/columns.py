@@ -12,7 +12,8 @@ from partita_scheduler.allocator.result import Budget
 from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.kept.column import Column
 from partita_scheduler.kept.fleet import Fleet
-from partita_scheduler.policy.decision import STEPS_PER_POD, Question
+from partita_scheduler.policy.decision import STEPS_PER_POD
+from partita_scheduler.policy.question import Question
 
 MAX_COLUMNS = 48
 """Kinds of questions kept; some 200 KB each for 5,000 nodes."""

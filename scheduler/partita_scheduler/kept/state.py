@@ -20,7 +20,8 @@ from partita_scheduler.kept.changes import Cluster
 from partita_scheduler.kept.columns import Columns
 from partita_scheduler.kept.fleet import Fleet
 from partita_scheduler.policy import decision as policy
-from partita_scheduler.policy.decision import STEPS_PER_POD, concerns_us, decide_each, question
+from partita_scheduler.policy.decision import STEPS_PER_POD, concerns_us, decide_each
+from partita_scheduler.policy.question import question
 from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring
 
 log = structlog.get_logger(__name__)

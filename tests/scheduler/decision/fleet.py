@@ -28,7 +28,7 @@ from partita_plugins.wire.resource import (
     Taint,
 )
 from partita_scheduler.cluster.view import ClusterView, Node, NodeStatus, Pod
-from partita_scheduler.policy.decision import Verdict
+from partita_scheduler.policy.row import Verdict
 
 TYPE = f'device.attributes["{DRIVER_NAME}"].type'
 SHAPE = f'device.attributes["{DRIVER_NAME}"].shape'

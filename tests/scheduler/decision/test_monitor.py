@@ -7,7 +7,8 @@ from typing import Any
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import MONITOR_TAINT_KEY
 from partita_scheduler.cluster.view import ClusterView
-from partita_scheduler.policy.decision import Verdict, decide
+from partita_scheduler.policy.decision import decide
+from partita_scheduler.policy.row import Verdict
 from tests.scheduler.decision.fleet import (
     allocated,
     claim,

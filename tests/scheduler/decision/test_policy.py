@@ -12,7 +12,8 @@ import pytest
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, Node
-from partita_scheduler.policy.decision import Decision, Verdict, concerns_us, decide, scores
+from partita_scheduler.policy.decision import Decision, concerns_us, decide, scores
+from partita_scheduler.policy.row import Verdict
 from partita_scheduler.reasons import Reason, summarise
 from tests.scheduler.decision.fleet import (
     allocated,

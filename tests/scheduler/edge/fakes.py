@@ -22,7 +22,8 @@ from partita_scheduler.assumed.assumptions import Assumptions
 from partita_scheduler.cluster.view import ClusterView, Node, Pod, PodResourceClaim, PodSpec, PodStatus
 from partita_scheduler.extender import Parts
 from partita_scheduler.metrics import Metrics
-from partita_scheduler.policy.decision import Decision, Verdict, scores
+from partita_scheduler.policy.decision import Decision, scores
+from partita_scheduler.policy.row import Verdict
 from partita_scheduler.reasons import Reason
 
 DRIVER = "gpu.partita.dev"

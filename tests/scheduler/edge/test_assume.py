@@ -11,7 +11,8 @@ from partita_scheduler.allocator.allocation import node_of
 from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
 from partita_scheduler.assumed.assumptions import ASSUME_SECONDS, GONE_POD_SECONDS, MAX_PENDING
 from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView
-from partita_scheduler.policy.decision import Decision, Verdict
+from partita_scheduler.policy.decision import Decision
+from partita_scheduler.policy.row import Verdict
 from tests.scheduler.edge.fakes import FixedPolicy, World, make_allocation, make_claim, make_pod
 
 VIEW = ClusterView(claims={("default", "wish"): make_claim()})

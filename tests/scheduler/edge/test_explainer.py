@@ -11,7 +11,7 @@ from partita_plugins.kube.api import Unavailable
 from partita_plugins.wire.resource import ObjectMeta
 from partita_scheduler.answers.explainer import CHANGED_SECONDS, REPEAT_SECONDS, Explainer
 from partita_scheduler.cluster.view import ClusterView, Node, NodeSpec, Pod
-from partita_scheduler.policy.decision import Verdict
+from partita_scheduler.policy.row import Verdict
 from tests.scheduler.edge.fakes import FixedPolicy, World, make_nodes, make_pod, unschedulable
 
 

@@ -15,7 +15,8 @@ from partita_plugins.testing.apiserver import ApiServer
 from partita_scheduler.cluster.cpu import BoundPod, CpuTally, cpu_in_steps, small
 from partita_scheduler.cluster.cpu_watch import PATIENCE_SECONDS, CpuWatch
 from partita_scheduler.cluster.view import Node
-from partita_scheduler.policy.decision import decide, question
+from partita_scheduler.policy.decision import decide
+from partita_scheduler.policy.question import question
 from tests.scheduler.decision.fleet import claim, exactly, slices, view
 from tests.scheduler.decision.fleet import pod as asking
 from tests.scheduler.edge.cluster import api_server, node, pod, until

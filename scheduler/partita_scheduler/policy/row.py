@@ -1,0 +1,115 @@
+"""One node's answer to a question, and the same in full, as the verdict on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from partita_plugins.contracts import NO_SHAPE, PodShape
+from partita_plugins.errors import InvalidInput
+from partita_plugins.wire.resource import Allocation
+from partita_scheduler.allocator.allocation import allocation
+from partita_scheduler.allocator.in_use import Uses
+from partita_scheduler.allocator.inputs import InputPool
+from partita_scheduler.allocator.node_match import selector_matches
+from partita_scheduler.allocator.nodes import node_pools, own_pools
+from partita_scheduler.allocator.result import Budget
+from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView
+from partita_scheduler.policy.extended import extended_plan
+from partita_scheduler.policy.node import Judgement, Outlook, judge
+from partita_scheduler.policy.question import Question
+from partita_scheduler.policy.state import Cpu
+from partita_scheduler.reasons import Reason
+from partita_scheduler.scoring.ranking import Rank
+
+UNBINDABLE = Reason(
+    "unbindable", "kube-scheduler cannot bind a pod here that has claims, and whose extended resources the node serves"
+)
+"""It makes an empty claim for the resources then, and fails on that before the binding (seen on 1.36.3 and 1.37.2)."""
+
+NOT_SEEN = Judgement(undecided=True, reasons=(Reason("unknown", "not seen yet"),))
+"""Of a node that is not in the view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One node's answer to a question: what a verdict is made from when somebody asks for it."""
+
+    node: str
+    found: Judgement
+    pools: tuple[InputPool, ...] = ()
+    extended: bool = False
+    """Whether the last of the picks are for the claim that kube-scheduler will make for extended resources."""
+
+    refusal: str = ""
+    """The wish that the node breaks."""
+
+    @property
+    def fits(self) -> bool:
+        return self.found.picks is not None and not self.refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What was found about one node."""
+
+    node: str
+    allocations: Mapping[str, Allocation] | None = None
+    """Claim name to what kube-scheduler will allocate here, for the claims still to be allocated (the claim for plain
+    extended resources has the name EXTENDED_CLAIM_NAME). None: the pod does not fit, or we have no opinion."""
+
+    reasons: tuple[Reason, ...] = ()
+    """Why not. Empty on a node that fits."""
+
+    undecided: bool = False
+    """The step budget ran out or the node is unknown: neither a fit nor a refusal."""
+
+    rank: Rank = ()
+    """Figures that the order is made from: the alternatives' places, then the scorers'."""
+
+    takes: PodShape = NO_SHAPE
+    """What the pod would take here."""
+
+    explanation: str = ""
+    """In plain words: "takes GPUs 4 and 5 over NVLink (450 GB/s); leaves 3g free on GPU 6"."""
+
+
+def row(view: ClusterView, asked: Question, name: str, uses: Uses, budget: Budget) -> Row:
+    """One node's answer. `uses` is everything in use there but what the pod itself is assumed to take."""
+    node = view.nodes.get(name)
+    if node is None:
+        return Row(name, NOT_SEEN)
+    for claim, found in asked.needs.allocated:
+        if found.node_selector is not None and not selector_matches(found.node_selector, node):
+            return Row(name, Judgement(reasons=(Reason("elsewhere", f"claim {claim} is allocated on another node"),)))
+    try:
+        extended = asked.needs.extended
+        plan = extended_plan(asked.pod, node, extended, view) if extended else None
+        plans = (*asked.needs.plans, plan) if plan else asked.needs.plans
+        pools_of = own_pools if any(one.reads_everything for one in plans) else node_pools
+        offered = pools_of(view, node)
+        outlook = Outlook(view.scoring, view.workload, Cpu(asked.cpu_milli, view.cpu_left_milli.get(name)))
+        judged = judge(offered, uses, plans, rules=asked.rules, budget=budget, outlook=outlook)
+    except InvalidInput as error:
+        return Row(name, Judgement(reasons=(Reason("invalid", str(error)),)))
+    if judged.picks is not None and extended and plan is None and (asked.needs.plans or asked.needs.allocated):
+        return Row(name, Judgement(reasons=(UNBINDABLE,)))
+    refusal = asked.wishes.refusal(judged) if judged.picks is not None else ""
+    return Row(name, judged, offered.pools, plan is not None, refusal)
+
+
+def verdict(asked: Question, found: Row) -> Verdict:
+    """A row in full, with the allocations under the names that the claims of this pod have."""
+    judged = found.found
+    if found.refusal:
+        return Verdict(node=found.node, reasons=(Reason("wish", found.refusal),))
+    if judged.picks is None:
+        return Verdict(node=found.node, reasons=judged.reasons, undecided=judged.undecided)
+    names = (*asked.names, EXTENDED_CLAIM_NAME) if found.extended else asked.names
+    allocations = {
+        name: allocation(found.node, found.pools, picks, asked.rules)
+        for name, picks in zip(names, judged.picks, strict=True)
+    }
+    return Verdict(
+        node=found.node, allocations=allocations, rank=judged.rank, takes=judged.pod, explanation=judged.explanation
+    )

@@ -10,6 +10,7 @@ import structlog
 
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.events import EventRecorder
+from partita_scheduler.allocator.rules import rules_for
 from partita_scheduler.answers.decider import Decider
 from partita_scheduler.answers.explainer import Explainer
 from partita_scheduler.assumed.assumptions import Assumptions
@@ -41,7 +42,7 @@ class Application:
     def __init__(self, api: KubeApi, settings: Settings) -> None:
         self.settings = settings
         self.metrics = Metrics()
-        slices = SliceIndex()
+        self._slices = slices = SliceIndex()
         tally = CpuTally()
         self.kept = KeptState(
             slices.value,
@@ -62,6 +63,7 @@ class Application:
             listeners=Listeners(
                 node=self.kept.node_changed,
                 slice=self.kept.slice_changed,
+                tainted=self.kept.tainted,
                 device_class=self.kept.class_changed,
                 claim=both(
                     self.kept.claim_changed,
@@ -69,6 +71,7 @@ class Application:
                     self.learner.claim_changed,
                 ),
                 pod=both(self.kept.pod_changed, self.assumptions.pod_changed),
+                version=self._read_rules,
             ),
         )
         self._elector = LeaderElector(api, identity=settings.identity, namespace=settings.namespace, able=self._able)
@@ -168,6 +171,10 @@ class Application:
         thread = threading.Thread(target=target, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+
+    def _read_rules(self, server_minor: int) -> None:
+        everything = rules_for(server_minor).rule_without_selector_taints_all
+        self.kept.tainted(self._slices.read_rules(all_without_selector=everything))
 
     def _follow_version(self) -> None:
         known = self.watch.refresh_version()

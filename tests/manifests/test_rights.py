@@ -35,6 +35,7 @@ GRANTED = {
     ("scheduler", "", SLICES): "list watch",
     ("scheduler", "", CLAIMS): "list watch",
     ("scheduler", "", "resource.k8s.io/deviceclasses"): "list watch",
+    ("scheduler", "", "resource.k8s.io/devicetaintrules"): "list watch",
     ("scheduler", "", "events"): "get create patch",
     ("scheduler", SYSTEM, "coordination.k8s.io/leases"): "create",
     ("scheduler", SYSTEM, "coordination.k8s.io/leases (partita-scheduler)"): "get update",

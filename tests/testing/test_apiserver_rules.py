@@ -14,6 +14,13 @@ from partita_plugins.testing.apiserver.patches import json_patch, merge, strateg
 from tests.testing import objects
 from tests.testing.objects import Json
 
+
+def taint_rule(**spec: Any) -> Json:
+    body = {"taint": TAINT, **spec}
+    metadata = {"name": "drain"}
+    return {"apiVersion": "resource.k8s.io/v1", "kind": "DeviceTaintRule", "metadata": metadata, "spec": body}
+
+
 COUNTED = [{"counterSet": "gpus", "counters": {"g0p0": {"value": "2"}}}]
 TAINT = {"key": "example.com/bad", "effect": "NoSchedule"}
 SHARED = {"default": "1Gi", "validRange": {"min": "1Gi", "step": "1Gi", "max": "8Gi"}}
@@ -220,3 +227,22 @@ def test_patches_change_what_they_name() -> None:
         json_patch({"a": 1}, [{"op": "test", "path": "/a", "value": 2}])
     merged = strategic({"conditions": [{"type": "A", "status": "x"}]}, {"conditions": [{"type": "B"}, {"type": "A"}]})
     assert merged == {"conditions": [{"type": "A", "status": "x"}, {"type": "B"}]}
+
+
+def test_a_taint_rule_gets_its_time_from_the_server() -> None:
+    made = LocalApi().create(taint_rule(deviceSelector={"pool": "gpu.partita.dev/n1"}))
+    assert made["spec"]["taint"].keys() == {*TAINT, "timeAdded"}
+    assert made["metadata"]["generation"] == 1
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        ({"taint": {"key": "a", "effect": "Never"}}, "supported values"),
+        ({"taint": None}, "must be a label key"),
+        ({"deviceSelector": {"device": "GPU_0"}}, "is no name"),
+    ],
+)
+def test_a_wrong_taint_rule_is_invalid(spec: Json, said: str) -> None:
+    with pytest.raises(ApiError, match=said):
+        LocalApi().create(taint_rule(**spec))

@@ -6,6 +6,7 @@ devices.py   random devices: counters, capacities, attributes, taints
 selectors.py random CEL
 wishes.py    random claims and the pod
 held.py      random earlier allocations
+taint_rules.py  random DeviceTaintRules
 generate.py  a whole case from a seed and a number
 model.py     what the extender's decision code predicts
 server.py    what the real control plane does, many cases at a time

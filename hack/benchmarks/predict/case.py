@@ -28,6 +28,8 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """Earlier ones carry status.allocation."""
 
     pod: Json
+    rules: list[Json] = []
+    """DeviceTaintRules."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,9 +47,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_everywhere(case: Case) -> bool:
-    """Whether other nodes can reach its devices too."""
+    """Whether other nodes can reach its devices too, or its rules taint others' devices."""
     specs = [one["spec"] for one in case.slices]
-    return any(one.get("allNodes") for spec in specs for one in (spec, *spec.get("devices", [])))
+    reached = any(one.get("allNodes") for spec in specs for one in (spec, *spec.get("devices", [])))
+    node = case.node["metadata"]["name"]
+    selectors = [one["spec"].get("deviceSelector") or {} for one in case.rules]
+    return reached or any("driver" not in one and one.get("pool") != node for one in selectors)
 
 
 def told(allocation: Allocation) -> Json:

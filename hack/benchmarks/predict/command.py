@@ -33,7 +33,7 @@ cases          pods that kube-scheduler allocated for or refused
 disagreements  of them: another device, request, order, consumed capacity or node selector than predicted, or an
                allocation where none was predicted, or the other way round, or an error instead of "unschedulable"
 undecided      of the cases: the extender would have had no opinion (too long a search)
-coverage       percent of the cases that exercise a part of the allocator; the first seven must reach 15
+coverage       percent of the cases that exercise a part of the allocator; seven of them must reach 15, taint rules 10
 
 \b
 Cases that disagree are written to predict-disagreements/. Play one alone with --case; kept under

@@ -29,6 +29,9 @@ CORES: tuple[tuple[str, Json | None], ...] = (
 )
 
 
+TAINT_KEYS = ("example.com/fault", "example.com/old")
+
+
 def counter_sets(random: Random) -> list[Json]:
     sets = random.choice((1, 1, 2))
     unit = random.choice(("", "", "Gi", "00m"))
@@ -51,7 +54,7 @@ def device(random: Random, driver: str, counters: list[Json], index: int) -> Jso
         both = len(counters) > 1 and random.random() < 0.2
         made["consumesCounters"] = [_consumption(random, one) for one in random.sample(counters, 1 + both)]
     if random.random() < 0.1:
-        made["taints"] = [_taint(random) for _ in range(random.choice((1, 1, 2)))]
+        made["taints"] = [taint(random) for _ in range(random.choice((1, 1, 2)))]
     if random.random() < 0.03:
         made["bindsToNode"] = True
     _write_out_domains(random, made, driver)
@@ -95,9 +98,10 @@ def _consumption(random: Random, counter_set: Json) -> Json:
     return {"counterSet": counter_set["name"], "counters": counters}
 
 
-def _taint(random: Random) -> Json:
+def taint(random: Random) -> Json:
+    """Of a device, or of a rule."""
     return {
-        "key": random.choice(("example.com/fault", "example.com/old")),
+        "key": random.choice(TAINT_KEYS),
         "value": random.choice(("", "x")),
         "effect": random.choice(("NoSchedule", "NoSchedule", "NoExecute", "None")),
     }

@@ -7,6 +7,7 @@ from random import Random
 from hack.benchmarks.predict.case import Case, Json
 from hack.benchmarks.predict.fleet import Fleet, fleet
 from hack.benchmarks.predict.held import held
+from hack.benchmarks.predict.taint_rules import taint_rules
 from hack.benchmarks.predict.wishes import Wishes, wishes
 
 IMAGE = "example.com/never-started:1"
@@ -25,6 +26,7 @@ def generate(seed: int, number: int) -> Case:
         classes=wanted.classes,
         claims=[*earlier, *wanted.claims],
         pod=_pod(number, found.node, _claims_of(random, earlier, wanted), wanted),
+        rules=taint_rules(random, number, found),
     )
 
 

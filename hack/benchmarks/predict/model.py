@@ -8,7 +8,9 @@ import msgspec
 from hack.benchmarks.predict.case import ALLOCATED, ERROR, EXTENDED, UNSCHEDULABLE, Case, Json, Outcome, told
 
 from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
-from partita_scheduler.cluster.slice_index import SliceIndex
+from partita_plugins.wire.taint_rule import DeviceTaintRule
+from partita_scheduler.allocator.rules import rules_for
+from partita_scheduler.cluster.slice_index import indexed
 from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView, Node, Pod
 from partita_scheduler.policy.decision import decide
 
@@ -20,13 +22,14 @@ UNDECIDED = "undecided"
 
 def view(case: Case, server_minor: int) -> ClusterView:
     """The cluster as the extender would see it, of this case alone."""
-    slices = SliceIndex()
-    for one in case.slices:
-        slices.change(None, msgspec.convert(one, ResourceSlice))
+    everything = rules_for(server_minor).rule_without_selector_taints_all
+    slices = indexed(
+        _all(case.slices, ResourceSlice), _all(case.rules, DeviceTaintRule), all_without_selector=everything
+    )
     node = msgspec.convert(case.node, Node)
     return ClusterView(
         nodes={node.metadata.name: node},
-        slices=slices.value(),
+        slices=slices,
         classes={one.metadata.name: one for one in _all(case.classes, DeviceClass)},
         claims={(one.metadata.namespace, one.metadata.name): one for one in _all(case.claims, ResourceClaim)},
         server_minor=server_minor,

@@ -79,9 +79,9 @@ def check(row: Row) -> None:
     """Raises ClickException where something disagrees, or the cases are not what they should be."""
     if row.disagreements:
         raise click.ClickException(f"{row.disagreements} disagreements, written to {FOUND}/")
-    thin = [part for part in coverage.WANTED if row.coverage[part] < coverage.LEAST_PERCENT]
+    thin = [f"{part} ({least:g}%)" for part, least in coverage.WANTED.items() if row.coverage[part] < least]
     if thin and row.cases >= FEW:
-        raise click.ClickException(f"fewer than {coverage.LEAST_PERCENT:g}% of the cases exercise: {', '.join(thin)}")
+        raise click.ClickException(f"too few of the cases exercise: {', '.join(thin)}")
 
 
 def keep(record: Record) -> Path:
@@ -106,6 +106,7 @@ def _trimmed(case: Case) -> Case:
         classes=[_lean(one) for one in case.classes],
         claims=[_lean(one) for one in case.claims],
         pod=_lean({**case.pod, "spec": parts}),
+        rules=[_lean(one) for one in case.rules],
     )
 
 

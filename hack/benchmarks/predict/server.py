@@ -9,15 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from typing import Any
 
 import msgspec
 from hack.benchmarks.predict.case import ALLOCATED, ERROR, EXTENDED, UNSCHEDULABLE, Case, Json, Outcome, told
+from hack.benchmarks.predict.devices import TAINT_KEYS
 
 from partita_plugins.errors import PartitaError
 from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.optional import served
 from partita_plugins.kube.resources import (
     DEVICE_CLASSES,
+    DEVICE_TAINT_RULES,
     NODES,
     PODS,
     RESOURCE_CLAIMS,
@@ -43,6 +47,7 @@ KINDS = {
     DEVICE_CLASSES: ("resource.k8s.io/v1", "DeviceClass"),
     RESOURCE_SLICES: ("resource.k8s.io/v1", "ResourceSlice"),
     RESOURCE_CLAIMS: ("resource.k8s.io/v1", "ResourceClaim"),
+    **{one: (one.group_version, "DeviceTaintRule") for one in DEVICE_TAINT_RULES},
 }
 
 
@@ -59,6 +64,10 @@ class Batch:
 
     def __init__(self, api: KubeApi, name: str) -> None:
         self._api, self.name = api, name
+        rules = served(api, DEVICE_TAINT_RULES)
+        if rules is None:
+            raise CaseRefused("the API server has no DeviceTaintRules: --runtime-config asks for them")
+        self._rules = rules
 
     def play(self, cases: Sequence[Case]) -> list[tuple[Case, Outcome]]:
         """Each case as the API server has it, and what kube-scheduler did with its pod."""
@@ -82,12 +91,13 @@ class Batch:
     def _close(self) -> None:
         """Claims stay: nobody is there to take their finalizers off, and they are in nobody's way."""
         self._api.request("DELETE", PODS.path(namespace=self.name), body=NOW)
-        for resource in (RESOURCE_SLICES, NODES, DEVICE_CLASSES):
+        for resource in (self._rules, RESOURCE_SLICES, NODES, DEVICE_CLASSES):
             self._api.request("DELETE", resource.path(), body=NOW, timeout_seconds=60)
 
     def _write(self, case: Case) -> Case:
         return Case(
             number=case.number,
+            rules=[self._create(self._rules, one) for one in case.rules],
             node=self._create(NODES, case.node),
             classes=[self._create(DEVICE_CLASSES, one) for one in case.classes],
             slices=[self._create(RESOURCE_SLICES, one) for one in case.slices],
@@ -120,13 +130,27 @@ class Batch:
 
     def _wait_until_seen(self) -> None:
         name = f"last-{self.name}"
-        driver = f"{name}.example.com"
-        self._create(NODES, {"metadata": {"name": name}, "status": {"allocatable": {"cpu": "1", "pods": "1"}}})
+        self._create(NODES, {"metadata": {"name": name}, "status": {"allocatable": {"cpu": "1", "pods": "9"}}})
         self._create(DEVICE_CLASSES, {"metadata": {"name": name}, "spec": {}})
+        deadline = time.monotonic() + DEADLINE_SECONDS
+        for attempt in count():
+            if self._avoids_what_the_last_rule_taints(name, f"{name}-{attempt}", deadline):
+                return
+
+    def _avoids_what_the_last_rule_taints(self, node: str, name: str, deadline: float) -> bool:
+        """Whether kube-scheduler, which has seen the last slice, has seen the last rule too."""
+        driver = f"{name}.example.com"
+        taint = {"key": "example.com/last", "effect": "NoSchedule"}
+        selector = {"driver": driver, "device": "tainted"}
+        self._create(self._rules, {"metadata": {"name": name}, "spec": {"deviceSelector": selector, "taint": taint}})
         pool = {"name": name, "resourceSliceCount": 1, "generation": 1}
-        spec: Json = {"driver": driver, "pool": pool, "nodeName": name, "devices": [{"name": "d"}]}
+        devices = [{"name": "tainted"}, {"name": "free"}]
+        spec: Json = {"driver": driver, "pool": pool, "nodeName": node, "devices": devices}
         self._create(RESOURCE_SLICES, {"metadata": {"name": name}, "spec": spec})
-        requests = [{"name": "r", "exactly": {"deviceClassName": name, "selectors": [_driver_is(driver)]}}]
+        # A rule of a case may taint every device.
+        tolerations = [{"key": key, "operator": "Exists"} for key in TAINT_KEYS]
+        exactly = {"deviceClassName": node, "selectors": [_driver_is(driver)], "tolerations": tolerations}
+        requests = [{"name": "r", "exactly": exactly}]
         self._create(RESOURCE_CLAIMS, {"metadata": {"name": name}, "spec": {"devices": {"requests": requests}}})
         pod_spec: Json = {
             "containers": [{"name": "c", "image": "none"}],
@@ -134,11 +158,12 @@ class Batch:
             "resourceClaims": [{"name": "c", "resourceClaimName": name}],
         }
         self._create(PODS, {"metadata": {"name": name}, "spec": pod_spec})
-        deadline = time.monotonic() + DEADLINE_SECONDS
         while not self._api.get(PODS, name, self.name, as_=dict[str, Any])["spec"].get("nodeName"):
             if time.monotonic() > deadline:
                 raise NoAnswer("kube-scheduler does not schedule: hack/cluster logs kube-scheduler")
             time.sleep(POLL_SECONDS / 3)
+        allocation = self._api.get(RESOURCE_CLAIMS, name, self.name, as_=ResourceClaim).status.allocation
+        return allocation is not None and allocation.devices.results[0].device == "free"
 
     def _outcomes(self, cases: Sequence[Case]) -> list[Outcome]:
         found: dict[int, Outcome] = {}

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from hack.benchmarks.predict.case import Json
+from hack.benchmarks.predict.devices import TAINT_KEYS
 from hack.benchmarks.predict.fleet import Fleet
 from hack.benchmarks.predict.selectors import selector
 
@@ -120,7 +121,7 @@ def _exactly(random: Random, found: Fleet, classes: list[Json], *, admin: bool) 
 def _toleration(random: Random) -> Json:
     if random.random() < 0.2:
         return {"operator": "Exists"}
-    toleration: Json = {"key": random.choice(("example.com/fault", "example.com/old")), "operator": "Exists"}
+    toleration: Json = {"key": random.choice(TAINT_KEYS), "operator": "Exists"}
     if random.random() < 0.6:
         toleration |= {"operator": "Equal", "value": random.choice(("", "x"))}
     if random.random() < 0.4:

@@ -136,7 +136,7 @@ class Reflector(Generic[T]):
                 self._stopping.wait(pause)
 
     def _relist(self) -> str:
-        items, version = self._api.list(self.resource, self._namespace, as_=self._type, made=self._made, **self._query)
+        items, version = self._list()
         with self._lock:
             stale = self._objects
             known = stale if self._told else {}
@@ -152,6 +152,9 @@ class Reflector(Generic[T]):
         self._told = True
         self._synced.set()
         return version
+
+    def _list(self) -> tuple[list[T], str]:
+        return self._api.list(self.resource, self._namespace, as_=self._type, made=self._made, **self._query)
 
     def _follow(self) -> None:
         begun, told = time.monotonic(), False

@@ -34,3 +34,8 @@ RESOURCE_SLICES = Resource("resource.k8s.io/v1", "resourceslices", namespaced=Fa
 RESOURCE_CLAIMS = Resource("resource.k8s.io/v1", "resourceclaims", namespaced=True)
 RESOURCE_CLAIM_TEMPLATES = Resource("resource.k8s.io/v1", "resourceclaimtemplates", namespaced=True)
 DEVICE_CLASSES = Resource("resource.k8s.io/v1", "deviceclasses", namespaced=False)
+DEVICE_TAINT_RULES = (
+    Resource("resource.k8s.io/v1", "devicetaintrules", namespaced=False),
+    Resource("resource.k8s.io/v1beta2", "devicetaintrules", namespaced=False),
+)
+"""The same objects: from 1.37 on, and in 1.36 where v1beta2 is served. Without either there are none."""

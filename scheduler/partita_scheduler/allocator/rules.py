@@ -40,6 +40,9 @@ class Rules:
     step_decides_format: bool
     """A rounded capacity is written in the format of its step; otherwise in binary units."""
 
+    rule_without_selector_taints_all: bool
+    """A DeviceTaintRule that has no deviceSelector taints every device; otherwise none."""
+
 
 _RULES: Mapping[int, Rules] = {
     36: Rules(
@@ -51,6 +54,7 @@ _RULES: Mapping[int, Rules] = {
         share_without_capacity_is_free=True,
         fractional_ranges=False,
         step_decides_format=False,
+        rule_without_selector_taints_all=True,
     ),
     37: Rules(
         counters_by_pool_name=False,
@@ -61,6 +65,7 @@ _RULES: Mapping[int, Rules] = {
         share_without_capacity_is_free=False,
         fractional_ranges=False,
         step_decides_format=True,
+        rule_without_selector_taints_all=False,
     ),
 }
 

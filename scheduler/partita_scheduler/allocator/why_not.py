@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from partita_plugins.model.offer import DeviceKind
 from partita_plugins.model.quantity import parsed
+from partita_plugins.scorers.links import slot_list
 from partita_plugins.wire import DRIVER_NAME, FAULT_TAINT_KEY, MONITOR_TAINT_KEY
 from partita_plugins.wire.resource import Taint
 from partita_scheduler.allocator import capacity
@@ -17,6 +18,7 @@ from partita_scheduler.allocator.plan import ClaimPlan, ConstraintPlan, RequestP
 from partita_scheduler.allocator.rules import Rules
 from partita_scheduler.allocator.standing import Standing, standing
 from partita_scheduler.cel.selector import CelError, CelUnsupported
+from partita_scheduler.cluster.taint_rules import RuleTaint, told
 from partita_scheduler.reasons import Reason
 
 ATTRIBUTE_WORDS = {
@@ -84,7 +86,7 @@ def _of_request(
             reasons.append(_too_full(request, found))
         elif len(found.tainted) < len(found.selected):
             reasons.append(Reason("taken", f"no {what} free"))
-        reasons += _quarantined(found)
+        reasons += [*_quarantined(found), *_ruled_out(found, what)]
     elif count > 1:
         drivers = {device.name: pool.id.driver for pool in pools for device in pool.devices}
         unmet = (_unmet(one, request, found, what, drivers) for one in claim.constraints if one.concerns(request))
@@ -120,12 +122,34 @@ def _too_full(request: RequestPlan, found: Standing) -> Reason:
 def _quarantined(found: Standing) -> list[Reason]:
     where: dict[str, None] = {}
     for device, taint in found.tainted:
-        if taint.key == MONITOR_TAINT_KEY and len(found.selected) > 1:
-            continue  # Who asks for any device does not mean this one.
+        if isinstance(taint, RuleTaint) or (taint.key == MONITOR_TAINT_KEY and len(found.selected) > 1):
+            continue  # Who asks for any device does not mean the monitor.
         slot = device.raw.attributes.get("slot")
         name = f"GPU {slot.int_}" if slot else device.name
         where[_kept_away(name, taint)] = None
     return [Reason("tainted", text) for text in where]
+
+
+def _ruled_out(found: Standing, what: str) -> list[Reason]:
+    """What administrators taint, by rule."""
+    by_rule: dict[RuleTaint, list[InputDevice]] = {}
+    for device, taint in found.tainted:
+        if isinstance(taint, RuleTaint):
+            by_rule.setdefault(taint, []).append(device)
+    reasons = []
+    for taint, devices in by_rule.items():
+        which = f"every {what}" if len(devices) == len(found.selected) else _some(devices, what)
+        reasons.append(Reason("tainted", f"{which} tainted by rule {taint.rule} ({told(taint)})"))
+    return reasons
+
+
+def _some(devices: list[InputDevice], what: str) -> str:
+    """Whole GPUs by their slots, others counted."""
+    found = (device.raw.attributes.get("slot") for device in devices)
+    slots = sorted({slot.int_ for slot in found if slot and slot.int_ is not None})
+    if slots and what == _KIND_WORDS[DeviceKind.GPU]:
+        return slot_list(tuple(slots))
+    return f"one {what}" if len(devices) == 1 else f"{len(devices)} {what}s"
 
 
 def _kept_away(name: str, taint: Taint) -> str:

@@ -1,22 +1,32 @@
-"""Slices by node, kept from change to change."""
+"""Slices by node, kept from change to change, with the taints of rules on their devices."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.taint_rule import DeviceTaintRule
+from partita_scheduler.cluster.taint_rules import tainted, touches
+
+Slices = Mapping[str, tuple[ResourceSlice, ...]]
+"""By node, each node's sorted by name; under "" those that are not of one node."""
 
 
 class SliceIndex:
-    """Slices by node, each node's sorted by name. A changed slice makes its own node's tuple anew, no other."""
+    """A changed slice makes its own node's tuple anew, a changed rule those of the nodes that it touches, no other."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, all_without_selector: bool = False) -> None:
+        """Whether a rule without a deviceSelector taints every device: by version (allocator.rules)."""
+        self._all_without_selector = all_without_selector
         self._by_node: dict[str, dict[str, ResourceSlice]] = {}
+        """As published."""
+
+        self._rules: dict[str, DeviceTaintRule] = {}
         self._sorted: dict[str, tuple[ResourceSlice, ...]] = {}
         self._changed: set[str] = set()
         self._lock = threading.Lock()
-        self._value: Mapping[str, tuple[ResourceSlice, ...]] = {}
+        self._value: Slices = {}
 
     def change(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
         """Listener of the watch on slices."""
@@ -28,22 +38,70 @@ class SliceIndex:
                 self._by_node.setdefault(_node(new), {})[new.metadata.name] = new
                 self._changed.add(_node(new))
 
-    def value(self) -> Mapping[str, tuple[ResourceSlice, ...]]:
+    def rule(self, old: DeviceTaintRule | None, new: DeviceTaintRule | None) -> frozenset[str]:
+        """Take a rule in; the nodes whose slices are others now, "" for those that are not of one node."""
+        with self._lock:
+            if old is not None:
+                self._rules.pop(old.metadata.name, None)
+            if new is not None:
+                self._rules[new.metadata.name] = new
+            if old is not None and new is not None and old.spec == new.spec:
+                return frozenset()  # Its status tells how far an eviction is, every ten seconds.
+            return self._retaint(one for one in (old, new) if one is not None)
+
+    def read_rules(self, *, all_without_selector: bool) -> frozenset[str]:
+        """Read them as another version of kube-scheduler does; the nodes whose slices are others now."""
+        with self._lock:
+            if all_without_selector == self._all_without_selector:
+                return frozenset()
+            self._all_without_selector = all_without_selector
+            concerned = any(one.spec.device_selector is None for one in self._rules.values())
+            touched = frozenset(self._by_node if concerned else ())
+            self._changed |= touched
+            return touched
+
+    def value(self) -> Slices:
         with self._lock:
             if self._changed:
+                rules = [self._rules[name] for name in sorted(self._rules)]
                 for node in self._changed:
-                    self._resort(node)
+                    self._resort(node, rules)
                 self._changed.clear()
                 self._value = dict(self._sorted)
             return self._value
 
-    def _resort(self, node: str) -> None:
+    def _retaint(self, rules: Iterable[DeviceTaintRule]) -> frozenset[str]:
+        either = tuple(rules)
+        touched = frozenset(
+            node
+            for node, slices in self._by_node.items()
+            if any(self._touches(rule, one) for rule in either for one in slices.values())
+        )
+        self._changed |= touched
+        return touched
+
+    def _touches(self, rule: DeviceTaintRule, found: ResourceSlice) -> bool:
+        return touches(rule, found, all_without_selector=self._all_without_selector)
+
+    def _resort(self, node: str, rules: list[DeviceTaintRule]) -> None:
         slices = self._by_node.get(node)
         if slices:
-            self._sorted[node] = tuple(slices[name] for name in sorted(slices))
+            self._sorted[node] = tuple(
+                tainted(slices[name], rules, all_without_selector=self._all_without_selector) for name in sorted(slices)
+            )
         else:
             self._by_node.pop(node, None)
             self._sorted.pop(node, None)
+
+
+def indexed(slices: Iterable[ResourceSlice], rules: Iterable[DeviceTaintRule], *, all_without_selector: bool) -> Slices:
+    """The same of everything at once."""
+    index = SliceIndex(all_without_selector=all_without_selector)
+    for rule in rules:
+        index.rule(None, rule)
+    for one in slices:
+        index.change(None, one)
+    return index.value()
 
 
 def _node(found: ResourceSlice) -> str:

@@ -13,9 +13,18 @@ import structlog
 
 from partita_plugins.errors import PartitaError
 from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.optional import OptionalReflector
 from partita_plugins.kube.reflector import HasMetadata, Key, Listener, Reflector
-from partita_plugins.kube.resources import DEVICE_CLASSES, NODES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES
+from partita_plugins.kube.resources import (
+    DEVICE_CLASSES,
+    DEVICE_TAINT_RULES,
+    NODES,
+    PODS,
+    RESOURCE_CLAIMS,
+    RESOURCE_SLICES,
+)
 from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
+from partita_plugins.wire.taint_rule import DeviceTaintRule
 from partita_scheduler.cluster.interned import claim_parts, slice_parts
 from partita_scheduler.cluster.slice_index import SliceIndex
 from partita_scheduler.cluster.view import ClusterView, Node, Pod
@@ -56,7 +65,7 @@ class _Piece(Generic[T, V]):
         return self._value
 
 
-def _ignore(_old: object, _new: object) -> None:
+def _ignore(*_changes: object) -> None:
     """Nobody listens."""
 
 
@@ -66,16 +75,21 @@ class Listeners:
 
     node: Listener[Node] = _ignore
     slice: Listener[ResourceSlice] = _ignore
+    tainted: Callable[[frozenset[str]], None] = _ignore
+    """Of nodes whose slices are others because of a rule, as SliceIndex.rule names them."""
+
     device_class: Listener[DeviceClass] = _ignore
     claim: Listener[ResourceClaim] = _ignore
     pod: Listener[Pod] = _ignore
+    version: Callable[[int], None] = _ignore
+    """The API server's minor version, whenever it was asked."""
 
 
 NOBODY = Listeners()
 
 
 class ClusterWatch:
-    """Watches on nodes, slices, classes, claims and unbound pods; `view()` costs nothing while nothing changes."""
+    """Watches on all that placing needs; `view()` costs nothing while nothing changes."""
 
     def __init__(
         self,
@@ -102,12 +116,15 @@ class ClusterWatch:
         self._slice_watch = Reflector(
             api, RESOURCE_SLICES, ResourceSlice, both(self._slices.change, listeners.slice), made=slice_parts
         )
+        self._tainted, self._version_told = listeners.tainted, listeners.version
+        self._rules = OptionalReflector(api, DEVICE_TAINT_RULES, DeviceTaintRule, self._rule_changed)
         self._pods = Reflector(api, PODS, Pod, listeners.pod, fieldSelector=UNBOUND)
         self._watches: tuple[Reflector[Any], ...] = (
             self._nodes,
             self._classes,
             self._claims,
             self._slice_watch,
+            self._rules,
             self._pods,
         )
         self._server_minor = 0
@@ -132,6 +149,7 @@ class ClusterWatch:
         if minor != self._server_minor:
             log.info("API server", minor=minor)
         self._server_minor = minor
+        self._version_told(minor)
         return True
 
     @property
@@ -168,6 +186,9 @@ class ClusterWatch:
                     nodes=nodes, slices=slices, classes=classes, claims=claims, server_minor=self._server_minor
                 )
             return self._view
+
+    def _rule_changed(self, old: DeviceTaintRule | None, new: DeviceTaintRule | None) -> None:
+        self._tainted(self._slices.rule(old, new))
 
     def unbound_pods(self) -> list[Pod]:
         """Pods without a node, oldest first."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 import structlog
@@ -70,6 +70,11 @@ class KeptState:
 
     def slice_changed(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
         self._later(partial(self._slice, old, new))
+
+    def tainted(self, nodes: frozenset[str]) -> None:
+        """Rules taint devices of these nodes otherwise than before; "": devices that several nodes reach."""
+        if nodes:
+            self._later(partial(self._offer_otherwise, nodes))
 
     def class_changed(self, old: DeviceClass | None, new: DeviceClass | None) -> None:
         """Taken in at once: whether a pod is any of ours must not wait for the rest."""
@@ -223,7 +228,9 @@ class KeptState:
         self._unseen = {self._fleet.number(name) for name in self._cluster.nodes}
 
     def _slice(self, old: ResourceSlice | None, new: ResourceSlice | None) -> None:
-        names = {one.spec.node_name or "" for one in (old, new) if one is not None}
+        self._offer_otherwise({one.spec.node_name or "" for one in (old, new) if one is not None})
+
+    def _offer_otherwise(self, names: Collection[str]) -> None:
         if "" in names:
             self._unseen.update(range(len(self._fleet.contents)))
             return

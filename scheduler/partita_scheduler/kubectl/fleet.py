@@ -13,6 +13,7 @@ from partita_plugins.model.quantity import format_mib, to_mib
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.device_names import DeviceName, parse_name
 from partita_plugins.wire.resource import AllocationResult, Device, ResourceClaim, ResourceSlice
+from partita_scheduler.cluster.taint_rules import RuleTaint, told
 from partita_scheduler.cluster.view import ClusterView
 
 _COUNTER = re.compile(r"^g(\d+)p(\d+)$")
@@ -99,7 +100,9 @@ def _gpus(slices: list[ResourceSlice], taken: Mapping[tuple[str, str], list[Take
 def _with(
     gpu: GpuMap, device: Device, name: DeviceName | None, holders: list[Taken], cells: Mapping[int, int]
 ) -> GpuMap:
-    taints = (f"{taint.key}={taint.value}:{taint.effect}" for taint in device.taints)
+    taints = (
+        f"{told(taint)} (rule {taint.rule})" if isinstance(taint, RuleTaint) else told(taint) for taint in device.taints
+    )
     product = device.attributes.get("product")
     whole = name is not None and name.kind in (DeviceKind.GPU, DeviceKind.SHARED)
     used = _used(device, gpu.slot, cells) if holders else set()

@@ -14,8 +14,11 @@ from partita_plugins.testing.kubeapi import Json, KubeApi
 from partita_plugins.testing.objects import name_of, namespace_of
 from partita_plugins.testing.scheduling import bind_pod, pending_pods, report_unschedulable, reserve_claim
 from partita_plugins.wire.resource import Allocation, DeviceClass, ResourceClaim, ResourceSlice
+from partita_plugins.wire.taint_rule import DeviceTaintRule
 from partita_scheduler.allocator.allocation import node_of
+from partita_scheduler.allocator.rules import rules_for
 from partita_scheduler.answers.eligibility import partition
+from partita_scheduler.cluster.slice_index import indexed
 from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView, Node, Pod
 from partita_scheduler.found import Policy
 from partita_scheduler.policy import decision as default_policy
@@ -31,13 +34,12 @@ _NO_DEVICES = (Reason("claims", "cannot allocate all claims"),)
 
 def view_of(api: KubeApi) -> ClusterView:
     """The cluster as it is now, read whole."""
-    slices: dict[str, list[ResourceSlice]] = {}
-    for found in sorted(api.list("ResourceSlice"), key=name_of):
-        value = decoded(found, ResourceSlice)
-        slices.setdefault(value.spec.node_name or "", []).append(value)
+    slices = (decoded(found, ResourceSlice) for found in api.list("ResourceSlice"))
+    rules = (decoded(found, DeviceTaintRule) for found in api.list("DeviceTaintRule"))
+    everything = rules_for(SERVER_MINOR).rule_without_selector_taints_all
     return ClusterView(
         nodes={name_of(node): decoded(node, Node) for node in api.list("Node")},
-        slices={node: tuple(found) for node, found in slices.items()},
+        slices=indexed(slices, rules, all_without_selector=everything),
         classes={name_of(found): decoded(found, DeviceClass) for found in api.list("DeviceClass")},
         claims={(namespace_of(c), name_of(c)): decoded(c, ResourceClaim) for c in api.list("ResourceClaim")},
         server_minor=SERVER_MINOR,

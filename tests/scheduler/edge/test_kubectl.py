@@ -34,13 +34,14 @@ from partita_plugins.wire.resource import (
     ResourceSliceSpec,
     Taint,
 )
+from partita_scheduler.cluster.taint_rules import RuleTaint
 from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.kubectl.draw import draw_map
 from partita_scheduler.kubectl.fleet import fleet
 from partita_scheduler.kubectl.main import main
 from partita_scheduler.kubectl.validated import validation_words
 from partita_scheduler.simulator import EmbeddedScheduler
-from tests.scheduler.edge.cluster import api_server, claim, device_class, node, pod, whole_gpus
+from tests.scheduler.edge.cluster import Json, api_server, claim, device_class, node, pod, whole_gpus
 
 HARDWARE = SlottedHardware(hardware=machine("hgx-h100"), slots=tuple(range(8)))
 SHAPES = frozenset({"1g", "1g-double", "2g", "3g", "4g", "7g"})
@@ -115,6 +116,11 @@ def test_a_tainted_gpu_is_shown_as_such() -> None:
     assert "tainted: gpu.partita.dev/fault=stuck-bit:NoExecute" in draw_map(fleet(view_with([], [fault])))
 
 
+def test_a_gpu_that_a_rule_taints_is_shown_with_the_rule() -> None:
+    drain = RuleTaint(key="example.com/drain", effect="NoSchedule", rule="drain-n1")
+    assert "tainted: example.com/drain:NoSchedule (rule drain-n1)" in draw_map(fleet(view_with([], [drain])))
+
+
 def test_no_slices_is_said_in_words() -> None:
     assert "is the driver running" in draw_map(fleet(ClusterView()))
 
@@ -174,6 +180,31 @@ def test_why_names_the_nodes_that_fit_and_those_that_do_not(cluster: Cluster) ->
     text = call(cluster, "why", "train")
     assert text.startswith("default/train: Pending\nclaim wish: not allocated\n  a  score 10")
     assert "\n  b  no: " in text
+
+
+def drain(node_name: str) -> Json:
+    spec = {"deviceSelector": {"pool": pool_name(node_name)}, "taint": {"key": "drain", "effect": "NoSchedule"}}
+    metadata = {"name": f"drain-{node_name}"}
+    return {"apiVersion": "resource.k8s.io/v1", "kind": "DeviceTaintRule", "metadata": metadata, "spec": spec}
+
+
+def test_why_names_the_rule_that_keeps_the_pod_away_from_a_node(cluster: Cluster) -> None:
+    cluster[0].create(claim("wish"))
+    cluster[0].create(pod("train", "wish"))
+    cluster[0].create(drain("a"))
+    assert EmbeddedScheduler(cluster[0]).step() == 0
+    assert "\n  a  no: every GPU tainted by rule drain-a (drain:NoSchedule)\n" in call(cluster, "why", "train")
+
+
+def test_who_may_not_see_rules_is_told_so_and_sees_the_rest(cluster: Cluster) -> None:
+    cluster[0].create(claim("wish"))
+    cluster[0].create(pod("train", "wish"))
+    cluster[0].create(drain("a"))
+    cluster[0].faults.fail(403, path="devicetaintrules", times=-1, reason="Forbidden")
+    result = CliRunner().invoke(main, ["why", "train"], env={"KUBECONFIG": str(cluster[1])})
+    assert result.exit_code == 0
+    assert "\n  a  score 10" in result.stdout
+    assert result.stderr.startswith("DeviceTaintRules are left out, devices that one taints look free: ")
 
 
 def test_why_says_in_one_line_that_no_node_can_take_the_pod(cluster: Cluster) -> None:

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partita_plugins.testing.apiserver import ApiServer
+from partita_plugins.wire import pool_name
 from partita_plugins.wire.resource import ObjectMeta, Pool, ResourceSlice, ResourceSliceSpec
 from partita_scheduler.cluster.slice_index import SliceIndex
 from partita_scheduler.cluster.watch import ClusterWatch, parse_minor
-from tests.scheduler.edge.cluster import api_server, claim, device_class, node, pod, until, whole_gpus
+from tests.scheduler.edge.cluster import Json, api_server, claim, device_class, node, pod, until, whole_gpus
 
 Cluster = tuple[ApiServer, ClusterWatch]
 
@@ -77,6 +78,35 @@ def test_a_changed_slice_leaves_the_other_nodes_slices_as_they_are(cluster: Clus
     after = watch.view()
     assert len(after.slices["a"][0].spec.devices) == 1
     assert after.slices["b"] is before.slices["b"]
+
+
+def drain(node_name: str) -> Json:
+    spec = {"deviceSelector": {"pool": pool_name(node_name)}, "taint": {"key": "drain", "effect": "NoSchedule"}}
+    metadata = {"name": f"drain-{node_name}"}
+    return {"apiVersion": "resource.k8s.io/v1", "kind": "DeviceTaintRule", "metadata": metadata, "spec": spec}
+
+
+def test_a_rule_taints_the_slices_of_its_nodes_until_it_is_gone(cluster: Cluster) -> None:
+    server, watch = cluster
+    before = watch.view()
+    server.create(drain("a"))
+    until(lambda: watch.view() is not before)
+    ruled = watch.view()
+    assert [one.key for device in ruled.slices["a"][0].spec.devices for one in device.taints] == ["drain", "drain"]
+    assert ruled.slices["b"] is before.slices["b"]
+    server.delete("DeviceTaintRule", "drain-a")
+    until(lambda: watch.view() is not ruled)
+    assert watch.view().slices["a"] == before.slices["a"]
+
+
+def test_without_rules_in_the_api_nothing_is_in_doubt(tmp_path: Path) -> None:
+    with api_server(tmp_path) as (server, api):
+        server.faults.fail(404, path="devicetaintrules", times=-1, reason="NotFound")
+        watch = ClusterWatch(api)
+        watch.start()
+        watch.refresh_version()
+        until(lambda: not watch.doubt())
+        watch.stop()
 
 
 def test_a_bound_pod_is_no_longer_pending(cluster: Cluster) -> None:

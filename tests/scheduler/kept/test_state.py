@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from partita_plugins.contracts import PodShape
-from partita_plugins.wire import DRIVER_NAME
+from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_scheduler.assumed.assumptions import ASSUME_SECONDS
 from partita_scheduler.cluster.view import Pod
 from partita_scheduler.kept import column, state
@@ -51,6 +52,24 @@ class Changes:
         world.slice(
             small.slice_of(f"two-{j % 2}", *device, nodeName=NODES[i % 4], pool="two", driver=DRIVER_NAME, count=2)
         )
+
+    def ruled(self, world: Twice, i: int, j: int) -> None:
+        named: tuple[dict[str, str], ...] = (
+            {"pool": pool_name(NODES[i % 4])},
+            {"driver": DRIVER_NAME},
+            {"pool": "two"},
+            {"device": "gpu-0"},
+            {},
+        )
+        effect = ("NoSchedule", "NoExecute", "None")[i % 3]
+        selector = {"deviceSelector": named[j]} if j < 5 else {}
+        world.rule(f"r{i % 3}", taint={"key": f"k{j % 2}", "effect": effect}, **selector)
+
+    def rule_gone(self, world: Twice, i: int, j: int) -> None:
+        world.rule(f"r{i % 3}")
+
+    def upgraded(self, world: Twice, i: int, j: int) -> None:
+        world.upgraded(all_without_selector=bool(j % 2))
 
     def wish(self, world: Twice, i: int, j: int) -> None:
         world.wish(CLAIMS[i], KINDS[j % len(KINDS)])
@@ -155,6 +174,40 @@ def test_a_device_that_two_nodes_reach_is_taken_on_both() -> None:
     same(world, pod_of("c0", "p"), ["a", "b"])
     world.allocate("c1", "b")
     same(world, pod_of("c0", "p"), ["a", "b"])
+
+
+def test_a_rule_costs_the_nodes_that_it_touches_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = Twice()
+    for name in ("a", "b", "c"):
+        world.node(name)
+        world.publish(name)
+    world.wish("c0", "one")
+    same(world, pod_of("c0", "p"), ["a", "b", "c"])
+    looked: list[int] = []
+    look = world.kept._fleet.look
+
+    def noted(number: int, *more: Any) -> bool:
+        looked.append(number)
+        return look(number, *more)
+
+    monkeypatch.setattr(world.kept._fleet, "look", noted)
+    for spec in ({"taint": {"key": "k"}, "deviceSelector": {"pool": pool_name("b")}}, {}):
+        world.rule("drain", **spec)
+        same(world, pod_of("c0", "p"), ["a", "b", "c"])
+        assert looked == [world.kept._fleet.numbers["b"]]
+        looked.clear()
+
+
+def test_how_far_an_eviction_is_changes_nothing() -> None:
+    """A rule's status is written every ten seconds while pods go."""
+    world = Twice()
+    world.publish("a")
+    world.rule("drain", taint={"key": "k"}, deviceSelector={"driver": DRIVER_NAME})
+    before = world.index.value()
+    old = world.rules["drain"]
+    metadata = msgspec.structs.replace(old.metadata, resource_version="2")
+    assert world.index.rule(old, msgspec.structs.replace(old, metadata=metadata)) == frozenset()
+    assert world.index.value() is before
 
 
 def test_plain_gpus_follow_their_class() -> None:

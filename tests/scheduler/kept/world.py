@@ -17,10 +17,12 @@ from partita_plugins.wire.resource import (
     ResourceSlice,
     Taint,
 )
+from partita_plugins.wire.taint_rule import DeviceTaintRule
 from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
 from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
 from partita_scheduler.cluster.cpu import BoundPod, CpuTally
 from partita_scheduler.cluster.slice_index import SliceIndex
+from partita_scheduler.cluster.taint_rules import tainted
 from partita_scheduler.cluster.view import ClusterView, Node, NodeStatus, Pod, PodSpec
 from partita_scheduler.found import Found
 from partita_scheduler.kept.state import KeptState
@@ -60,9 +62,11 @@ class Twice:
     classes: dict[str, DeviceClass] = field(default_factory=dict)
     claims: dict[tuple[str, str], ResourceClaim] = field(default_factory=dict)
     slices: dict[str, ResourceSlice] = field(default_factory=dict)
+    rules: dict[str, DeviceTaintRule] = field(default_factory=dict)
+    all_without_selector: bool = False
 
     def __post_init__(self) -> None:
-        self.index = SliceIndex()
+        self.index = SliceIndex(all_without_selector=self.all_without_selector)
         self.tally = CpuTally()
         self.kept = KeptState(self.index.value, lambda: MINOR, cpu_left_milli=self.tally.left_milli)
         self.assumptions = Assumptions(Metrics(), clock=self.clock, listener=self.kept.assumption_changed)
@@ -71,8 +75,10 @@ class Twice:
 
     def view(self) -> ClusterView:
         by_node: dict[str, list[ResourceSlice]] = {}
+        rules = [self.rules[name] for name in sorted(self.rules)]
         for name in sorted(self.slices):
-            by_node.setdefault(self.slices[name].spec.node_name or "", []).append(self.slices[name])
+            one = tainted(self.slices[name], rules, all_without_selector=self.all_without_selector)
+            by_node.setdefault(one.spec.node_name or "", []).append(one)
         return ClusterView(
             nodes=dict(self.nodes),
             slices={name: tuple(found) for name, found in by_node.items()},
@@ -110,6 +116,19 @@ class Twice:
         old = self.slices.pop(name, None)
         self.index.change(old, None)
         self.kept.slice_changed(old, None)
+
+    def rule(self, name: str, **spec: Any) -> None:
+        """An administrator's rule; one without `spec` is taken away."""
+        old = self.rules.pop(name, None)
+        new = msgspec.convert({"metadata": {"name": name}, "spec": spec}, DeviceTaintRule) if spec else None
+        if new is not None:
+            self.rules[name] = new
+        self.kept.tainted(self.index.rule(old, new))
+
+    def upgraded(self, *, all_without_selector: bool) -> None:
+        """To a version that reads rules otherwise."""
+        self.all_without_selector = all_without_selector
+        self.kept.tainted(self.index.read_rules(all_without_selector=all_without_selector))
 
     def publish(self, name: str, machine: str = "a30-x4", *, faulty: tuple[int, ...] = (), some: bool = False) -> None:
         """A node's slices; `some`: the last one is not there yet."""

@@ -128,6 +128,7 @@ RESOURCES: tuple[Resource, ...] = (
     _in(_DRA, "v1", "resourceclaims", "ResourceClaim", "status"),
     _in(_DRA, "v1", "resourceclaimtemplates", "ResourceClaimTemplate"),
     _in(_DRA, "v1", "deviceclasses", "DeviceClass", namespaced=False),
+    _in(_DRA, "v1", "devicetaintrules", "DeviceTaintRule", "status", namespaced=False),
     _in("coordination.k8s.io", "v1", "leases", "Lease"),
     _in("apps", "v1", "deployments", "Deployment", "status"),
     _in("apps", "v1", "replicasets", "ReplicaSet", "status"),

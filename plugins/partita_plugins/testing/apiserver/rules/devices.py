@@ -164,13 +164,17 @@ def _check_consumption(consumed: list[Json], field: str, problems: Problems) -> 
 def _check_taints(taints: list[Json], field: str, problems: Problems) -> None:
     problems.at_most(taints, TAINTS_MAX, field)
     for index, taint in enumerate(taints):
-        problems.require(is_label_key(taint.get("key")), f"{field}[{index}].key", "must be a label key")
-        problems.require(is_label_value(taint.get("value", "")), f"{field}[{index}].value", "must be a label value")
-        problems.require(
-            taint.get("effect") in ("None", "NoSchedule", "NoExecute"),
-            f"{field}[{index}].effect",
-            f"{taint.get('effect')!r}: supported values are None, NoSchedule, NoExecute",
-        )
+        check_taint(taint, f"{field}[{index}]", problems)
+
+
+def check_taint(taint: Json, field: str, problems: Problems) -> None:
+    problems.require(is_label_key(taint.get("key")), f"{field}.key", "must be a label key")
+    problems.require(is_label_value(taint.get("value", "")), f"{field}.value", "must be a label value")
+    problems.require(
+        taint.get("effect") in ("None", "NoSchedule", "NoExecute"),
+        f"{field}.effect",
+        f"{taint.get('effect')!r}: supported values are None, NoSchedule, NoExecute",
+    )
 
 
 def _check_binding(device: Json, field: str, problems: Problems) -> None:

@@ -18,6 +18,7 @@ from partita_plugins.testing.apiserver.rules.claims import (
 from partita_plugins.testing.apiserver.rules.names import Problems
 from partita_plugins.testing.apiserver.rules.pods import check_pod, default_pod, new_pod
 from partita_plugins.testing.apiserver.rules.slices import check_slice, default_slice
+from partita_plugins.testing.apiserver.rules.taint_rules import check_rule, default_rule
 
 
 def _nothing(_obj: Json) -> None: ...
@@ -96,6 +97,9 @@ RULES: Mapping[str, Rules] = MappingProxyType(
         ),
         "resourceclaimtemplates.resource.k8s.io": Rules(default=default_template, check=check_template),
         "deviceclasses.resource.k8s.io": Rules(check=check_class, counts_generation=True),
+        "devicetaintrules.resource.k8s.io": Rules(
+            on_create=_without_status, default=default_rule, check=check_rule, counts_generation=True
+        ),
         "deployments.apps": _WORKLOAD,
         "replicasets.apps": _WORKLOAD,
         "daemonsets.apps": Rules(on_create=_without_status, check=_check_workload, counts_generation=True),

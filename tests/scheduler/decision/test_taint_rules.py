@@ -104,13 +104,13 @@ def test_a_gpu_with_a_rule_of_its_own_is_named_by_its_slot() -> None:
 
 
 def test_partitions_are_counted() -> None:
-    published = slices("a", "a30-x4")
+    published = slices("a", "hgx-h100")
     shapes = {device.name: device.attributes.get("shape") for one in published for device in one.spec.devices}
-    names = [name for name, shape in shapes.items() if shape and shape.string == "2g"]
+    names = [name for name, shape in shapes.items() if shape and shape.string == "3g"]
     ruled = indexed(published, [for_devices(device=names[0])], all_without_selector=False)
-    found = decision(view(ruled, claim("c", exactly(kind="mig-2g", count=len(names))), minor=37))
-    told = "one 2g tainted by rule drain (example.com/drain=kernel:NoSchedule)"
-    assert texts(found, "a") == [f"needs {len(names)} 2gs, {len(names) - 1} free", told]
+    found = decision(view(ruled, claim("c", exactly(kind="mig-3g", count=len(names))), minor=37))
+    told = "one 3g tainted by rule drain (example.com/drain=kernel:NoSchedule)"
+    assert texts(found, "a") == ["needs 16 3gs, 15 free", told]
 
 
 def test_what_the_driver_says_of_a_gpu_is_told_before_the_rule() -> None:

@@ -16,6 +16,7 @@ import structlog
 
 from partita_plugins.wire.resource import Allocation, ResourceClaim
 from partita_scheduler.assumed.predictions import Pending, Prediction, keys_of
+from partita_scheduler.cluster.groups import Groups
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Pod, assumed_key
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy.decision import Decision
@@ -53,6 +54,12 @@ class Assumptions:
         """`listener` is told, in order, what is assumed under a key of ClusterView.assumed, and None when it ends."""
         self._metrics, self._seconds, self._clock, self._listener = metrics, seconds, clock, listener
         self._pending: OrderedDict[str, Pending] = OrderedDict()
+        self._waiting: Groups[str] = Groups()
+        """Pods by the keys in ClusterView.assumed of what is assumed for them."""
+
+        self._soonest = float("inf")
+        """When the first of them may be over: nobody looks before."""
+
         self._remembered: deque[Prediction] = deque(maxlen=MAX_REMEMBERED)
         self._lock = threading.Lock()
 
@@ -83,6 +90,8 @@ class Assumptions:
             self._drop(uid)
             if pending.claims:
                 self._pending[uid] = pending
+                self._soonest = min(self._soonest, pending.deadline)
+                self._waiting.add(uid, *pending.claims)
                 for key, assumed in pending.assumed():
                     self._listener(key, assumed)
             while len(self._pending) > MAX_PENDING:
@@ -118,8 +127,8 @@ class Assumptions:
             return
         with self._lock:
             for key in keys_of(new):
-                for pending in [p for p in self._pending.values() if key in p.claims]:
-                    self._settle(pending, key, new, new.status.allocation)
+                for uid in self._waiting.of([key]):
+                    self._settle(self._pending[uid], key, new, new.status.allocation)
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """Listener of the watch on unbound pods: one that left is bound or gone, and the allocation says which."""
@@ -128,10 +137,12 @@ class Assumptions:
         with self._lock:
             if pending := self._pending.get(old.metadata.uid):
                 pending.deadline = min(pending.deadline, self._clock() + GONE_POD_SECONDS)
+                self._soonest = min(self._soonest, pending.deadline)
 
     def _settle(self, pending: Pending, key: str, claim: ResourceClaim, allocation: Allocation) -> None:
         found = pending.settled(key, claim, allocation)
         del pending.claims[key]
+        self._waiting.remove(pending.pod_uid, key)
         self._listener(key, None)
         if not pending.claims:
             del self._pending[pending.pod_uid]
@@ -152,8 +163,11 @@ class Assumptions:
 
     def _expire(self) -> None:
         now = self._clock()
+        if now < self._soonest:
+            return
         for uid in [uid for uid, pending in self._pending.items() if pending.deadline <= now]:
             self._forget(uid)
+        self._soonest = min((pending.deadline for pending in self._pending.values()), default=float("inf"))
 
     def _forget(self, uid: str) -> None:
         pending = self._drop(uid)
@@ -163,5 +177,6 @@ class Assumptions:
     def _drop(self, uid: str) -> Pending | None:
         pending = self._pending.pop(uid, None)
         for key in pending.claims if pending else ():
+            self._waiting.remove(uid, key)
             self._listener(key, None)
         return pending

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from partita_plugins.contracts import Workload
 from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
 from partita_scheduler.allocator.in_use import Holdings, PoolId, PoolUse, extended_owners, is_pending
+from partita_scheduler.cluster.groups import Groups
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Node
 from partita_scheduler.scoring.ranking import Scoring
 
@@ -31,6 +32,9 @@ class Cluster:
         self.classes: Mapping[str, DeviceClass] = {}
         self._claims: dict[ClaimKey, ResourceClaim] = {}
         self._assumed: dict[str, AssumedAllocation] = {}
+        self._awaiting: Groups[str] = Groups()
+        """Assumptions by the claim, and by the pod, whose allocation ends them."""
+
         self._holdings = Holdings()
         self._owners: dict[str, int] = {}
         """Pods to how many allocated claims there are for their extended resources."""
@@ -100,8 +104,7 @@ class Cluster:
         touched: set[PoolId] = set()
         if (known.status.allocation if known else None) != (new.status.allocation if new else None):
             touched = self._holdings.hold(key, new.status.allocation if new else None)
-        concerned = [name for name, one in self._assumed.items() if one.claim == key or one.pod_uid in owners]
-        return touched | self._settle(concerned)
+        return touched | self._settle(self._awaiting.of((key, *owners)))
 
     def _own(self, claim: ResourceClaim | None, step: int) -> set[str]:
         owners = set(extended_owners(claim)) if claim is not None and claim.status.allocation else set()
@@ -115,10 +118,12 @@ class Cluster:
 
     def assumption(self, key: str, assumed: AssumedAllocation | None) -> set[PoolId]:
         """Take an assumption in, or forget it; the pools whose use it may change."""
+        before = self._assumed.pop(key, None)
+        if before is not None:
+            self._awaiting.remove(key, before.claim, before.pod_uid)
         if assumed is not None:
             self._assumed[key] = assumed
-        else:
-            self._assumed.pop(key, None)
+            self._awaiting.add(key, assumed.claim, assumed.pod_uid)
         return self._settle([key])
 
     def _settle(self, keys: Iterable[str]) -> set[PoolId]:

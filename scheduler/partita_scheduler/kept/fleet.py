@@ -11,6 +11,7 @@ import numpy as np
 from partita_scheduler.allocator.in_use import NOTHING, PoolId, PoolUse
 from partita_scheduler.allocator.nodes import NodePools, node_pools
 from partita_scheduler.allocator.numbers import Numbers
+from partita_scheduler.cluster.groups import Groups
 from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.policy.decision import BEST_SCORE
 
@@ -81,7 +82,9 @@ class Fleet:
         self._settled: Names | None = Names(())
         self._offers: tuple[NodePools | None, ...] | None = None
         self._known = Numbers()
-        self._nodes_of: dict[PoolId, set[int]] = {}
+        self._having: Groups[int] = Groups()
+        """Nodes by their pools."""
+
         self._far: set[int] = set()
 
     @property
@@ -107,7 +110,7 @@ class Fleet:
 
     def using(self, pools: Iterable[PoolId]) -> set[int]:
         """The nodes that have one of these pools."""
-        return {number for pool in pools for number in self._nodes_of.get(pool, ())}
+        return set(self._having.of(pools))
 
     @property
     def far(self) -> frozenset[int]:
@@ -139,13 +142,8 @@ class Fleet:
         old = self.offered[number]
         if old is offered:
             return
-        for pool in old.pools if old else ():
-            having = self._nodes_of.get(pool.id, set())
-            having.discard(number)
-            if not having:
-                self._nodes_of.pop(pool.id, None)
-        for pool in offered.pools if offered else ():
-            self._nodes_of.setdefault(pool.id, set()).add(number)
+        self._having.remove(number, *(pool.id for pool in old.pools) if old else ())
+        self._having.add(number, *(pool.id for pool in offered.pools) if offered else ())
         self.offered[number] = offered
         self._offers = None
         self._far.discard(number)

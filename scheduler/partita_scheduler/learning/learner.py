@@ -29,7 +29,8 @@ MAX_WAITING = 20_000
 AT_ONCE = 200
 """Allocations looked at before others get a turn: some 10 ms."""
 
-IDLE_SECONDS = 1.0
+LOOK_SECONDS = 1.0
+"""Between looks at what came: each takes a copy of all claims, which holds answers up."""
 
 
 class Learner:
@@ -46,14 +47,12 @@ class Learner:
         self._source, self._scoring, self._listener, self._cpu = source, scoring, listener, cpu
         self._history = History()
         self._waiting: deque[ResourceClaim] = deque(maxlen=MAX_WAITING)
-        self._wake = threading.Event()
 
     def claim_changed(self, old: ResourceClaim | None, new: ResourceClaim | None) -> None:
         """Listener of the watch on claims."""
         before = old is not None and old.status.allocation is not None
         if new is not None and new.status.allocation is not None and not before:
             self._waiting.append(new)
-            self._wake.set()
 
     def expecting(self, view: ClusterView) -> ClusterView:
         """The view with the workload, the CPU and the scorers by which nodes are judged now."""
@@ -62,9 +61,7 @@ class Learner:
 
     def run(self, stopping: threading.Event) -> None:
         """Learn until stopped."""
-        while not stopping.is_set():
-            self._wake.wait(IDLE_SECONDS)
-            self._wake.clear()
+        while not stopping.wait(LOOK_SECONDS):
             try:
                 while self._waiting and self._ready and not stopping.is_set():
                     self.step()

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 
 import numpy as np
 
+from partita_plugins.contracts import Counts
 from partita_plugins.errors import InvalidInput
 from partita_scheduler.allocator.in_use import Uses, in_use
 from partita_scheduler.allocator.result import Budget
@@ -96,11 +96,12 @@ def scores(decision: Decision, node_names: Sequence[str]) -> dict[str, int]:
     """BEST_SCORE for exactly one node, at most REST_SCORE for the rest by rank; all 0 where nothing is known to fit."""
     asked = set(node_names)
     fitting = [name for name in decision.order if name in asked]
-    return dict.fromkeys(node_names, 0) | dict(zip(fitting, scores_by_place(len(fitting)), strict=True))
+    return dict.fromkeys(node_names, 0) | dict(zip(fitting, scores_by_place(len(fitting)).tolist(), strict=True))
 
 
-@lru_cache(maxsize=64)
-def scores_by_place(count: int) -> tuple[int, ...]:
+def scores_by_place(count: int) -> Counts:
     """The scores of so many nodes that fit, best first."""
-    rest = count - 1
-    return (BEST_SCORE, *(REST_SCORE - (place * (REST_SCORE + 1)) // rest for place in range(rest)))[:count]
+    rest = max(1, count - 1)
+    found = REST_SCORE - (np.arange(-1, count - 1) * (REST_SCORE + 1)) // rest
+    found[:1] = BEST_SCORE
+    return found

@@ -12,7 +12,7 @@ import pytest
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, Node
-from partita_scheduler.policy.decision import Decision, concerns_us, decide, scores
+from partita_scheduler.policy.decision import Decision, concerns_us, decide, scores, scores_by_place
 from partita_scheduler.policy.row import Verdict
 from partita_scheduler.reasons import Reason, summarise
 from tests.scheduler.decision.fleet import (
@@ -213,3 +213,11 @@ def test_equal_machines_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(decide(cluster, pod("one"), list(machines)).order) == 20
     assert len(decide(cluster, pod("other"), list(machines)).order) == 20
     assert len(runs) == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "scores"),
+    [(0, []), (1, [10]), (2, [10, 5]), (7, [10, 5, 4, 3, 2, 1, 0]), (9, [10, 5, 5, 4, 3, 2, 2, 1, 0])],
+)
+def test_the_first_has_ten_and_the_rest_fall_evenly_from_five(count: int, scores: list[int]) -> None:
+    assert scores_by_place(count).tolist() == scores

@@ -298,7 +298,7 @@ def test_nodes_that_come_and_go_leave_nothing_behind(monkeypatch: pytest.MonkeyP
         world.no_slice(name)
         world.kept.step()
     assert len(world.kept._fleet.contents) <= 10
-    assert len(world.kept._fleet._nodes_of) <= 2
+    assert len(world.kept._fleet._having) <= 2
     same(world, pod_of("c0", "p"), ["a", "short-lived-39"])
 
 

@@ -8,25 +8,25 @@ from collections.abc import Sequence
 
 import structlog
 
-from partita_driver.api_side import ApiSide
-from partita_driver.claims import Claims, read_claim
+from partita_driver.api.side import ApiSide
 from partita_driver.engine import ClaimEngine
-from partita_driver.handover import ARRIVAL_SECONDS, ComingEngine, Handover
 from partita_driver.health.faults import Fault
-from partita_driver.idle_looks import QUIET_SECONDS
 from partita_driver.journal.store import Journal, read_boot_id
+from partita_driver.kubelet.claims import Claims, read_claim
 from partita_driver.kubelet.server import KubeletServer
 from partita_driver.kubelet.sockets import remove_dead_sockets, socket_paths
 from partita_driver.loop import Loop
 from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.node_engine import node_engine, read_hardware
-from partita_driver.opened import open_backend, open_validator
-from partita_driver.options import Options
-from partita_driver.pages import Progress, pages
+from partita_driver.opening.opened import open_backend, open_validator
+from partita_driver.opening.options import Options
+from partita_driver.opening.simulated_machine import with_machine
+from partita_driver.running.handover import ARRIVAL_SECONDS, ComingEngine, Handover
+from partita_driver.running.idle_looks import QUIET_SECONDS
+from partita_driver.running.pages import Progress, pages
+from partita_driver.running.serving import Serving
+from partita_driver.running.upkeep import GONE_SECONDS
 from partita_driver.runtime import THREADS
-from partita_driver.serving import Serving
-from partita_driver.simulated_machine import with_machine
-from partita_driver.upkeep import GONE_SECONDS
 from partita_plugins.contracts import Closeable
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.wire import DRIVER_NAME, pool_name

@@ -10,19 +10,19 @@ from dataclasses import dataclass
 import msgspec
 import structlog
 
+from partita_driver.api.claims import recall
+from partita_driver.api.node_condition import CONDITION, remove_condition
 from partita_driver.cdi.files import CdiFolder
-from partita_driver.claims_in_api import recall
 from partita_driver.engine import ClaimEngine
-from partita_driver.handover import HANDOVER_LOCKS
 from partita_driver.hardware.workers import Deadlines
 from partita_driver.journal.store import Journal, read_boot_id
 from partita_driver.kubelet.sockets import is_served, remove_socket, sockets_of_any_instance
 from partita_driver.lifecycle import ClaimState
 from partita_driver.mps.keeper import Mps
-from partita_driver.node_condition import CONDITION, remove_condition
-from partita_driver.opened import open_backend, open_mps, open_strategies
-from partita_driver.options import SIMULATED, Options, StateLock
-from partita_driver.simulated_machine import with_machine
+from partita_driver.opening.opened import open_backend, open_mps, open_strategies
+from partita_driver.opening.options import SIMULATED, Options, StateLock
+from partita_driver.opening.simulated_machine import with_machine
+from partita_driver.running.handover import HANDOVER_LOCKS
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.kube.api import KubeApi, NotFound
 from partita_plugins.kube.resources import RESOURCE_SLICES

@@ -13,12 +13,12 @@ from typing import Any
 import click
 
 from partita_driver.doctor.command import doctor
-from partita_driver.flags import DEFAULTS, backend_options, node_options, option
-from partita_driver.logs import configure_logs
-from partita_driver.opened import open_backend
-from partita_driver.options import Options
+from partita_driver.opening.flags import DEFAULTS, backend_options, node_options, option
+from partita_driver.opening.logs import configure_logs
+from partita_driver.opening.opened import open_backend
+from partita_driver.opening.options import Options
 from partita_driver.settings.parse import SHAPES
-from partita_driver.show import as_json, as_table, contents_of
+from partita_driver.slices.show import as_json, as_table, contents_of
 from partita_plugins.ending import when_told_to_end
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.offer import Offer, SlottedHardware

@@ -7,16 +7,16 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from partita_driver.api.claims import recall
 from partita_driver.cdi.files import CdiFolder
-from partita_driver.claims_in_api import recall
 from partita_driver.engine import ClaimEngine
 from partita_driver.hardware.workers import Deadlines
 from partita_driver.health.faults import Fault
 from partita_driver.journal.store import Journal
 from partita_driver.metrics import Metrics
 from partita_driver.moments import Moment
-from partita_driver.opened import common_edits, open_mps, open_strategies
-from partita_driver.options import Options
+from partita_driver.opening.opened import common_edits, open_mps, open_strategies
+from partita_driver.opening.options import Options
 from partita_plugins.contracts import DeviceBackend, Validator
 from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import KubeApi

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from partita_driver.node_condition import CONDITION
+from partita_driver.api.node_condition import CONDITION
 from tests.e2e.installation import SYSTEM, Installation
 from tests.e2e.lab import Lab, until
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from partita_driver.api.node_condition import CONDITION
 from partita_driver.mps.daemons import CLAIM_LABEL
 from partita_driver.mps.manifest import COMMAND, NAME, pod_name
-from partita_driver.node_condition import CONDITION
-from partita_driver.options import Options
+from partita_driver.opening.options import Options
 from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler.leader import LeaderElector
 from tests.manifests.kustomize import MANIFESTS, ROOT, Json, containers, one, render

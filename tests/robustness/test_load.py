@@ -12,8 +12,8 @@ from hack.robustness.simulation.many import workplace
 from hack.robustness.simulation.run import replaced
 from hack.robustness.simulation.world import NAMESPACE, SimulatedWorld
 
-from partita_driver.claims_in_api import TRUST
-from partita_driver.upkeep import GONE_SECONDS, UPKEEP_SECONDS
+from partita_driver.api.claims import TRUST
+from partita_driver.running.upkeep import GONE_SECONDS, UPKEEP_SECONDS
 from partita_plugins.kube.reflector import WATCH_SECONDS
 from partita_plugins.pauses import SPREAD
 

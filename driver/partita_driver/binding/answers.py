@@ -7,8 +7,8 @@ from typing import Any
 
 import msgspec
 
+from partita_driver.api.claim_status import status_patch
 from partita_driver.binding.asked import is_same_allocation
-from partita_driver.claim_status import status_patch
 from partita_driver.fault_points import reached
 from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import Conflict, KubeApi, NotFound

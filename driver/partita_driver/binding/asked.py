@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from partita_driver.claim_status import condition
+from partita_driver.api.claim_status import condition
 from partita_plugins.errors import InvalidInput, PartitaError, Retryable, ValidationFailed
 from partita_plugins.wire import DRIVER_NAME, VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION
 from partita_plugins.wire.resource import AllocatedDeviceStatus, AllocationResult, ResourceClaim

@@ -7,12 +7,12 @@ from typing import Protocol
 
 import structlog
 
+from partita_driver.api.claim_status import ahead_status
 from partita_driver.binding.answers import write_answer
 from partita_driver.binding.asked import failed_status, is_asked, once_each, own_results
 from partita_driver.binding.queue import DueQueue
 from partita_driver.binding.watch import ClaimWatch, Watch, WatchClaims, watch_claims
-from partita_driver.claim_status import ahead_status
-from partita_driver.claims import ClaimCounter, Prepared, result_of
+from partita_driver.kubelet.claims import ClaimCounter, Prepared, result_of
 from partita_driver.loop import Loop
 from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.errors import PartitaError, Retryable, ValidationFailed

@@ -16,7 +16,7 @@ from partita_driver.doctor.facts import Absent, FolderFacts, GpuFacts, KubeFacts
 from partita_driver.hardware.calls import Hardware, HardwareError
 from partita_driver.hardware.workers import Deadlines, Workers
 from partita_driver.journal.records import JournalState
-from partita_driver.options import Options
+from partita_driver.opening.options import Options
 from partita_driver.settings.watch import Node
 from partita_plugins.contracts import DeviceBackend
 from partita_plugins.errors import PartitaError

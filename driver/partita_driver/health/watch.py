@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
 
 from partita_driver.health.classes import faults_from
 from partita_driver.health.faults import GPU_LOST, Fault
-from partita_driver.kubelet.health_service import DeviceHealth
 from partita_driver.loop import Loop
 from partita_driver.runtime import THREADS, Runtime
-from partita_driver.slices.described import answers
-from partita_driver.slices.pool import PoolInputs, broken_devices
 from partita_plugins.errors import PartitaError
-from partita_plugins.model.gpu import MIG_CHANGE, HealthEvent, HealthState
+from partita_plugins.model.gpu import MIG_CHANGE, HealthEvent
 from partita_plugins.pauses import Pause
-from partita_plugins.wire import pool_name
 
 log = structlog.get_logger(__name__)
 
@@ -146,20 +142,3 @@ class HealthWatch:
         except PartitaError as error:
             log.warning("cannot validate again", gpu=fault.gpu_uuid, reason=fault.reason, error=str(error))
             return False
-
-
-def device_health(inputs: PoolInputs, names: Iterable[str]) -> list[DeviceHealth]:
-    """The complete list for the kubelet: every published device, with what is wrong with it."""
-    published = list(names)
-    broken, pool = broken_devices(inputs, published), pool_name(inputs.node_name)
-    return [_health(pool, name, broken.get(name, ()), answers=answers(name, inputs.node)) for name in published]
-
-
-def _health(pool: str, name: str, faults: Sequence[Fault], *, answers: bool) -> DeviceHealth:
-    message = "; ".join(fault.message for fault in faults)
-    if not answers or any(fault.reason == GPU_LOST for fault in faults):
-        return DeviceHealth(
-            pool=pool, device=name, state=HealthState.UNKNOWN, message=message or "its GPU does not answer"
-        )
-    state = HealthState.UNHEALTHY if faults else HealthState.HEALTHY
-    return DeviceHealth(pool=pool, device=name, state=state, message=message)

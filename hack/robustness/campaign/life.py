@@ -24,8 +24,8 @@ from partita_driver.app import Driver
 from partita_driver.fault_points import POINTS, hooked
 from partita_driver.journal.records import JournalState
 from partita_driver.journal.store import Journal
-from partita_driver.logs import configure_logs
-from partita_driver.options import Options
+from partita_driver.opening.logs import configure_logs
+from partita_driver.opening.options import Options
 from partita_plugins.ending import when_told_to_end
 from partita_plugins.errors import PartitaError
 from partita_plugins.pauses import Pause

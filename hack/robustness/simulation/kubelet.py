@@ -14,7 +14,7 @@ from hack.robustness.simulation.node import Driver
 from hack.robustness.simulation.runtime import SimulatedEvent
 from hack.robustness.simulation.tasks import Process, Task, Tasks
 
-from partita_driver.claims import Prepared
+from partita_driver.kubelet.claims import Prepared
 from partita_driver.kubelet.dra_service import ClaimRef
 from partita_plugins.errors import PartitaError
 

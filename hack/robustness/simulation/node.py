@@ -11,24 +11,24 @@ from hack.robustness.simulation.hardware import Backend, FewWords, Machine
 from hack.robustness.simulation.runtime import SimulatedRuntime
 from hack.robustness.simulation.tasks import Process, Tasks
 
-from partita_driver.api_side import PUBLISH_NOW_SECONDS
+from partita_driver.api.claims import ClaimsInApi, recall
+from partita_driver.api.side import PUBLISH_NOW_SECONDS
 from partita_driver.binding.asked import own_results
 from partita_driver.binding.before_bind import BeforeBind
 from partita_driver.cdi.files import CdiFolder
-from partita_driver.claims import Claims, Prepared, read_claim
-from partita_driver.claims_in_api import ClaimsInApi, recall
 from partita_driver.engine import ClaimEngine
 from partita_driver.engine.validation.own import OWN_CLAIM
 from partita_driver.hardware.workers import Deadlines
 from partita_driver.health.faults import Fault
 from partita_driver.health.watch import HealthWatch
-from partita_driver.idle_looks import IdleLooks
 from partita_driver.journal.store import Journal
+from partita_driver.kubelet.claims import Claims, Prepared, read_claim
 from partita_driver.kubelet.dra_service import ClaimRef
+from partita_driver.running.idle_looks import IdleLooks
+from partita_driver.running.upkeep import Upkeep
 from partita_driver.slices.plan import Owner
 from partita_driver.slices.pool import PoolInputs
 from partita_driver.slices.publisher import Publisher
-from partita_driver.upkeep import Upkeep
 from partita_plugins.backends.simulated import Delays
 from partita_plugins.contracts import STRATEGY_OF_KIND, SharingStrategy
 from partita_plugins.errors import Retryable, ValidationFailed

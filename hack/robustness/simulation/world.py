@@ -19,7 +19,7 @@ from hack.robustness.simulation.kubelet import Disk, Kubelet, Pod
 from hack.robustness.simulation.node import DELAYS, Driver
 from hack.robustness.simulation.tasks import Process, Task, Tasks
 
-from partita_driver.claims import Prepared
+from partita_driver.kubelet.claims import Prepared
 from partita_driver.kubelet.dra_service import ClaimRef
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.model.offer import Offer

@@ -17,7 +17,7 @@ from partita_driver.engine.validation.idle import IdleGpu
 from partita_driver.health.faults import Fault
 from partita_driver.journal.records import GpuLook
 from partita_driver.kubelet.sockets import SocketPaths, socket_paths
-from partita_driver.options import Options
+from partita_driver.opening.options import Options
 from partita_plugins.errors import Retryable
 from partita_plugins.kubelet_api import dra_v1_pb2, registration_pb2
 from partita_plugins.model.gpu import GpuProcess, HealthEvent

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from partita_driver.node_condition import CONDITION
-from partita_driver.options import StateLock
+from partita_driver.api.node_condition import CONDITION
+from partita_driver.opening.options import StateLock
 from partita_plugins.contracts import MemoryBackend
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import NODES

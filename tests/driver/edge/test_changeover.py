@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from partita_driver.claims import Prepared
-from partita_driver.handover import ComingEngine, Handover
-from partita_driver.options import Options, StateLock
+from partita_driver.kubelet.claims import Prepared
+from partita_driver.opening.options import Options, StateLock
+from partita_driver.running.handover import ComingEngine, Handover
 from partita_plugins.errors import Retryable
 from partita_plugins.wire.resource import ResourceClaim
 from tests.driver.edge.worlds import eventually

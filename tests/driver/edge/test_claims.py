@@ -14,13 +14,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from partita_driver.claim_status import status_patch
-from partita_driver.claims import Claims, Prepared, check_claim, read_claim, result_of
+from partita_driver.api.claim_status import status_patch
+from partita_driver.api.status import StatusWriter
 from partita_driver.engine import PreparedDevice, ValidationSummary
 from partita_driver.hardware.workers import Hung
+from partita_driver.kubelet.claims import Claims, Prepared, check_claim, read_claim, result_of
 from partita_driver.kubelet.dra_service import ClaimRef
 from partita_driver.slices.plan import Owner
-from partita_driver.status import StatusWriter
 from partita_plugins.errors import InvalidInput, PartitaError, Permanent, Retryable, ValidationFailed
 from partita_plugins.kube.api import Unavailable
 from partita_plugins.model.offer import DeviceKind
@@ -292,7 +292,7 @@ def test_telling_never_raises_and_never_grows_without_bound(tmp_path: Path) -> N
 
 
 def test_the_end_waits_a_moment_for_what_is_not_told_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("partita_driver.status.FAREWELL_SECONDS", 0.2)
+    monkeypatch.setattr("partita_driver.api.status.FAREWELL_SECONDS", 0.2)
     with api_server(tmp_path) as (_, api):
         counter = Told()
         writer = StatusWriter(api, NODE, counter)
@@ -306,7 +306,7 @@ def test_the_end_waits_a_moment_for_what_is_not_told_yet(tmp_path: Path, monkeyp
 
 
 def test_a_write_that_does_not_end_is_left_behind_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("partita_driver.status.FAREWELL_SECONDS", 0.2)
+    monkeypatch.setattr("partita_driver.api.status.FAREWELL_SECONDS", 0.2)
     answered = threading.Event()
 
     def write() -> None:

@@ -9,8 +9,8 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from partita_driver.claims import Claims
-from partita_driver.claims_in_api import ClaimsInApi, recall
+from partita_driver.api.claims import ClaimsInApi, recall
+from partita_driver.kubelet.claims import Claims
 from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import KubeApi, Unavailable
 from partita_plugins.testing.apiserver import ApiServer

@@ -13,7 +13,7 @@ from partita_driver.cleanup import clean_up
 from partita_driver.engine import PreparedClaim
 from partita_driver.lifecycle import ClaimState
 from partita_driver.main import cli
-from partita_driver.options import StateLock
+from partita_driver.opening.options import StateLock
 from partita_plugins.errors import Retryable
 from tests.driver.edge.running import FakeEngine
 from tests.driver.edge.test_claims import DEVICE

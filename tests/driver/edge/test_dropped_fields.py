@@ -9,11 +9,11 @@ from typing import Any
 import msgspec
 import pytest
 
+from partita_driver.api.status import FIELDS_DROPPED, FIELDS_KEPT, StatusWriter
 from partita_driver.slices.contents import ALL_FEATURES, Features
 from partita_driver.slices.feature_probe import kept_now
 from partita_driver.slices.plan import Owner
 from partita_driver.slices.pool import Published, desired_pool
-from partita_driver.status import FIELDS_DROPPED, FIELDS_KEPT, StatusWriter
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import Resource
 from partita_plugins.model.offer import Offer

@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 import pytest
 
-from partita_driver.health.watch import device_health
+from partita_driver.api.offering import device_health
 from partita_driver.kubelet.health_service import MAX_STREAMS, TIMEOUT_SECONDS, DeviceHealth, HealthService
 from partita_driver.slices.pool import Published, desired_pool
 from partita_plugins.kubelet_api import health_v1_pb2, health_v1alpha1_pb2

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from partita_driver.engine.validation.idle import IdleGpu, Outcome
-from partita_driver.idle_looks import AGAIN_SECONDS, LOOK_SECONDS, QUIET_SECONDS, IdleLooks
+from partita_driver.running.idle_looks import AGAIN_SECONDS, LOOK_SECONDS, QUIET_SECONDS, IdleLooks
 from partita_driver.runtime import Threads
 from partita_plugins.errors import ValidationFailed
 from partita_plugins.pauses import SPREAD

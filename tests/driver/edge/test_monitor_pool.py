@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import msgspec
 
-from partita_driver.health.watch import device_health
+from partita_driver.api.offering import device_health
 from partita_driver.slices.contents import Features
 from partita_driver.slices.pool import PoolInputs, Published, desired_pool
 from partita_plugins.model.gpu import HealthState

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from partita_driver.api.node_condition import CONDITION, condition_of, remove_condition, write_condition
+from partita_driver.api.status import OTHERS_FOUND, StatusWriter
 from partita_driver.doctor.facts import KubeFacts
+from partita_driver.doctor.neighbours import LOOK_SECONDS, SLICES_SECONDS, WAIT_SECONDS, Neighbours
 from partita_driver.doctor.others import Other
-from partita_driver.neighbours import LOOK_SECONDS, SLICES_SECONDS, WAIT_SECONDS, Neighbours
-from partita_driver.node_condition import CONDITION, condition_of, remove_condition, write_condition
 from partita_driver.slices.plan import Owner
-from partita_driver.status import OTHERS_FOUND, StatusWriter
 from partita_plugins.kube.api import STRATEGIC_PATCH, Unavailable
 from partita_plugins.kube.resources import NODES
 from partita_plugins.model.gpu import GpuProcess

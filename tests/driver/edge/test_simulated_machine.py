@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from partita_driver.options import Options
-from partita_driver.simulated_machine import MACHINE_LABEL, with_machine
+from partita_driver.opening.options import Options
+from partita_driver.opening.simulated_machine import MACHINE_LABEL, with_machine
 from partita_plugins.errors import InvalidInput
 from partita_plugins.kube.api import KubeApi, NotFound
 from tests.driver.edge.worlds import api_server

@@ -20,7 +20,7 @@ from partita_driver import metrics as metrics_module
 from partita_driver.loop import Loop
 from partita_driver.main import cli
 from partita_driver.metrics import HttpEndpoint, Metrics
-from partita_driver.options import StateLock
+from partita_driver.opening.options import StateLock
 from partita_plugins.errors import Permanent, Retryable
 from partita_plugins.pauses import Pause
 from tests.driver.edge.worlds import eventually

@@ -13,14 +13,14 @@ import pytest
 from click.testing import CliRunner
 
 from partita_driver import cleanup
+from partita_driver.api.node_condition import write_condition
 from partita_driver.cleanup import Removal, clean_up
 from partita_driver.hardware.workers import Deadlines
 from partita_driver.journal.store import read_boot_id
 from partita_driver.kubelet.sockets import socket_paths, sockets_of_any_instance
 from partita_driver.main import cli
-from partita_driver.node_condition import write_condition
-from partita_driver.opened import open_backend
-from partita_driver.options import Options, StateLock
+from partita_driver.opening.opened import open_backend
+from partita_driver.opening.options import Options, StateLock
 from partita_plugins.backends.simulated import GpuLost, HungCall
 from partita_plugins.model.mig import Placement
 from partita_plugins.testing.nvml import installed

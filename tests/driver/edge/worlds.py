@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from partita_driver.health.faults import Fault
-from partita_driver.options import Options
+from partita_driver.opening.options import Options
 from partita_driver.runtime import THREADS, Runtime
 from partita_driver.slices.contents import Features
 from partita_driver.slices.plan import Owner

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
+from partita_driver.api.claim_status import ahead_status, device_status, status_patch
 from partita_driver.binding.asked import failed_status, is_asked, own_results
-from partita_driver.claim_status import ahead_status, device_status, status_patch
 from partita_plugins.errors import InvalidInput, Permanent, Retryable, ValidationFailed
 from partita_plugins.wire import VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION
 from partita_plugins.wire.resource import ResourceClaim

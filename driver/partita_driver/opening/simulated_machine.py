@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from partita_driver.options import SIMULATED, Options
+from partita_driver.opening.options import SIMULATED, Options
 from partita_driver.settings.watch import Node
 from partita_plugins.errors import InvalidInput
 from partita_plugins.kube.api import KubeApi

@@ -9,7 +9,7 @@ from partita_driver.cdi.lint import ContainerEdits
 from partita_driver.cdi.toolkit import Toolkit
 from partita_driver.mps.keeper import Mps
 from partita_driver.mps.pods import MpsPods
-from partita_driver.options import AUTO, NONE, SIMULATED, Options
+from partita_driver.opening.options import AUTO, NONE, SIMULATED, Options
 from partita_plugins import registry
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
 from partita_plugins.kube.api import KubeApi

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from partita_driver.claims_in_api import ClaimsInApi
+from partita_driver.api.claims import ClaimsInApi
 from partita_driver.engine import ClaimEngine
 from partita_driver.loop import Loop
 from partita_driver.runtime import THREADS, Runtime

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 
+from partita_driver.doctor.neighbours import Neighbours
 from partita_driver.engine import ClaimEngine
 from partita_driver.engine.validation.own import OWN_CLAIM
-from partita_driver.health.watch import device_health
-from partita_driver.kubelet.health_service import HealthService
+from partita_driver.health.faults import GPU_LOST, Fault
+from partita_driver.kubelet.health_service import DeviceHealth, HealthService
 from partita_driver.metrics import Metrics
-from partita_driver.neighbours import Neighbours
 from partita_driver.settings.parse import NodeSettings
-from partita_driver.slices.pool import PoolInputs, Published
+from partita_driver.slices.described import answers
+from partita_driver.slices.pool import PoolInputs, Published, broken_devices
+from partita_plugins.model.gpu import HealthState
+from partita_plugins.wire import pool_name
 
 
 class Offering:
@@ -68,3 +71,20 @@ class Offering:
 
     def _tell(self, inputs: PoolInputs) -> None:
         self._health().update(device_health(inputs, self._pool.devices))
+
+
+def device_health(inputs: PoolInputs, names: Iterable[str]) -> list[DeviceHealth]:
+    """The complete list for the kubelet: every published device, with what is wrong with it."""
+    published = list(names)
+    broken, pool = broken_devices(inputs, published), pool_name(inputs.node_name)
+    return [_health(pool, name, broken.get(name, ()), answers=answers(name, inputs.node)) for name in published]
+
+
+def _health(pool: str, name: str, faults: Sequence[Fault], *, answers: bool) -> DeviceHealth:
+    message = "; ".join(fault.message for fault in faults)
+    if not answers or any(fault.reason == GPU_LOST for fault in faults):
+        return DeviceHealth(
+            pool=pool, device=name, state=HealthState.UNKNOWN, message=message or "its GPU does not answer"
+        )
+    state = HealthState.UNHEALTHY if faults else HealthState.HEALTHY
+    return DeviceHealth(pool=pool, device=name, state=state, message=message)

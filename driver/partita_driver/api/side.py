@@ -7,18 +7,18 @@ from typing import Protocol
 
 import structlog
 
-from partita_driver.claims_in_api import ClaimsInApi
+from partita_driver.api.claims import ClaimsInApi
+from partita_driver.api.offering import Offering
+from partita_driver.api.status import StatusWriter
 from partita_driver.doctor.facts import KubeFacts
 from partita_driver.doctor.others import Other
 from partita_driver.kubelet.health_service import HealthService
 from partita_driver.metrics import Metrics
-from partita_driver.offering import Offering
-from partita_driver.options import Options
+from partita_driver.opening.options import Options
 from partita_driver.settings.parse import NodeSettings
 from partita_driver.settings.watch import SettingsWatch
 from partita_driver.slices.pool import PoolInputs, Published
 from partita_driver.slices.publisher import Publisher
-from partita_driver.status import StatusWriter
 from partita_plugins.errors import ValidationFailed
 from partita_plugins.kube.api import KubeApi
 

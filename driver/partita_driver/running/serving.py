@@ -7,18 +7,18 @@ from typing import Protocol
 
 import structlog
 
-from partita_driver.api_side import ApiSide
+from partita_driver.api.claims import other_drivers
+from partita_driver.api.side import ApiSide
 from partita_driver.binding.before_bind import BeforeBind
-from partita_driver.claims_in_api import other_drivers
+from partita_driver.doctor.neighbours import Neighbours
 from partita_driver.engine import ClaimEngine
 from partita_driver.health.watch import HealthWatch
-from partita_driver.idle_looks import QUIET_SECONDS, IdleLooks
 from partita_driver.kubelet.server import KubeletServer
 from partita_driver.loop import Loop
 from partita_driver.metrics import Metrics
-from partita_driver.neighbours import Neighbours
-from partita_driver.options import Options
-from partita_driver.upkeep import GONE_SECONDS, Upkeep
+from partita_driver.opening.options import Options
+from partita_driver.running.idle_looks import QUIET_SECONDS, IdleLooks
+from partita_driver.running.upkeep import GONE_SECONDS, Upkeep
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from partita_driver.options import Options
+from partita_driver.opening.options import Options
 
 DEFAULTS = Options(node_name="")
 TOOLKIT = 'Path of nvidia-ctk on the node, which names the driver libraries; "auto" looks for it, "none": no libraries.'

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from partita_driver.claims import Engine, Prepared
-from partita_driver.options import Options, StateLock
+from partita_driver.kubelet.claims import Engine, Prepared
+from partita_driver.opening.options import Options, StateLock
 from partita_plugins.errors import Retryable
 from partita_plugins.wire.resource import ResourceClaim
 

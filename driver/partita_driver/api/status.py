@@ -14,12 +14,12 @@ from typing import Any, Protocol
 
 import structlog
 
-from partita_driver.claim_status import concerned, device_status, status_patch
-from partita_driver.claims import Prepared
+from partita_driver.api.claim_status import concerned, device_status, status_patch
+from partita_driver.api.node_condition import write_condition
 from partita_driver.doctor.others import Other
 from partita_driver.fault_points import reached
+from partita_driver.kubelet.claims import Prepared
 from partita_driver.loop import Loop
-from partita_driver.node_condition import write_condition
 from partita_driver.runtime import THREADS
 from partita_driver.slices.contents import Features
 from partita_driver.slices.feature_probe import DROPPED_ADVICE

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from partita_driver.claims import Prepared
 from partita_driver.journal.records import ValidationSummary
+from partita_driver.kubelet.claims import Prepared
 from partita_plugins.wire import DRIVER_NAME, VALIDATED_CONDITION
 from partita_plugins.wire.resource import AllocatedDeviceStatus, AllocationResult, Condition, ResourceClaim
 

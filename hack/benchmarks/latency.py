@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-import http.client
-import itertools
 import json
 import os
 import random
 import signal
-import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
 from hack.benchmarks.figures import print_rows, quantile
 from hack.benchmarks.fleet import node_name
 from hack.benchmarks.fleet_server import WISHES, pod
+from hack.benchmarks.plot import write_plot
+from hack.benchmarks.targets import Target, ended, settle, start_fleet, start_targets, tell
 from hack.benchmarks.vitals import look
-from hack.demo.endpoints import LOOPBACK, http_port
-from hack.demo.errors import DemoError
-from hack.demo.processes import Process
-from hack.demo.waiting import until
 
-START_SECONDS = 300.0
-SETTLE_SECONDS = 120.0
-LOOK_SECONDS = 1.0
-IDLE_SHARE = 0.1
 VERBS = ("filter", "prioritize")
+DRAWN = ("warm", "churn")
+PERCENTS = range(1, 100)
 ORDERS = 8
 """kube-scheduler names the nodes in another order each time."""
 
@@ -54,27 +44,6 @@ Example:
 """
 
 
-@dataclass(slots=True)
-class Target:
-    """One extender under measurement."""
-
-    name: str
-    process: Process
-    connection: http.client.HTTPConnection
-    seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)
-    """By state and verb."""
-
-    def ask(self, state: str, verb: str, body: bytes) -> bytes:
-        begun = time.perf_counter()
-        self.connection.request("POST", f"/{verb}", body, {"Content-Type": "application/json"})
-        response = self.connection.getresponse()
-        answer = response.read()
-        self.seconds.setdefault((state, verb), []).append(time.perf_counter() - begun)
-        if response.status != http.client.OK:
-            raise click.ClickException(f"{self.name} answered {response.status} to {verb}: {answer[:300]!r}")
-        return answer
-
-
 @click.command(help=HELP)
 @click.option("--nodes", default=5000, show_default=True, type=click.IntRange(1, 20_000))
 @click.option("--gpus", default=8, show_default=True, type=click.IntRange(1, 16), help="Of each node.")
@@ -84,107 +53,46 @@ class Target:
     "--rounds", default=300, show_default=True, type=click.IntRange(4), help="Pods asked about in each state."
 )
 @click.option("--churn-per-second", default=50.0, show_default=True, type=click.FloatRange(1))
+@click.option(
+    "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write how many were answered by when to this SVG."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def latency(
-    *, nodes: int, gpus: int, used: float, mig: str, rounds: int, churn_per_second: float, as_json: bool
+    *,
+    nodes: int,
+    gpus: int,
+    used: float,
+    mig: str,
+    rounds: int,
+    churn_per_second: float,
+    plot: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure and print."""
-    with tempfile.TemporaryDirectory(prefix="partita-") as folder, _ended() as processes:
+    with tempfile.TemporaryDirectory(prefix="partita-") as folder, ended() as processes:
         options = {"nodes": nodes, "gpus": gpus, "used": used, "pods": rounds, "churn-per-second": churn_per_second}
-        server = _server(Path(folder), processes, {**options, **({"mig": mig} if mig else {})})
-        targets = _targets(Path(folder), processes)
+        fleet = start_fleet(Path(folder), processes, {**options, **({"mig": mig} if mig else {})})
+        targets = start_targets(Path(folder), processes)
         names = _names(nodes)
-        _tell("cold")
+        tell("cold")
         _ask(targets, "cold", range(len(WISHES)), names)
-        _tell("what a start begins is let end")
-        _settle(targets[-1].process)
-        _tell("warm")
+        tell("what a start begins is let end")
+        settle(targets[-1].process)
+        tell("warm")
         _ask(targets, "warm", range(rounds), names)
-        os.kill(server.pid, signal.SIGUSR1)
-        _tell("churn")
+        os.kill(fleet.pid, signal.SIGUSR1)
+        tell("churn")
         _ask(targets, "churn", range(rounds), names)
-        os.kill(server.pid, signal.SIGUSR1)
-        _tell("plain")
+        os.kill(fleet.pid, signal.SIGUSR1)
+        tell("plain")
         _ask(targets, "plain", range(rounds), names)
-        _tell("")
+        tell("")
         for target in targets:
             target.connection.close()
         rss_mib = {target.name: look(target.process.pid, 0).rss_mib for target in targets}
     print_rows(list(_rows(targets, rss_mib, nodes)), as_json=as_json)
-
-
-def _tell(state: str) -> None:
-    print(f"{state:<60}", end="\r", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _ended() -> Iterator[list[Process]]:
-    processes: list[Process] = []
-    try:
-        yield processes
-    except DemoError as error:
-        said = [line for process in processes if process.ended for line in process.lines()[-20:]]
-        raise click.ClickException("\n".join([str(error), *said])) from error
-    finally:
-        for process in reversed(processes):
-            process.kill()
-
-
-def _server(folder: Path, processes: list[Process], options: dict[str, object]) -> Process:
-    arguments = itertools.chain(*((f"--{name}", str(value)) for name, value in options.items()))
-    path = folder / "kubeconfig"
-    command = ["hack.benchmarks.fleet_server", *arguments, "--kubeconfig", str(path)]
-    server = Process("fleet", command, folder / "fleet.log")
-    processes.append(server)
-    server.start()
-    _tell("making the fleet")
-
-    def up() -> bool:
-        server.check()
-        return any(line.startswith("ready") for line in server.lines())
-
-    until("the fleet in the API server", up, seconds=START_SECONDS, process=lambda: "\n".join(server.lines()))
-    return server
-
-
-def _targets(folder: Path, processes: list[Process]) -> list[Target]:
-    run = ["partita_scheduler", "run", "--kubeconfig", str(folder / "kubeconfig"), "--listen", f"{LOOPBACK}:0"]
-    commands = {"noop": ["hack.benchmarks.noop"], "partita": run}
-    found = []
-    for name, command in commands.items():
-        process = Process(name, command, folder / f"{name}.log")
-        processes.append(process)
-        process.start()
-        _tell(f"{name} starts")
-        port = until(f"{name} listens", lambda process=process: http_port(process), seconds=START_SECONDS)  # type: ignore[misc]
-        found.append(Target(name, process, http.client.HTTPConnection(LOOPBACK, port, timeout=60)))
-    until("partita is ready", lambda: _ready(found[-1]), seconds=START_SECONDS)
-    return found
-
-
-def _ready(target: Target) -> bool:
-    target.process.check()
-    target.connection.request("GET", "/readyz")
-    response = target.connection.getresponse()
-    response.read()
-    return response.status == http.client.OK
-
-
-def _settle(process: Process) -> None:
-    """Until the process has next to nothing to do: it learns from all claims after its start."""
-    deadline = time.monotonic() + SETTLE_SECONDS
-    before = _cpu_seconds(process.pid)
-    while time.monotonic() < deadline:
-        time.sleep(LOOK_SECONDS)
-        now = _cpu_seconds(process.pid)
-        if now - before < IDLE_SHARE * LOOK_SECONDS:
-            return
-        before = now
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path("/proc", str(pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    if plot is not None:
+        _draw(plot, targets)
 
 
 def _names(nodes: int) -> list[bytes]:
@@ -224,3 +132,13 @@ def _rows(targets: list[Target], rss_mib: dict[str, float], nodes: int) -> Itera
                 "rss_mib": round(rss_mib[target.name], 1),
                 "ratio": round(p50 / quantile(noop.seconds[state, verb], 0.5), 3),
             }
+
+
+def _draw(path: Path, targets: list[Target]) -> None:
+    lines = {
+        f"{target.name} {verb} {state}": [(percent, 1000 * quantile(seconds, percent / 100)) for percent in PERCENTS]
+        for target in targets
+        for (state, verb), seconds in target.seconds.items()
+        if state in DRAWN
+    }
+    write_plot(path, lines, title="Time to an answer", x="answered, % of all questions", y="ms")

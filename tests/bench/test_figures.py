@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
+from pathlib import Path
 
 import click
 import pytest
+from hack.benchmarks.plot import write_bars
 from hack.benchmarks.prepare import chosen
 from hack.benchmarks.vitals import Bounds, Vitals, drift, look
 from hack.benchmarks.work import bounds_between
@@ -14,6 +17,7 @@ from hack.benchmarks.work import bounds_between
 from partita_plugins.backends.simulated import Delays
 from partita_plugins.backends.simulated.records import ComputeRecord, GpuRecord, InstanceRecord
 
+PART = re.compile(r'(\w+)="([^"]*)"')
 DELAYS = Delays(create_seconds=1.0, destroy_seconds=0.5)
 FACTORY = GpuRecord()
 BOUNDS = Bounds(rss_mib=1.0, rss_mib_per_1000_cycles=0.5, fds=2, threads=2)
@@ -92,3 +96,15 @@ def test_a_process_is_looked_at_as_it_is() -> None:
     os.close(writer)
     assert (after.fds - before.fds, after.threads - before.threads) == (2, 1)
     assert 1 < after.rss_mib < 10_000
+
+
+def test_bars_are_as_high_as_their_values(tmp_path: Path) -> None:
+    picture = tmp_path / "bars.svg"
+    write_bars(picture, {"a": {"ours": 40.0, "theirs": 10.0}, "b": {"ours": 20.0}}, title="t", y="y")
+    bars = [
+        dict(PART.findall(bar.split(">")[0])) for bar in picture.read_text().split("<rect ") if bar.startswith("x=")
+    ]
+    heights = [float(bar["height"]) for bar in bars]
+    assert [height / heights[0] for height in heights] == pytest.approx([1, 0.25, 0.5], abs=1e-3)
+    assert len({float(bar["y"]) + float(bar["height"]) for bar in bars}) == 1, "all stand on one line"
+    assert [bar["fill"] == bars[0]["fill"] for bar in bars] == [True, False, True]

@@ -6,7 +6,8 @@ import random
 
 import pytest
 from hack.benchmarks.fleet import Holders, machine_with, slices, whole_gpus
-from hack.benchmarks.layout import MIG, NAIVE, PROFILES, naive
+from hack.benchmarks.layout import MIG
+from hack.benchmarks.naive import EVERYTHING, ORDER, naive_slices
 
 from partita_plugins.errors import InvalidInput
 from partita_plugins.wire.resource import Device, ResourceSlice
@@ -16,13 +17,22 @@ def devices(found: list[ResourceSlice]) -> list[Device]:
     return [device for one in found for device in one.spec.devices]
 
 
-def test_the_naive_layout_has_the_same_devices_in_the_worst_order_and_with_more_attributes() -> None:
-    ours, theirs = (devices(find) for find in (slices("n", "hgx-h100", NAIVE), naive(slices("n", "hgx-h100", NAIVE))))
-    assert {one.name: one.consumes_counters for one in ours} == {one.name: one.consumes_counters for one in theirs}
-    shapes = [one.attributes["shape"].string if "shape" in one.attributes else "" for one in theirs]
-    assert [shape for shape in dict.fromkeys(shapes) if shape] == list(PROFILES)
-    assert shapes[-8:] == [""] * 8
-    assert min(len(one.attributes) for one in theirs) > min(len(one.attributes) for one in ours) + 4
+def test_the_naive_layout_is_everything_in_the_worst_order_and_with_more_attributes() -> None:
+    ours, theirs = devices(slices("n", "hgx-h100", EVERYTHING)), devices(naive_slices("n"))
+    consumed = {one.name: one.consumes_counters for one in theirs if "-1g-me-" not in one.name}
+    assert consumed == {one.name: one.consumes_counters for one in ours}
+    assert len(theirs) == len({one.name for one in theirs}) == 208
+    shapes = [one.attributes["shape"].string if "shape" in one.attributes else "gpu" for one in theirs]
+    assert tuple(dict.fromkeys(shapes)) == ORDER
+    assert {len(one.attributes) for one in theirs[:-8]} == {10}
+
+
+def test_the_naive_layout_is_one_complete_pool() -> None:
+    found = naive_slices("n")
+    assert {one.spec.pool.resource_slice_count for one in found} == {len(found)}
+    assert [bool(one.spec.shared_counters) for one in found] == [True, False, False, False, False]
+    names = [one.metadata.name for one in found]
+    assert names == sorted(set(names))
 
 
 def test_nodes_differ_in_their_uuids_alone() -> None:

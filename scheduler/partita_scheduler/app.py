@@ -130,6 +130,7 @@ class Application:
             tls=settings.tls,
             max_body_bytes=settings.max_body_bytes,
             threads=settings.threads,
+            quick=self.parts.verbs.quick,
         )
         self.address = self._serve(server)
         if settings.health_listen is not None:

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
-import structlog
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
-from partita_plugins.errors import InvalidInput, PartitaError, Retryable
+from partita_plugins.errors import InvalidInput, Retryable
 from partita_plugins.wire.resource import ResourceClaim
 from partita_scheduler.answers.decider import Decider
 from partita_scheduler.answers.rehearsal import Placement, with_own_claims
 from partita_scheduler.answers.report import PodReport, describe, judge
+from partita_scheduler.answers.verbs import Verbs, bad_request, error_body
 from partita_scheduler.assumed.assumptions import Assumptions
 from partita_scheduler.cluster.view import ClusterView, Pod, PodClaimStatus, ViewSource
+from partita_scheduler.http.answer import Answer
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.protocol.bodies import MAX_BODY_BYTES
 from partita_scheduler.protocol.preemption import parse_preemption
-from partita_scheduler.protocol.questions import NameLists, parse_args
-from partita_scheduler.protocol.replies import render_filter
 from partita_scheduler.protocol.simulation import SimulationArgs, parse_simulation
-
-log = structlog.get_logger(__name__)
 
 MAX_PATH_PART = 253
 
@@ -36,7 +35,7 @@ class Placements(msgspec.Struct, frozen=True):
     placements: list[Placement]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Parts:
     """What the routes speak to."""
 
@@ -47,22 +46,23 @@ class Parts:
     draining: Callable[[], bool] = lambda: False
     """True once the process was told to end: not ready, and still answering."""
 
+    @cached_property
+    def verbs(self) -> Verbs:
+        """filter and prioritize, which the server also asks past Flask."""
+        return Verbs(self.decider, self.metrics, self.draining)
+
 
 def create_app(parts: Parts, *, max_body_bytes: int = MAX_BODY_BYTES) -> Flask:
     """The extender's routes, with health and metrics."""
     app = create_health_app(parts)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
-    decider, lists = parts.decider, NameLists()
+    verbs = parts.verbs
 
     def filter_() -> Response:
-        args = parse_args(_body(), lists)
-        response = _raw(render_filter(args, decider.filter(args)))
-        # After the answer is sent, while kube-scheduler runs its own plugins.
-        response.call_on_close(lambda: decider.expect(args.node_names))
-        return response
+        return _response(verbs.filter(_body()))
 
     def prioritize() -> Response:
-        return _json(decider.prioritize(parse_args(_body(), lists)))
+        return _response(verbs.prioritize(_body()))
 
     def preempt() -> Response:
         return _json(parse_preemption(_body()))
@@ -110,8 +110,7 @@ def create_health_app(parts: Parts) -> Flask:
 
 
 def _let_go(parts: Parts, response: Response) -> Response:
-    # kube-scheduler keeps its connection, also to a replica that no longer leads: it is to find the other one.
-    if parts.draining() or parts.decider.doubt() == "standby":
+    if parts.verbs.letting_go:
         response.headers["Connection"] = "close"
     return response
 
@@ -162,22 +161,24 @@ def _body() -> bytes:
         raise InvalidInput("the request's body could not be read to its end") from error
 
 
+def _response(answer: Answer) -> Response:
+    response = Response(answer.body, status=answer.status, mimetype="application/json")
+    if answer.afterwards is not None:
+        response.call_on_close(answer.afterwards)
+    return response
+
+
 def _json(value: Any) -> Response:
-    return _raw(msgspec.json.encode(value))
-
-
-def _raw(body: bytes) -> Response:
-    return Response(body, mimetype="application/json")
+    return _response(Answer(body=msgspec.json.encode(value)))
 
 
 def _error(status: int, message: str) -> Response:
-    return Response(msgspec.json.encode({"Error": message}), status=status, mimetype="application/json")
+    return Response(error_body(message), status=status, mimetype="application/json")
 
 
-def _bad_request(metrics: Metrics, error: PartitaError) -> Response:
-    metrics.request_seconds.labels((request.endpoint or "none")[:20], "bad_request").observe(0)
-    log.warning("bad request", path=request.path[:100], error=str(error)[:500])
-    return _error(400, str(error))
+def _bad_request(metrics: Metrics, error: InvalidInput) -> Response:
+    body = bad_request(metrics, (request.endpoint or "none")[:20], error, path=request.path[:100])
+    return _response(Answer(body=body, status=HTTPStatus.BAD_REQUEST))
 
 
 def _busy(error: Retryable) -> Response:

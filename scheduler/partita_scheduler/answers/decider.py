@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TypeVar
@@ -16,7 +16,7 @@ from typing import TypeVar
 import structlog
 from msgspec import Raw
 
-from partita_plugins.errors import Retryable
+from partita_plugins.errors import InvalidInput, Retryable
 from partita_scheduler.answers.plain import PlainJudge
 from partita_scheduler.answers.rehearsal import Placement, rehearse
 from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
@@ -26,7 +26,7 @@ from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy import decision as default_policy
 from partita_scheduler.policy.decision import Decision
 from partita_scheduler.protocol.questions import ExtenderArgs
-from partita_scheduler.protocol.replies import ExtenderFilterResult, HostPriority
+from partita_scheduler.protocol.replies import HostPriority
 
 log = structlog.get_logger(__name__)
 
@@ -61,7 +61,7 @@ class Decider:
         self._slots = threading.BoundedSemaphore(max_at_once)
         self._aside = threading.BoundedSemaphore(MAX_ASIDE_AT_ONCE)
         self._remembered: OrderedDict[str, Among] = OrderedDict()
-        self._awaited: tuple[Pod | None, Sequence[str]] = (None, ())
+        self._awaited: ExtenderArgs | None = None
         self._lock = threading.Lock()
 
     def doubt(self) -> str:
@@ -70,28 +70,35 @@ class Decider:
             return "standby"
         return self._source.doubt() or ("behind" if self._judge.behind else "")
 
-    def filter(self, args: ExtenderArgs) -> ExtenderFilterResult:
-        """All nodes but those that break a wish which the API cannot express. Never raises."""
-        return self._answer("filter", args, self._filter, ExtenderFilterResult(node_names=list(args.node_names)))
+    @property
+    def stands_by(self) -> bool:
+        """Another replica answers."""
+        return not self._answering()
+
+    def filter(self, args: ExtenderArgs) -> Mapping[str, str]:
+        """The nodes to refuse, with the reason: those that break a wish which the API cannot express.
+
+        Raises InvalidInput where the names are needed and are none; nothing else.
+        """
+        return self._answer("filter", args, self._filter, {})
 
     def prioritize(self, args: ExtenderArgs) -> list[HostPriority] | Raw:
-        """Ten for one node, at most five for the rest, and that node is assumed for the pod. Never raises.
+        """Ten for one node, at most five for the rest, and that node is assumed for the pod.
 
-        Empty where all nodes are equal to us: kube-scheduler takes what is not named for 0.
+        Empty where all nodes are equal to us: kube-scheduler takes what is not named for 0. Raises as filter does.
         """
         equal: list[HostPriority] | Raw = []
         return self._answer("prioritize", args, self._prioritize, equal)
 
-    def expect(self, node_names: Sequence[str]) -> None:
-        """Filter has been answered, and prioritize will be asked about the same list: what it needs may be made now."""
-        pod, awaited = self._awaited
-        if awaited is not node_names or pod is None:
+    def expect(self, args: ExtenderArgs) -> None:
+        """Filter has been answered, and prioritize will be asked about the same: what it needs may be made now."""
+        if self._awaited is not args:
             return
         try:
-            self._judge.expect(pod, node_names)
+            self._judge.expect(args.pod, args.node_names)
         except Exception:
             # Prioritize will meet it again, and have no opinion.
-            log.exception("not made ready", pod=pod.key)
+            log.exception("not made ready", pod=args.pod.key)
 
     def decide_again(self, view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
         """A decision without side effects, with everybody else's assumptions. Raises Retryable when all are busy."""
@@ -138,6 +145,9 @@ class Decider:
             finally:
                 self._slots.release()
             outcome = "not_concerned" if answer is None else "opinion"
+        except InvalidInput:
+            outcome = "bad_request"
+            raise
         except Exception:
             # Whatever it is, the pod must not wait for it.
             log.exception("no opinion", verb=verb, pod=args.pod.key)
@@ -146,26 +156,27 @@ class Decider:
         else:
             return neutral if answer is None else answer
         finally:
-            self._metrics.request_seconds.labels(verb, outcome).observe(time.perf_counter() - started)
+            if outcome != "bad_request":  # which its reader counts
+                self._metrics.request_seconds.labels(verb, outcome).observe(time.perf_counter() - started)
 
     def _no_opinion(self, verb: str, args: ExtenderArgs, reason: str) -> None:
         self._metrics.no_opinion.labels(reason).inc()
         log.info("no opinion", verb=verb, pod=args.pod.key, reason=reason)
 
-    def _filter(self, args: ExtenderArgs) -> ExtenderFilterResult | None:
+    def _filter(self, args: ExtenderArgs) -> Mapping[str, str] | None:
         self._assumptions.forget(args.pod.metadata.uid)
         may_refuse = self._judge.may_refuse(args.pod)
         if may_refuse is None:
             return None
         if not may_refuse and len(args.node_names) != 1:
-            self._awaited = (args.pod, args.node_names)
-            return ExtenderFilterResult(node_names=list(args.node_names))
+            self._awaited = args
+            return {}
         found = self._judge.find(args.pod, args.node_names)
         refused = found.refusals(args.node_names) if found else {}
         kept = [name for name in args.node_names if name not in refused]
         if found and len(kept) == 1:
             self._take(args.pod, found, kept)  # prioritize is not called for a single node
-        return ExtenderFilterResult(node_names=kept, failed_nodes=dict(refused))
+        return refused
 
     def _prioritize(self, args: ExtenderArgs) -> list[HostPriority] | Raw | None:
         self._assumptions.forget(args.pod.metadata.uid)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -12,6 +14,7 @@ from cheroot.wsgi import Server as WsgiServer
 from partita_plugins.deadline import Deadline
 from partita_plugins.errors import InvalidInput
 from partita_scheduler.http.address import Address
+from partita_scheduler.http.answer import Answer, Quick
 from partita_scheduler.http.connection import SOCKET_SECONDS, Connection
 from partita_scheduler.http.tls import Adapter, Tls
 
@@ -28,6 +31,12 @@ DRAIN_SECONDS = 5
 class _Server(WsgiServer):
     ConnectionClass = Connection
     deadline: Deadline
+    quick: Mapping[bytes, Callable[[bytes], Answer]]
+    """By request line."""
+
+    seats: threading.BoundedSemaphore
+    """For workers that wait for the next question on their connection; the others serve whoever comes."""
+
     nodelay = True
     max_request_header_size = 64 * 1024
 
@@ -45,10 +54,17 @@ class _Server(WsgiServer):
 
 
 class ExtenderServer:
-    """Serves one WSGI application until stopped."""
+    """Serves one WSGI application until stopped, and past it what is to be answered the quick way (connection.py)."""
 
     def __init__(
-        self, app: Any, address: Address, *, tls: Tls | None, max_body_bytes: int, threads: int = THREADS
+        self,
+        app: Any,
+        address: Address,
+        *,
+        tls: Tls | None,
+        max_body_bytes: int,
+        threads: int = THREADS,
+        quick: Quick = MappingProxyType({}),
     ) -> None:
         self._server = _Server(
             (address.host, address.port),
@@ -63,6 +79,8 @@ class ExtenderServer:
         )
         self._server.max_request_body_size = max_body_bytes
         self._server.deadline = Deadline(REQUEST_SECONDS)
+        self._server.quick = {f"POST {path} HTTP/1.1".encode("ascii"): act for path, act in quick.items()}
+        self._server.seats = threading.BoundedSemaphore(threads // 2)
         self._stopping = threading.Event()
         if tls is not None:
             self._server.ssl_adapter = Adapter(tls)

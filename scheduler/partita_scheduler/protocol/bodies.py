@@ -57,7 +57,8 @@ def decode_names(raw: bytes) -> tuple[str, ...]:
     try:
         return msgspec.json.decode(raw, type=NodeNames)
     except (msgspec.DecodeError, UnicodeDecodeError, ValueError) as error:
-        told = str(error)[:300].replace("`$", "`$.NodeNames")
+        told = str(error)[:300]
+        told = told.replace("`$", "`$.NodeNames") if "`$" in told else f"{told} - at `$.NodeNames`"
         raise InvalidInput(f"the request is not what kube-scheduler sends: {told}") from error
 
 

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from partita_plugins.errors import InvalidInput
 from partita_scheduler.cluster.view import Pod
 from partita_scheduler.protocol.bodies import Asked, decode, decode_names, pod_of, raw_names
 
 MAX_LISTS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtenderArgs:
-    """One question of kube-scheduler: a pod, and the nodes that all in-tree filters let pass."""
-
-    pod: Pod
-    node_names: tuple[str, ...]
-    raw_names: bytes = b""
-    """The same as they came, in JSON; empty where they did not."""
 
 
 class NameLists:
@@ -36,8 +27,30 @@ class NameLists:
         return found
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExtenderArgs:
+    """One question of kube-scheduler: a pod, and the nodes that all in-tree filters let pass."""
+
+    pod: Pod
+    raw_names: bytes
+    """A list in JSON, as it came."""
+
+    lists: NameLists = field(default_factory=NameLists)
+
+    @cached_property
+    def node_names(self) -> tuple[str, ...]:
+        """Decoded when first asked for: most pods are none of ours, and get the list back as it came.
+
+        Raises InvalidInput.
+        """
+        return self.lists.names(self.raw_names)
+
+
 def parse_args(raw: bytes, lists: NameLists | None = None) -> ExtenderArgs:
-    """The body of /filter and /prioritize. Raises InvalidInput that says what is wrong with it."""
+    """The body of /filter and /prioritize. Raises InvalidInput that says what is wrong with it.
+
+    That each name is one shows when they are looked at.
+    """
     args = decode(raw, Asked)
     names = raw_names(args)
     if names == b"null":
@@ -47,5 +60,6 @@ def parse_args(raw: bytes, lists: NameLists | None = None) -> ExtenderArgs:
                 advice="set nodeCacheCapable: true in this extender's stanza of the kube-scheduler configuration",
             )
         raise InvalidInput("the request has no NodeNames", advice='send {"Pod": {…}, "NodeNames": ["…"]}')
-    pod = pod_of(args)
-    return ExtenderArgs(pod=pod, node_names=lists.names(names) if lists else decode_names(names), raw_names=names)
+    if not names.startswith(b"["):
+        decode_names(names)
+    return ExtenderArgs(pod=pod_of(args), raw_names=names, lists=lists or NameLists())

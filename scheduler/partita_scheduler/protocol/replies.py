@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from partita_scheduler.protocol.questions import ExtenderArgs
@@ -26,9 +28,12 @@ class HostPriority(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     score: int
 
 
-def render_filter(args: ExtenderArgs, answer: ExtenderFilterResult) -> bytes:
-    """The answer to /filter. Where all nodes stay, their names go back as they came."""
-    if not args.raw_names or len(answer.node_names) != len(args.node_names):
-        return msgspec.json.encode(answer)
-    head, tail = msgspec.json.encode(msgspec.structs.replace(answer, node_names=[])).split(b'"NodeNames":[]')
-    return b"".join((head, b'"NodeNames":', args.raw_names, tail))
+def render_filter(args: ExtenderArgs, refused: Mapping[str, str]) -> bytes:
+    """The answer to /filter, given the nodes to refuse with the reason. Where none is, names go back as they came."""
+    if not refused:
+        return b"".join((_HEAD, args.raw_names, _TAIL))
+    kept = [name for name in args.node_names if name not in refused]
+    return msgspec.json.encode(ExtenderFilterResult(node_names=kept, failed_nodes=dict(refused)))
+
+
+_HEAD, _TAIL = msgspec.json.encode(ExtenderFilterResult(node_names=["*"])).split(b'["*"]')

@@ -14,11 +14,12 @@ from partita_plugins import deadline
 from partita_plugins.deadline import Deadline
 from partita_scheduler.http import server
 from partita_scheduler.http.address import Address
+from partita_scheduler.http.answer import Answer
 from partita_scheduler.http.server import ExtenderServer
 from tests.scheduler.edge.fakes import Clock
 
 
-def quick(_environ: object, respond: Callable[..., object]) -> list[bytes]:
+def plain(_environ: object, respond: Callable[..., object]) -> list[bytes]:
     respond("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 
@@ -32,16 +33,28 @@ def trickle(clients: list[socket.socket], stopping: threading.Event) -> None:
                 return
 
 
-def test_as_many_trickling_clients_as_workers_are_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "begun",
+    [b"GET / HTTP/1.1\r\nX: ", b"POST /filter HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"],
+    ids=["in the head", "in the body of a quick one"],
+)
+def test_as_many_trickling_clients_as_workers_are_cut_off(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "REQUEST_SECONDS", 0.5, raising=False)
     monkeypatch.setattr(deadline, "STEP_SECONDS", 0.1)
-    found = ExtenderServer(quick, Address(host="127.0.0.1", port=0), tls=None, max_body_bytes=10, threads=2)
+    found = ExtenderServer(
+        plain,
+        Address(host="127.0.0.1", port=0),
+        tls=None,
+        max_body_bytes=1000,
+        threads=2,
+        quick={"/filter": lambda body: Answer(body=body)},
+    )
     address = found.bind()
     threading.Thread(target=found.serve, daemon=True).start()
     stopping = threading.Event()
     clients = [socket.create_connection((address.host, address.port)) for _ in range(2)]
     for client in clients:
-        client.sendall(b"GET / HTTP/1.1\r\nX: ")
+        client.sendall(begun)
     threading.Thread(target=trickle, args=(clients, stopping), daemon=True).start()
     try:
         time.sleep(0.3)  # both workers have one by now

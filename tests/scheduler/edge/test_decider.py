@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 import pytest
 
@@ -14,7 +16,7 @@ NAMES = ("a", "b", "c")
 
 
 def ask(pod: Pod, *names: str) -> ExtenderArgs:
-    return ExtenderArgs(pod=pod, node_names=names or NAMES)
+    return ExtenderArgs(pod=pod, raw_names=msgspec.json.encode(names or NAMES))
 
 
 def scores_of(world: World, pod: Pod, *names: str) -> dict[str, int]:
@@ -33,14 +35,12 @@ def test_one_node_gets_ten_and_is_assumed() -> None:
 def test_filter_keeps_every_node_also_those_that_we_would_not_take() -> None:
     """kube-scheduler's allocator has let them pass; only wishes that the API cannot express are ours to refuse."""
     world = World(FixedPolicy(fits=("b",)))
-    assert world.decider.filter(ask(make_pod())).node_names == list(NAMES)
+    assert world.decider.filter(ask(make_pod())) == {}
 
 
 def test_a_hard_refusal_is_told_with_its_reason() -> None:
     world = World(FixedPolicy(fits=("b",), hard={"c": "no such link", "elsewhere": "not asked about"}))
-    answer = world.decider.filter(ask(make_pod()))
-    assert answer.node_names == ["a", "b"]
-    assert answer.failed_nodes == {"c": "no such link"}
+    assert world.decider.filter(ask(make_pod())) == {"c": "no such link"}
 
 
 def test_filters_only_survivor_is_assumed_because_prioritize_is_not_called_for_it() -> None:
@@ -98,7 +98,7 @@ def test_what_was_assumed_for_another_pod_meanwhile_is_seen() -> None:
 def test_pods_without_claims_are_answered_without_a_decision() -> None:
     world = World(FixedPolicy(fits=("b",)))
     pod = make_pod(claim="")
-    assert world.decider.filter(ask(pod)).node_names == list(NAMES)
+    assert world.decider.filter(ask(pod)) == {}
     assert not scores_of(world, pod), "nothing is preferred"
     assert not world.policy.calls
 
@@ -107,7 +107,7 @@ def test_pods_without_claims_are_answered_without_a_decision() -> None:
 def test_a_view_that_is_not_to_be_trusted_gives_no_opinion(reason: str) -> None:
     world = World(FixedPolicy(fits=("b",), hard={"a": "would be refused"}))
     world.source.why_not = reason
-    assert world.decider.filter(ask(make_pod())).node_names == list(NAMES)
+    assert world.decider.filter(ask(make_pod())) == {}
     assert not scores_of(world, make_pod()), "nothing is preferred"
     assert world.counted("no_opinion_total", reason=reason) == 2
     assert len(world.assumptions) == 0
@@ -115,7 +115,7 @@ def test_a_view_that_is_not_to_be_trusted_gives_no_opinion(reason: str) -> None:
 
 def test_a_bug_in_the_policy_gives_no_opinion() -> None:
     world = World(FixedPolicy(broken=True))
-    assert world.decider.filter(ask(make_pod())).node_names == list(NAMES)
+    assert world.decider.filter(ask(make_pod())) == {}
     assert not scores_of(world, make_pod()), "nothing is preferred"
     assert world.counted("no_opinion_total", reason="error") == 2
 
@@ -129,26 +129,21 @@ def test_the_standby_has_no_opinion() -> None:
 def test_too_many_questions_at_once_give_no_opinion() -> None:
     """A question asked from inside another one finds no place when there is only one."""
     world = World(FixedPolicy(fits=("b",)))
-    inner: list[list[str]] = []
+    inner: list[Mapping[str, str]] = []
     decide = world.policy.decide
 
     def nested(*args: object) -> object:
         for _ in range(4):
             world.decider._slots.acquire(blocking=False)
-        inner.append(world.decider.filter(ask(make_pod("other"))).node_names)
+        inner.append(world.decider.filter(ask(make_pod("other"))))
         for _ in range(3):
             world.decider._slots.release()
         return decide(*args)  # type: ignore[arg-type]
 
     world.policy.decide = nested  # type: ignore[method-assign, assignment]
     world.decider.prioritize(ask(make_pod()))
-    assert inner == [list(NAMES)]
+    assert inner == [{}]
     assert world.counted("no_opinion_total", reason="overload") == 1
-
-
-def test_duplicate_and_unknown_names_come_back_as_they_came() -> None:
-    world = World(FixedPolicy(fits=("b",)))
-    assert world.decider.filter(ask(make_pod(), "b", "b", "ghost")).node_names == ["b", "b", "ghost"]
 
 
 def test_a_pod_whose_wishes_changed_is_decided_anew() -> None:

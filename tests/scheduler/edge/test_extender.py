@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from partita_scheduler.cluster.view import ClusterView, PodResourceClaim, PodSpec
 from partita_scheduler.extender import create_app
+from tests.scheduler.edge.bodies import BODIES
 from tests.scheduler.edge.fakes import FixedPolicy, World, body, make_claim, make_nodes, make_pod, unschedulable
 
 
@@ -28,28 +28,6 @@ def client(world: World) -> FlaskClient:
     return create_app(world.parts).test_client()
 
 
-def test_filter_answers_with_go_names_and_a_list(client: FlaskClient) -> None:
-    answer = client.post("/filter", data=body(make_pod(), "a", "b"))
-    assert answer.get_json() == {
-        "Nodes": None,
-        "NodeNames": ["a", "b"],
-        "FailedNodes": {},
-        "FailedAndUnresolvableNodes": {},
-        "Error": "",
-    }
-
-
-def test_prioritize_answers_with_a_bare_array_of_whole_numbers(client: FlaskClient) -> None:
-    raw = client.post("/prioritize", data=body(make_pod(), "a", "b", "c")).data
-    assert b"." not in raw
-    assert json.loads(raw) == [{"Host": "a", "Score": 0}, {"Host": "b", "Score": 10}, {"Host": "c", "Score": 5}]
-
-
-def test_an_empty_node_list_is_answered_with_an_empty_list_not_null(client: FlaskClient) -> None:
-    assert client.post("/filter", data=body(make_pod())).get_json()["NodeNames"] == []
-    assert client.post("/prioritize", data=body(make_pod())).get_json() == []
-
-
 def test_several_pods_are_simulated_one_after_the_other(client: FlaskClient, world: World) -> None:
     asked = {"pods": [make_pod(claim=""), make_pod(claim="")]}
     found = client.post("/simulate", data=msgspec.json.encode(asked)).get_json()
@@ -57,10 +35,12 @@ def test_several_pods_are_simulated_one_after_the_other(client: FlaskClient, wor
     assert len(world.assumptions) == 0
 
 
-def test_a_bad_request_is_a_400_that_says_what_is_wrong(client: FlaskClient) -> None:
-    answer = client.post("/filter", data=b'{"Pod": 7}')
+def test_a_bad_request_is_a_400_that_says_what_is_wrong_and_is_counted(client: FlaskClient) -> None:
+    answer = client.post("/preempt", data=b'{"NodeNameToVictims": 7}')
     assert answer.status_code == 400
-    assert "$.Pod" in answer.get_json()["Error"]
+    assert "$.NodeNameToVictims" in answer.get_json()["Error"]
+    counted = 'partita_scheduler_request_seconds_count{outcome="bad_request",verb="preempt"} 1.0'
+    assert counted in client.get("/metrics").text
 
 
 def test_a_body_over_the_bound_is_a_413(world: World) -> None:
@@ -123,63 +103,6 @@ def test_not_ready_names_the_reason_and_is_still_healthy(client: FlaskClient, wo
     assert client.get("/healthz").status_code == 200
 
 
-def test_a_standby_lets_go_of_the_connection_so_that_the_leader_is_found(client: FlaskClient, world: World) -> None:
-    assert "Connection" not in client.post("/filter", data=body(make_pod(), "a")).headers
-    world.answering = False
-    assert client.post("/filter", data=body(make_pod(), "a")).headers["Connection"] == "close"
-
-
-def test_metrics_count_requests_by_verb_and_outcome(client: FlaskClient) -> None:
-    client.post("/filter", data=body(make_pod(), "a"))
-    client.post("/filter", data=b"rubbish")
-    text = client.get("/metrics").text
-    assert 'partita_scheduler_request_seconds_count{outcome="opinion",verb="filter"} 1.0' in text
-    assert 'partita_scheduler_request_seconds_count{outcome="bad_request",verb="filter"} 1.0' in text
-
-
-_JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
-    max_leaves=12,
-)
-_KEYS = st.sampled_from(
-    ["Pod", "pod", "NodeNames", "nodeNames", "Nodes", "NodeNameToMetaVictims", "NodeNameToVictims", "claims", "Claims"]
-)
-_POD = st.fixed_dictionaries(
-    {},
-    optional={
-        "metadata": st.fixed_dictionaries({}, optional={"name": st.text(max_size=300) | _JSON, "uid": _JSON}),
-        "spec": st.fixed_dictionaries(
-            {}, optional={"resourceClaims": _JSON, "containers": _JSON, "tolerations": _JSON}
-        ),
-        "status": _JSON,
-    },
-)
-_ARGS = st.fixed_dictionaries(
-    {"Pod": _POD | _JSON}, optional={"NodeNames": st.lists(st.text(max_size=260), max_size=5) | _JSON, "Claims": _JSON}
-)
-_BODIES = (
-    st.binary(max_size=200)
-    | st.dictionaries(_KEYS, _JSON | _POD, max_size=5).map(lambda value: json.dumps(value).encode())
-    | _ARGS.map(lambda value: json.dumps(value).encode())
-    | st.integers(0, 60_000).map(lambda depth: b'{"Pod": ' + b'{"spec": ' * depth)
-)
-
-
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(verb=st.sampled_from(["filter", "prioritize", "preempt", "simulate"]), raw=_BODIES)
-def test_no_body_breaks_a_verb(client: FlaskClient, verb: str, raw: bytes) -> None:
-    answer = client.post(f"/{verb}", data=raw)
-    assert answer.status_code in {200, 400}
-    found = json.loads(answer.data, parse_constant=_refuse)
-    if answer.status_code == 400:
-        assert found["Error"]
-    elif verb == "filter":
-        assert set(found["NodeNames"]) <= set(_names(raw))
-    elif verb == "prioritize":
-        assert all(type(entry["Score"]) is int and 0 <= entry["Score"] <= 10 for entry in found)
-
-
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.text(max_size=40))
 def test_no_path_breaks_a_question(client: FlaskClient, path: str) -> None:
@@ -189,10 +112,10 @@ def test_no_path_breaks_a_question(client: FlaskClient, path: str) -> None:
         assert client.get(url).status_code < 500
 
 
-def _names(raw: bytes) -> list[str]:
-    args: Any = json.loads(raw)
-    return args.get("NodeNames") or args.get("nodeNames") or []
-
-
-def _refuse(constant: str) -> None:
-    raise AssertionError(f"Go does not read {constant}")
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(verb=st.sampled_from(["preempt", "simulate"]), raw=BODIES)
+def test_no_body_breaks_a_verb(client: FlaskClient, verb: str, raw: bytes) -> None:
+    answer = client.post(f"/{verb}", data=raw)
+    assert answer.status_code in {200, 400}
+    if answer.status_code == 400:
+        assert answer.get_json()["Error"]

@@ -39,9 +39,14 @@ def start() -> Iterator[Start]:
     servers: list[ExtenderServer] = []
 
     def begin(tls: Tls | None = None, *, threads: int = 4, policy: FixedPolicy | None = None) -> Address:
-        app = create_app(World(policy or FixedPolicy(fits=("b",))).parts, max_body_bytes=MAX_BODY)
+        parts = World(policy or FixedPolicy(fits=("b",))).parts
         server = ExtenderServer(
-            app, Address(host="127.0.0.1", port=0), tls=tls, max_body_bytes=MAX_BODY, threads=threads
+            create_app(parts, max_body_bytes=MAX_BODY),
+            Address(host="127.0.0.1", port=0),
+            tls=tls,
+            max_body_bytes=MAX_BODY,
+            threads=threads,
+            quick=parts.verbs.quick,
         )
         address = server.bind()
         servers.append(server)

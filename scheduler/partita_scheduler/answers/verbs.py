@@ -1,0 +1,81 @@
+"""kube-scheduler's two questions, from body to answer: the same whichever way they come, through Flask or past it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+
+from partita_plugins.errors import InvalidInput
+from partita_scheduler.answers.decider import Decider
+from partita_scheduler.http.answer import Answer, Quick
+from partita_scheduler.metrics import Metrics
+from partita_scheduler.protocol.questions import NameLists, parse_args
+from partita_scheduler.protocol.replies import render_filter
+
+log = structlog.get_logger(__name__)
+
+Act = Callable[[bytes], Answer]
+
+
+class Verbs:
+    """filter and prioritize. They never raise: what is wrong with a body is answered with 400."""
+
+    def __init__(self, decider: Decider, metrics: Metrics, draining: Callable[[], bool]) -> None:
+        self._decider, self._metrics, self._draining = decider, metrics, draining
+        self._lists = NameLists()
+
+    @property
+    def quick(self) -> Quick:
+        """By path, as the server takes them."""
+        return {"/filter": self.filter, "/prioritize": self.prioritize}
+
+    def filter(self, raw: bytes) -> Answer:
+        """Which nodes stay. Afterwards, while kube-scheduler runs its own plugins, what prioritize needs is made."""
+
+        def ask() -> Answer:
+            args = parse_args(raw, self._lists)
+            answer = render_filter(args, self._decider.filter(args))
+            return Answer(body=answer, close=self.letting_go, afterwards=partial(self._decider.expect, args))
+
+        return self._guarded("filter", ask)
+
+    def prioritize(self, raw: bytes) -> Answer:
+        """Which node is preferred; an empty list where all are equal to us."""
+
+        def ask() -> Answer:
+            scores = self._decider.prioritize(parse_args(raw, self._lists))
+            return Answer(body=msgspec.json.encode(scores), close=self.letting_go)
+
+        return self._guarded("prioritize", ask)
+
+    @property
+    def letting_go(self) -> bool:
+        """kube-scheduler keeps its connection, also to a replica that no longer leads: it is to find the other one."""
+        return self._draining() or self._decider.stands_by
+
+    def _guarded(self, verb: str, ask: Callable[[], Answer]) -> Answer:
+        try:
+            return ask()
+        except InvalidInput as error:
+            return Answer(body=bad_request(self._metrics, verb, error), status=HTTPStatus.BAD_REQUEST)
+        except Exception:
+            log.exception("not answered", verb=verb)
+            body = error_body("this is a defect of the extender; its log says more")
+            return Answer(body=body, status=HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def error_body(message: str) -> bytes:
+    """As Go names it."""
+    return msgspec.json.encode({"Error": message})
+
+
+def bad_request(metrics: Metrics, verb: str, error: InvalidInput, **more: Any) -> bytes:
+    """Count and log a body that is wrong; what its sender is told."""
+    metrics.request_seconds.labels(verb, "bad_request").observe(0)
+    log.warning("bad request", verb=verb, error=str(error)[:500], **more)
+    return error_body(str(error))

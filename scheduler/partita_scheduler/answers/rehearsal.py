@@ -14,7 +14,8 @@ from partita_scheduler.allocator.allocation import devices_of
 from partita_scheduler.answers.eligibility import partition
 from partita_scheduler.answers.report import ReasonReport
 from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
-from partita_scheduler.cluster.view import ClusterView, Pod, PodClaimStatus
+from partita_scheduler.cluster.cpu import BoundPod, CpuTally, cpu_milli, nobody_counts
+from partita_scheduler.cluster.view import ClusterView, Pod, PodClaimStatus, PodSpec
 from partita_scheduler.found import Found
 from partita_scheduler.kept.state import KeptState
 from partita_scheduler.metrics import Metrics
@@ -56,7 +57,7 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rehearse(view: ClusterView, pods: Sequence[Pod], node_names: Sequence[str] = ()) -> list[Placement]:
-    """Place the pods in order on the named nodes, or on all, with what the view assumes and each other's devices."""
+    """Place the pods in order on the named nodes, or on all, with what the view assumes and what those before got."""
     return Rehearsal(view).place(pods, node_names)
 
 
@@ -65,7 +66,9 @@ class Rehearsal:
 
     def __init__(self, view: ClusterView) -> None:
         self._view = view
-        self._state = KeptState(lambda: view.slices, lambda: view.server_minor, view.scoring)
+        self._tally = CpuTally.leaving(view.nodes.values(), view.cpu_left_milli)
+        cpu_left = self._tally.left_milli if view.cpu_left_milli else nobody_counts
+        self._state = KeptState(lambda: view.slices, lambda: view.server_minor, view.scoring, cpu_left)
         self._assumptions = Assumptions(Metrics(), seconds=float("inf"), listener=self._state.assumption_changed)
         self._state.workload_changed(view.workload)
         for device_class in view.classes.values():
@@ -104,6 +107,8 @@ class Rehearsal:
             allocations = chosen.verdicts[best].allocations or {}
             devices = {name: devices_of(allocation) for name, allocation in allocations.items()}
             self._assumptions.assume(found.view, pod, best, chosen)
+            self._tally.change(None, BoundPod(spec=PodSpec(node_name=best), requested_milli=cpu_milli(pod)))
+            self._state.cpu_changed(best)
         fitting = dict.fromkeys(decision.order)
         feasible: dict[str, list[str]] = {}
         for name in fitting:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.quantity import parsed
 from partita_plugins.wire.resource import ObjectMeta
@@ -68,11 +70,29 @@ def step_milli(has_milli: int) -> int:
     return -(-max(LEAST_STEP_MILLI, has_milli // LEVELS) // LEAST_STEP_MILLI) * LEAST_STEP_MILLI
 
 
+def has_milli(node: Node) -> int | None:
+    """Milli-CPU that a node has for pods; None where it does not say."""
+    try:
+        return int(1000 * parsed(str(node.status.allocatable["cpu"])))
+    except (KeyError, InvalidInput):
+        return None
+
+
 class CpuTally:
     """What the pods of each node have requested. Changed by one thread, read by any."""
 
     def __init__(self) -> None:
         self._requested: dict[str, int] = {}
+
+    @classmethod
+    def leaving(cls, nodes: Iterable[Node], left_milli: Mapping[str, int]) -> CpuTally:
+        """One by which so much is left on these nodes."""
+        tally = cls()
+        for node in nodes:
+            has, left = has_milli(node), left_milli.get(node.metadata.name)
+            if has is not None and left is not None:
+                tally._requested[node.metadata.name] = has - left
+        return tally
 
     def change(self, old: BoundPod | None, new: BoundPod | None) -> str:
         """Take a change in; the node that has more or less than before, empty if none has."""
@@ -86,9 +106,8 @@ class CpuTally:
 
     def left_milli(self, node: Node) -> int | None:
         """Milli-CPU that pods can still request there, in steps, rounded down; None where the node does not say."""
-        try:
-            has = int(1000 * parsed(str(node.status.allocatable["cpu"])))
-        except (KeyError, InvalidInput):
+        has = has_milli(node)
+        if has is None:
             return None
         left = max(0, has - self._requested.get(node.metadata.name, 0))
         return left - left % step_milli(has)

@@ -70,6 +70,9 @@ class Columns:
 
     def expect(self, workload: Workload) -> None:
         """Make new columns beside those that answer: all at once would hold a question up."""
+        if not self._answering:
+            self.workload, self._expected = workload, None
+            return
         self._expected = workload
         self._coming = {shape: Column(column.asked, self._fleet) for shape, column in self._answering.items()}
 

@@ -98,8 +98,8 @@ class KeptState:
             self._later(partial(self._cpu, node))
 
     def workload_changed(self, workload: Workload) -> None:
-        """Nodes are judged by it as soon as all have been, in the background."""
-        self._later(partial(self._columns.expect, workload))
+        """Nodes are judged by it as soon as all have been, in the background; at once while nothing was asked."""
+        self._later(partial(self._learned, workload))
 
     def _later(self, change: Callable[[], None]) -> None:
         self._changes.append(change)
@@ -220,6 +220,10 @@ class KeptState:
         self._cpu_changed.discard(name)
         if self._cluster.cpu(name) and name in self._fleet.numbers:
             self._unseen.add(self._fleet.numbers[name])
+
+    def _learned(self, workload: Workload) -> None:
+        self._columns.expect(workload)
+        self._cluster.workload = self._columns.workload
 
     def _number_anew(self) -> None:
         """Nodes that are gone keep their numbers, until most of the numbers are theirs."""

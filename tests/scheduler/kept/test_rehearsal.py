@@ -7,26 +7,36 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from partita_plugins.contracts import PodShape, Workload
 from partita_plugins.errors import InvalidInput
 from partita_scheduler.answers.rehearsal import Placement, rehearse, with_own_claims
-from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Pod
+from partita_scheduler.cluster.cpu import cpu_milli
+from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, NodeStatus, Pod
 from partita_scheduler.policy import decision as policy
 from partita_scheduler.protocol.simulation import parse_simulation
 from tests.scheduler.decision.fleet import NAMESPACE, claim, exactly, pod, slices, view, with_claims
 
 GPUS = 4
-FLEET = view({name: slices(name, "a30-x4") for name in ("a", "b", "c")})
+CPUS = {"cpu": "64"}
+PLAIN = view({name: slices(name, "a30-x4") for name in ("a", "b", "c")})
+FLEET = replace(
+    PLAIN,
+    nodes={
+        name: msgspec.structs.replace(node, status=NodeStatus(allocatable=CPUS)) for name, node in PLAIN.nodes.items()
+    },
+)
+TEMPLATES = [claim(name, exactly(count=count)) for name, count in (("one", 1), ("two", 2), ("four", GPUS))]
 
 
-def train(number: int, template: str = "two") -> Pod:
+def train(number: int, template: str = "two", cpus: int = 0) -> Pod:
     claims = [{"name": "gpu", "resourceClaimTemplateName": template}]
-    return msgspec.convert(
-        {"metadata": {"name": f"train-{number}", "namespace": NAMESPACE}, "spec": {"resourceClaims": claims}}, Pod
-    )
+    containers = [{"name": "main", "resources": {"requests": {"cpu": str(cpus)}}}]
+    spec = {"resourceClaims": claims, "containers": containers}
+    return msgspec.convert({"metadata": {"name": f"train-{number}", "namespace": NAMESPACE}, "spec": spec}, Pod)
 
 
 def placed(fleet: ClusterView, *pods: Pod) -> list[Placement]:
-    ready, made = with_own_claims(pods, [claim("two", exactly(count=2)), claim("four", exactly(count=GPUS))])
+    ready, made = with_own_claims(pods, TEMPLATES)
     return rehearse(with_claims(fleet, *made.values()), ready)
 
 
@@ -39,11 +49,20 @@ def test_each_pod_gets_other_devices_until_there_are_none() -> None:
     assert [group.nodes for group in found[6].refused] == [["a", "b", "c"]]
 
 
-def test_it_says_what_deciding_one_after_the_other_says() -> None:
+@pytest.mark.parametrize(
+    ("counts", "cpus_left"),
+    [((), {}), (((PodShape(gpus=1, cpu_milli=8000), 64),), {"a": 24, "b": 24, "c": 16})],
+    ids=["nothing-known", "learned-and-cpu-counted"],
+)
+def test_it_says_what_deciding_one_after_the_other_says(
+    counts: tuple[tuple[PodShape, int], ...], cpus_left: dict[str, int]
+) -> None:
     pods, made = with_own_claims(
-        [train(0), train(1, "four"), train(2)], [claim("two", exactly(count=2)), claim("four", exactly(count=GPUS))]
+        [train(0, "one", cpus=16), train(1, "one"), train(2, "four"), train(3, cpus=8)], TEMPLATES
     )
     fleet = with_claims(FLEET, *made.values())
+    left = {name: 1000 * cpus for name, cpus in cpus_left.items()}
+    fleet = replace(fleet, workload=Workload(counts), cpu_left_milli=left)
     for one, found in zip(pods, rehearse(fleet, pods), strict=True):
         decision = policy.decide(fleet, one, sorted(fleet.nodes))
         assert [name for group in found.feasible for name in group.nodes] == list(decision.order)
@@ -56,7 +75,19 @@ def test_it_says_what_deciding_one_after_the_other_says() -> None:
         taken = AssumedAllocation(
             pod_uid=one.metadata.uid, node=found.node, claim=(NAMESPACE, name), allocation=best[name]
         )
-        fleet = replace(fleet, assumed={**fleet.assumed, key: taken})
+        if left:
+            left = {**left, found.node: left[found.node] - cpu_milli(one)}
+        fleet = replace(fleet, assumed={**fleet.assumed, key: taken}, cpu_left_milli=left)
+
+
+def test_it_judges_by_what_was_learned_and_by_the_cpu_that_is_left() -> None:
+    """GPUs that the node's CPU does not last for are of no use to those who usually come: this one needs none."""
+    fleet = replace(FLEET, cpu_left_milli={"a": 64_000, "b": 8_000, "c": 64_000})
+    (unknown,), (known,) = (
+        placed(replace(fleet, workload=Workload(counts)), train(0, "one"))
+        for counts in ((), ((PodShape(gpus=1, cpu_milli=8000), 64),))
+    )
+    assert (unknown.node, known.node) == ("a", "b")
 
 
 def test_it_begins_with_what_is_assumed_already() -> None:

@@ -12,8 +12,6 @@ from hack.demo.placements import Placement
 
 from partita_plugins.testing.objects import allocated_devices
 
-SHARED_KINDS = frozenset({"shared"})
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check:

@@ -24,7 +24,6 @@ from partita_scheduler.simulator.loop import claims_of, view_of
 
 TOO_MUCH = "two-of-90-gib"
 EVENT_REASON = "GpuPlacement"
-MAX_SHOWN_NODES = 3
 
 
 class Story:

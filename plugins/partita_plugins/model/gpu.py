@@ -86,11 +86,6 @@ class Fabric:
     failed: bool = False
     """The GPU has tried, and the fabric has refused it."""
 
-    @property
-    def spans_nodes(self) -> bool:
-        """True where GPUs of other nodes can be reached over NVLink."""
-        return self.state is FabricState.COMPLETED and bool(self.cluster_uuid) and not self.failed
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:

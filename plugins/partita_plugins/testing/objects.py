@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
 from partita_plugins.testing.kubeapi import Json
 
 POD_CLAIM_NAME = "resource.kubernetes.io/pod-claim-name"
 CLAIM_FINALIZER = "resource.kubernetes.io/delete-protection"
-
-NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 def name_of(obj: Json) -> str:

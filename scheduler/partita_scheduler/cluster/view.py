@@ -65,7 +65,6 @@ class Container(ApiValue, frozen=True, kw_only=True):
 
 class PodSpec(ApiValue, frozen=True, kw_only=True):
     node_name: str | None = None
-    scheduler_name: str = "default-scheduler"
     resource_claims: list[PodResourceClaim] = []
     containers: list[Container] = []
     init_containers: list[Container] = []
@@ -80,19 +79,10 @@ class PodClaimStatus(ApiValue, frozen=True, kw_only=True):
     resource_claim_name: str | None = None
 
 
-class ExtendedRequestMapping(ApiValue, frozen=True, kw_only=True):
-    """Which request of the claim that kube-scheduler made stands for a container's extended resource."""
-
-    container_name: str = ""
-    resource_name: str = ""
-    request_name: str = ""
-
-
 class ExtendedClaimStatus(ApiValue, frozen=True, kw_only=True):
     """The claim that kube-scheduler made for the pod's extended resources."""
 
     resource_claim_name: str = ""
-    request_mappings: list[ExtendedRequestMapping] = []
 
 
 class PodStatus(ApiValue, frozen=True, kw_only=True):

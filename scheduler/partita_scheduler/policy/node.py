@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import TypeVar
 
-from partita_plugins.contracts import NO_SHAPE, PodShape, Workload
+from partita_plugins.contracts import Workload
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.quantity import MIB, format_mib
 from partita_plugins.scorers.links import linked_pairwise, rows, slot_list
@@ -44,9 +44,6 @@ class Judgement:
     undecided: bool = False
     rank: Rank = ()
     """Figures; the order comes from all candidates' together (scoring.Ranking.grades)."""
-
-    pod: PodShape = NO_SHAPE
-    """What the pod takes."""
 
     explanation: str = ""
     whole: tuple[int, ...] = ()
@@ -133,7 +130,6 @@ def _judged(pools: tuple[InputPool, ...], uses: Uses, picks: Picks, outlook: Out
     return Judgement(
         picks=picks,
         rank=ranking.rank(places, result, outlook.workload),
-        pod=result.pod,
         explanation=_explain(pools, flat, result.whole, ranking.explain(result)),
         whole=result.whole,
         nvlink=linked_pairwise(rows(result.before), result.whole),

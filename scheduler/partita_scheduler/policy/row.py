@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from partita_plugins.contracts import NO_SHAPE, PodShape
 from partita_plugins.errors import InvalidInput
 from partita_plugins.wire.resource import Allocation
 from partita_scheduler.allocator.allocation import allocation
@@ -67,9 +66,6 @@ class Verdict:
     rank: Rank = ()
     """Figures that the order is made from: the alternatives' places, then the scorers'."""
 
-    takes: PodShape = NO_SHAPE
-    """What the pod would take here."""
-
     explanation: str = ""
     """In plain words: "takes GPUs 4 and 5 over NVLink (450 GB/s); leaves 3g free on GPU 6"."""
 
@@ -110,6 +106,4 @@ def verdict(asked: Question, found: Row) -> Verdict:
         name: allocation(found.node, found.pools, picks, asked.rules)
         for name, picks in zip(names, judged.picks, strict=True)
     }
-    return Verdict(
-        node=found.node, allocations=allocations, rank=judged.rank, takes=judged.pod, explanation=judged.explanation
-    )
+    return Verdict(node=found.node, allocations=allocations, rank=judged.rank, explanation=judged.explanation)

@@ -34,16 +34,6 @@ def label_selector(text: str) -> Predicate:
     return lambda obj: all(term(labels_of(obj)) for term in terms)
 
 
-def match_labels(selector: Json) -> Predicate:
-    """What a LabelSelector object (matchLabels, matchExpressions) selects."""
-    terms = [f"{key}={value}" for key, value in (selector.get("matchLabels") or {}).items()]
-    for term in selector.get("matchExpressions") or []:
-        key, values = term["key"], ",".join(term.get("values") or [])
-        verbs = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key}
-        terms.append(verbs.get(term["operator"], f"!{key}"))
-    return label_selector(",".join(terms))
-
-
 def _label_term(text: str) -> Callable[[dict[str, str]], bool]:
     if found := _SET.match(text):
         key, values = found["key"], {value.strip() for value in found["values"].split(",")}

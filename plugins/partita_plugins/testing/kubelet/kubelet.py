@@ -61,10 +61,6 @@ class Kubelet:
                 return dict(work.views)
         return {}
 
-    def all_views(self) -> tuple[ContainerView, ...]:
-        """What every container on the node was given."""
-        return tuple(view for work in list(self._work.values()) for view in work.views.values())
-
     def finish_pod(self, pod: str, namespace: str = "default", *, exit_code: int = 0) -> None:
         """Let a pod's containers end of themselves."""
         found = self._api.get("Pod", pod, namespace)

@@ -17,30 +17,23 @@ class EnableMig(msgspec.Struct, frozen=True, tag="enable-mig"):
     gpu_uuid: str
 
 
-class CreateGpuInstance(msgspec.Struct, frozen=True, tag="create-gpu-instance"):
+class _AtPlacement(msgspec.Struct, frozen=True):
+    gpu_uuid: str
+    profile_id: int
+    start: int
+    size: int
+
+    @property
+    def placement(self) -> Placement:
+        return Placement(self.start, self.size)
+
+
+class CreateGpuInstance(_AtPlacement, frozen=True, tag="create-gpu-instance"):
     """Make a GPU instance at a placement. Undo: destroy the one found there."""
 
-    gpu_uuid: str
-    profile_id: int
-    start: int
-    size: int
 
-    @property
-    def placement(self) -> Placement:
-        return Placement(self.start, self.size)
-
-
-class CreateComputeInstance(msgspec.Struct, frozen=True, tag="create-compute-instance"):
+class CreateComputeInstance(_AtPlacement, frozen=True, tag="create-compute-instance"):
     """Make the one compute instance that fills a GPU instance. Undo: destroy it."""
-
-    gpu_uuid: str
-    profile_id: int
-    start: int
-    size: int
-
-    @property
-    def placement(self) -> Placement:
-        return Placement(self.start, self.size)
 
 
 class SetTimeSlice(msgspec.Struct, frozen=True, tag="set-time-slice"):

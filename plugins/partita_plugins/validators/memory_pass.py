@@ -13,18 +13,11 @@ import numpy as np
 from partita_plugins.contracts import DeviceMemory
 from partita_plugins.validators.answers import Words, pattern
 from partita_plugins.validators.findings import wrong_word
+from partita_plugins.validators.words import Run
 
 BLOCK_WORDS = 2**16
 SAMPLE_BLOCKS, SAMPLE_WORDS = 64, 64
 """What a quick look takes: so many short runs, spread evenly."""
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Consecutive words."""
-
-    first: int
-    count: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from partita_plugins.testing.apiserver.faults import Faults
@@ -13,6 +12,7 @@ from partita_plugins.testing.apiserver.http import HttpServer, Seen
 from partita_plugins.testing.apiserver.local import LocalApi
 from partita_plugins.testing.apiserver.routes import Routes
 from partita_plugins.testing.apiserver.store import HISTORY_MAX, Store
+from partita_plugins.testing.running import Running
 
 NAMESPACES = ("default", "kube-system", "partita-system")
 """They exist from the start, each with a ServiceAccount called `default`."""
@@ -21,7 +21,7 @@ LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.05
 
 
-class ApiServer(LocalApi):
+class ApiServer(LocalApi, Running):
     """An API server for tests and the demo. `with ApiServer() as server:` serves at `server.url`.
 
     Its objects live as long as it does: stopped and started again it has them all, on the same port.
@@ -89,11 +89,3 @@ class ApiServer(LocalApi):
         }
         path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
         return path
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

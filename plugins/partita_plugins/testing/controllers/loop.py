@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from partita_plugins.testing.apiserver import ApiError, LocalApi
@@ -13,6 +12,7 @@ from partita_plugins.testing.controllers.claims import make_claims, release_clai
 from partita_plugins.testing.controllers.garbage import collect_garbage, end_namespaces
 from partita_plugins.testing.controllers.taints import evict_from_tainted_devices
 from partita_plugins.testing.controllers.workloads import run_daemonsets, run_deployments, run_replicasets
+from partita_plugins.testing.running import Running
 
 Controller = Callable[[LocalApi], None]
 
@@ -34,7 +34,7 @@ SETTLE_STEPS_MAX = 50
 REFUSALS_KEPT = 100
 
 
-class Controllers:
+class Controllers(Running):
     """Runs the controllers. `with Controllers(server):` does so in a thread; `step` and `settle` do so at once."""
 
     def __init__(self, api: LocalApi, controllers: tuple[Controller, ...] = CONTROLLERS) -> None:
@@ -85,11 +85,3 @@ class Controllers:
         for _ in range(int(IDLE_SECONDS / 0.1)):
             if self._ended.is_set() or self._api.store.wait(None, version, 0.1):
                 return
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
 from typing import Self
 
 from partita_plugins.testing.apiserver.errors import ApiError
@@ -21,12 +20,13 @@ from partita_plugins.testing.kubelet.registry import Registry
 from partita_plugins.testing.kubelet.settings import KubeletSettings
 from partita_plugins.testing.kubelet.views import ContainerView
 from partita_plugins.testing.objects import name_of, namespace_of, uid_of
+from partita_plugins.testing.running import Running
 
 API_PAUSE_SECONDS = 1.0
 """Pause after the API server did not answer."""
 
 
-class Kubelet:
+class Kubelet(Running):
     """A kubelet for one pretended node. `with Kubelet(api, settings):` runs it; `step` alone looks once.
 
     Stopped and started again (also as a new object over the same root), it is a kubelet that restarted: pods go on
@@ -148,11 +148,3 @@ class Kubelet:
     def _wait(self) -> None:
         """Until a pod changes, or it is time to look at the sockets and at what is due."""
         self._api.wait_for_change("Pod", self._version, self.settings.poll_seconds, field_selector=self._selector)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()

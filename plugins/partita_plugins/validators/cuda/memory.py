@@ -1,4 +1,4 @@
-"""Memory: as much as the budget allows, chunk by chunk, each filled and checked with the pattern and its complement.
+"""Memory: as much as the budget allows, run by run, each filled and checked with the pattern and its complement.
 
 What went through all four counts, also when the look ends there. Then all of it is read once more, which a part of the
 budget is kept for: what was written later must not have changed what was written before, wherever it landed.
@@ -16,6 +16,7 @@ from partita_plugins.validators.cuda.compute import judged
 from partita_plugins.validators.cuda.port import Device
 from partita_plugins.validators.cuda.report import ReportBuffer
 from partita_plugins.validators.findings import wrong_word
+from partita_plugins.validators.words import Run
 
 KERNEL_SECONDS = 0.004
 """What a kernel is sized for: others get their turn, and giving up takes no longer."""
@@ -34,14 +35,6 @@ INVERTED = (0, 0xFFFFFFFF)
 
 
 @dataclass(frozen=True, slots=True)
-class Chunk:
-    """Consecutive words."""
-
-    first: int
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
 class MemoryLook:
     """What a look at memory found, and how far it came."""
 
@@ -55,7 +48,7 @@ class MemoryCheck:
     def __init__(
         self, device: Device, report: ReportBuffer, pointer: int, size_bytes: int, *, seed: int, first_bytes: int
     ) -> None:
-        """`first_bytes` is a chunk before it is known how fast the device is. Room for the report was taken first."""
+        """`first_bytes` is a run before it is known how fast the device is. Room for the report was taken first."""
         self._device, self._pointer, self._seed = device, pointer, seed
         self._first_words = first_bytes // WORD
         self._words = size_bytes // WORD // QUAD * QUAD
@@ -65,35 +58,35 @@ class MemoryCheck:
     def look(self, begin: float, budget: Budget, findings_max: int) -> MemoryLook:
         """Go from `begin`, a share of the allocation, on and around its end, until the budget is over."""
         findings: list[str] = []
-        done: list[Chunk] = []
+        done: list[Run] = []
         sizing = Sizing(self._first_words)
         first = int(begin % 1.0 * self._words) // QUAD * QUAD
         writing = budget.share(WRITING_SHARE)
-        while (chunk := self._next(first, done, sizing.words)) and not writing.over():
-            if not self._passes(chunk, sizing, writing):
+        while (run := self._next(first, done, sizing.words)) and not writing.over():
+            if not self._passes(run, sizing, writing):
                 break
-            done.append(chunk)
-            findings += self._judged(2 * chunk.count)
+            done.append(run)
+            findings += self._judged(2 * run.count)
             if len(findings) >= findings_max:
                 # Enough is known, and memory that is wrong everywhere is slow to count.
                 break
-        self._report.reset()  # a chunk that the budget cut may have been counted
-        for chunk in done:
+        self._report.reset()  # a run that the budget cut may have been counted
+        for run in done:
             if budget.over() or len(findings) >= findings_max:
                 break
-            self._launch("check", chunk, INVERTED[-1])
-            findings += self._judged(chunk.count)
-        covered = sum(chunk.count for chunk in done) * WORD
+            self._launch("check", run, INVERTED[-1])
+            findings += self._judged(run.count)
+        covered = sum(run.count for run in done) * WORD
         return MemoryLook(tuple(dict.fromkeys(findings))[:findings_max], covered)
 
-    def _next(self, first: int, done: list[Chunk], words: int) -> Chunk | None:
-        """The chunk after those that are done; None where that is where they began."""
-        covered = sum(chunk.count for chunk in done)
+    def _next(self, first: int, done: list[Run], words: int) -> Run | None:
+        """The run after those that are done; None where that is where they began."""
+        covered = sum(run.count for run in done)
         at = (first + covered) % self._words if self._words else 0
         count = min(words, self._words - covered, self._words - at)
-        return Chunk(at, count) if count > 0 else None
+        return Run(at, count) if count > 0 else None
 
-    def _passes(self, chunk: Chunk, sizing: Sizing, budget: Budget) -> bool:
+    def _passes(self, run: Run, sizing: Sizing, budget: Budget) -> bool:
         """All four phases; False where the budget ended between two of them."""
         self._report.reset()
         for inverted in INVERTED:
@@ -101,16 +94,16 @@ class MemoryCheck:
                 if budget.over():
                     return False
                 began = budget.clock()
-                self._launch(kernel, chunk, inverted)
+                self._launch(kernel, run, inverted)
                 self._device.wait()
-                sizing.took(chunk.count, budget.clock() - began)
+                sizing.took(run.count, budget.clock() - began)
         return True
 
-    def _launch(self, kernel: str, chunk: Chunk, inverted: int) -> None:
+    def _launch(self, kernel: str, run: Run, inverted: int) -> None:
         arguments = (
-            np.uint64(self._pointer + chunk.first * WORD),
-            np.uint64(chunk.first),
-            np.uint64(chunk.count),
+            np.uint64(self._pointer + run.first * WORD),
+            np.uint64(run.first),
+            np.uint64(run.count),
             np.uint32(self._seed),
             np.uint32(inverted),
         )
@@ -128,13 +121,13 @@ class MemoryCheck:
 
 
 class Sizing:
-    """How many words a chunk has, so that its kernels take what they should."""
+    """How many words a run has, so that its kernels take what they should."""
 
     def __init__(self, words: int) -> None:
         self.words = words
 
     def took(self, words: int, seconds: float) -> None:
-        """A kernel over so many words took that long. A chunk that had to be smaller tells only if it was slow."""
+        """A kernel over so many words took that long. A run that had to be smaller tells only if it was slow."""
         if words < self.words and seconds < KERNEL_SECONDS:
             return
         wanted = words * min(KERNEL_SECONDS / max(seconds, 1e-6), GROWTH_MAX)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -135,9 +135,12 @@ class Scorer(Protocol):
     """
 
     name: str
+    counts_cpu: bool
+    """Whether the figures depend on CPU. If not, nodes that differ by it alone are measured once, and told none."""
 
-    def measure(self, outcome: Outcome, workload: Workload, /) -> tuple[float, ...]:
-        """Figures of one node, finite, always equally many. A node without GPUs has figures too."""
+    def measure(self, outcomes: Sequence[Outcome], workload: Workload, /) -> Measures:
+        """Figures of each node, a row each: finite, always equally many, the same whatever nodes are beside it. A node
+        without GPUs has figures too."""
 
     def score(self, measures: Measures, nodes: Counts, workload: Workload, /) -> Floats:
         """One number for each row: lower is better, equal ones leave it to the next scorer.

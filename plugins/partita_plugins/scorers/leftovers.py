@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from partita_plugins.contracts import Counts, Floats, Measures, NodeState, Outcome, Workload
 from partita_plugins.scorers.links import matrix, rows
 
@@ -13,10 +17,11 @@ class LeftoversScorer:
     """
 
     name = "leftovers"
+    counts_cpu = False
 
-    def measure(self, outcome: Outcome, _workload: Workload) -> tuple[float]:
+    def measure(self, outcomes: Sequence[Outcome], _workload: Workload) -> Measures:
         """GB/s that the untouched GPUs lose with the pod's whole GPUs; 0 for partitions and shares."""
-        return (round(left(outcome.before) - left(outcome.after), 1) if outcome.whole else 0.0,)
+        return np.array([[round(left(one.before) - left(one.after), 1) if one.whole else 0.0] for one in outcomes])
 
     def score(self, measures: Measures, _nodes: Counts, _workload: Workload) -> Floats:
         """The same."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from partita_plugins.contracts import Counts, Floats, Measures, Outcome, Workload
 from partita_plugins.model.quantity import format_mib
 
@@ -13,10 +17,12 @@ class MemoryScorer:
     """The least waste wins: 10Gi asked goes to a 1g.10gb before a 1g.20gb."""
 
     name = "memory"
+    counts_cpu = False
 
-    def measure(self, outcome: Outcome, _workload: Workload) -> tuple[float]:
+    def measure(self, outcomes: Sequence[Outcome], _workload: Workload) -> Measures:
         """MiB wasted, in steps."""
-        return (float(max(0, outcome.granted_mib - outcome.asked_mib) // SCORE_STEP_MIB * SCORE_STEP_MIB),)
+        wasted = np.array([[max(0, one.granted_mib - one.asked_mib)] for one in outcomes], dtype=np.float64)
+        return wasted // SCORE_STEP_MIB * SCORE_STEP_MIB
 
     def score(self, measures: Measures, _nodes: Counts, _workload: Workload) -> Floats:
         """The same."""

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from partita_plugins.contracts import Counts, Floats, Measures, Outcome, Workload
 from partita_plugins.scorers.links import Rows, linked_pairwise, pairs, rows, slot_list
 from partita_plugins.scorers.sets import best_set, worth_of
@@ -14,11 +18,12 @@ class TopologyScorer:
     """The set with the most bandwidth wins; among equals the one whose ring has more links to use."""
 
     name = "topology"
+    counts_cpu = False
 
-    def measure(self, outcome: Outcome, _workload: Workload) -> tuple[float]:
+    def measure(self, outcomes: Sequence[Outcome], _workload: Workload) -> Measures:
         """Minus the set's GB/s. 0 for one GPU and for partitions."""
-        worth = worth_of(rows(outcome.before), outcome.whole)
-        return (0.0 - round(worth.gbps, 1) - worth.ring_gbps * _RING_UNIT,)
+        worths = [worth_of(rows(one.before), one.whole) for one in outcomes]
+        return np.array([[0.0 - round(worth.gbps, 1) - worth.ring_gbps * _RING_UNIT] for worth in worths])
 
     def score(self, measures: Measures, _nodes: Counts, _workload: Workload) -> Floats:
         """The same."""

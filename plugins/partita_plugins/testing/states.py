@@ -77,6 +77,6 @@ def nothing() -> Outcome:
 def scored(scorer: Scorer, outcomes: Sequence[Outcome], workload: Workload | None = None) -> list[float]:
     """The score of each, among all of them."""
     expected = workload or Workload()
-    figures = np.array([scorer.measure(outcome, expected) for outcome in outcomes])
+    figures = scorer.measure(outcomes, expected)
     found: list[float] = scorer.score(figures, np.ones(len(outcomes), dtype=np.int64), expected).tolist()
     return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,9 +14,10 @@ from partita_scheduler.allocator.result import Budget
 from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.kept.fleet import Fleet
 from partita_scheduler.policy.extended import without_own
-from partita_scheduler.policy.node import STEPS_PER_NODE, Judgement
+from partita_scheduler.policy.node import Judgement
 from partita_scheduler.policy.question import Question
-from partita_scheduler.policy.row import row
+from partita_scheduler.policy.row import Fit, Row, look, rows
+from partita_scheduler.policy.taking import STEPS_PER_NODE
 from partita_scheduler.reasons import Reason
 from partita_scheduler.scoring.ranking import Rank, Scoring, ranking_of
 
@@ -93,53 +94,70 @@ class Column:
         self, view: ClusterView, uses: Mapping[PoolId, PoolUse], budget: Budget, *, most: int | None = None
     ) -> None:
         """Answer for nodes that changed, at most so many new contents; the rest stays stale."""
-        new = 0
+        waiting: dict[Hashable, list[int]] = {}
+        looked: list[Row | Fit] = []
+        alike: dict[Hashable, Row | Fit] = {}
         for number in list(self.stale):
-            content = self._content(number, view)
+            devices, content = self._alike(number, view)
             found = self._by_content.get(content)
-            if found is None:
-                if budget.steps <= 0 or (most is not None and new >= most):
-                    continue
-                new += 1
+            if found is not None:
+                self._put(number, found)
+            elif content in waiting:
+                waiting[content].append(number)
+            elif budget.steps > 0 and (most is None or len(looked) < most):
                 final = budget.steps >= STEPS_PER_NODE
-                found = self._answer(number, view, uses, budget)
-                if not final and found.found.undecided:
-                    continue
-                if len(self._by_content) >= MAX_ANSWERS:
-                    self._by_content.clear()
-                self._by_content[content] = found
-            self.stale.discard(number)
+                known = alike.get(devices)
+                one = self._with_cpu(known, number, view) if known else self._look(number, view, uses, budget)
+                if final or isinstance(one, Fit) or not one.found.undecided:
+                    alike[devices] = one
+                    waiting[content] = [number]
+                    looked.append(one)
+        for (content, numbers), row in zip(waiting.items(), rows(view, self.asked, looked), strict=True):
+            self._remember(content, numbers, row)
+
+    def _remember(self, content: Hashable, numbers: Iterable[int], row: Row) -> None:
+        rank = self._ranks.setdefault(row.found.rank, len(self._ranks)) if row.fits else -1
+        if len(self._by_content) >= MAX_ANSWERS:
+            self._by_content.clear()
+        found = self._by_content[content] = Kept(row.found, row.extended, row.refusal, rank)
+        for number in numbers:
             self._put(number, found)
 
     def give_up(self) -> None:
         """No opinion on the nodes that are still stale."""
         for number in self.stale:
-            self._put(number, _NOTHING)
+            self._write(number, _NOTHING)
 
     @property
     def overgrown(self) -> bool:
         """Whether it has seen so much that a new column is better."""
         return len(self._ranks) > MAX_ANSWERS
 
-    def _content(self, number: int, view: ClusterView) -> Hashable:
-        content = self._fleet.contents[number]
+    def _alike(self, number: int, view: ClusterView) -> tuple[Hashable, Hashable]:
+        """What is equal for nodes where the same would be taken, and for those where that is as good."""
+        devices, content = self._fleet.devices[number], self._fleet.contents[number]
         extended = self.asked.needs.extended
         node = view.nodes.get(self._fleet.name(number))
         if not extended or node is None:
-            return content
+            return devices, content
         try:
-            return content, without_own(node, extended)
+            own: Hashable = without_own(node, extended)
         except InvalidInput as error:
-            return content, str(error)
+            own = str(error)
+        return (devices, own), (content, own)
 
-    def _answer(self, number: int, view: ClusterView, uses: Mapping[PoolId, PoolUse], budget: Budget) -> Kept:
-        found = row(view, self.asked, self._fleet.name(number), uses, budget)
-        rank = -1
-        if found.fits:
-            rank = self._ranks.setdefault(found.found.rank, len(self._ranks))
-        return Kept(found.found, found.extended, found.refusal, rank)
+    def _look(self, number: int, view: ClusterView, uses: Mapping[PoolId, PoolUse], budget: Budget) -> Row | Fit:
+        return look(view, self.asked, self._fleet.name(number), uses, budget)
+
+    def _with_cpu(self, known: Row | Fit, number: int, view: ClusterView) -> Row | Fit:
+        """What was found of a node with the same devices."""
+        return known.on(self._fleet.name(number), view) if isinstance(known, Fit) else known
 
     def _put(self, number: int, found: Kept) -> None:
+        self.stale.discard(number)
+        self._write(number, found)
+
+    def _write(self, number: int, found: Kept) -> None:
         self.answers[number] = found
         self._rank_of[number] = found.rank
 

@@ -75,8 +75,11 @@ class Fleet:
     def __init__(self) -> None:
         self.numbers: dict[str, int] = {}
         self.offered: list[NodePools | None] = []
-        self.contents: list[int] = []
+        self.devices: list[int] = []
         """Equal for nodes with equal devices in equal use. 0 where nothing is known of the node."""
+
+        self.contents: list[int] = []
+        """The same for those that have as much CPU left too."""
 
         self._names: list[str] = []
         self._settled: Names | None = Names(())
@@ -104,6 +107,7 @@ class Fleet:
             found = self.numbers[name] = len(self._names)
             self._names.append(name)
             self.offered.append(None)
+            self.devices.append(0)
             self.contents.append(0)
             self._settled = self._offers = None
         return found
@@ -129,13 +133,13 @@ class Fleet:
         node = view.nodes.get(self._names[number])
         offered = node_pools(view, node) if node is not None else None
         self._offer(number, offered)
-        content = 0
+        devices = content = 0
         if offered is not None:
+            devices = self._known.of((offered.shape, *(uses.get(pool.id, NOTHING).key for pool in offered.pools)))
             cpu = view.cpu_left_milli.get(self._names[number]) if offered.pools else None
-            alike = (cpu, offered.shape, *(uses.get(pool.id, NOTHING).key for pool in offered.pools))
-            content = self._known.of(alike)
+            content = self._known.of((devices, cpu))
         changed = content != self.contents[number]
-        self.contents[number] = content
+        self.devices[number], self.contents[number] = devices, content
         return changed
 
     def _offer(self, number: int, offered: NodePools | None) -> None:

@@ -22,7 +22,7 @@ from partita_scheduler.kept.fleet import Fleet
 from partita_scheduler.policy import decision as policy
 from partita_scheduler.policy.decision import STEPS_PER_POD, concerns_us, decide_each
 from partita_scheduler.policy.question import question
-from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring
+from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring, ranking_of
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +49,7 @@ class KeptState:
         scoring: Scoring = DEFAULT_SCORING,
         cpu_left_milli: Callable[[Node], int | None] = lambda _: None,
     ) -> None:
+        ranking_of(scoring).prepare(Workload())  # Not at the first question.
         self._cluster = Cluster(slices, server_minor, scoring, cpu_left_milli)
         self._cpu_changed: set[str] = set()
         """Nodes whose CPU is to be looked at: each waits once, however many pods it gets."""

@@ -19,7 +19,7 @@ from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.policy.claims import claim_of, needs_no_claim
 from partita_scheduler.policy.extended import extended_resources
 from partita_scheduler.policy.question import Question, question
-from partita_scheduler.policy.row import Verdict, row, verdict
+from partita_scheduler.policy.row import Verdict, look, rows, verdict
 from partita_scheduler.scoring.ranking import Rank, ranking_of
 
 STEPS_PER_POD = 150_000
@@ -69,16 +69,16 @@ def decide(view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
 
 
 def decide_each(view: ClusterView, asked: Question, node_names: Sequence[str], uses: Uses) -> Decision:
-    """The decision on a question, node by node. `uses` as for `row`."""
+    """The decision on a question, node by node. `uses` as for `row.look`."""
     if asked.needs.problem:
         reasons = (asked.needs.problem,)
         return Decision(verdicts={name: Verdict(node=name, reasons=reasons) for name in node_names})
     budget = Budget(STEPS_PER_POD)
-    rows = {name: row(view, asked, name, uses, budget) for name in node_names}
+    found = rows(view, asked, [look(view, asked, name, uses, budget) for name in dict.fromkeys(node_names)])
     return Decision(
-        verdicts={name: verdict(asked, found) for name, found in rows.items()},
-        order=in_order(view, {name: found.found.rank for name, found in rows.items() if found.fits}),
-        hard_refusals={name: found.refusal for name, found in rows.items() if found.refusal},
+        verdicts={one.node: verdict(asked, one) for one in found},
+        order=in_order(view, {one.node: one.found.rank for one in found if one.fits}),
+        hard_refusals={one.node: one.refusal for one in found if one.refusal},
         notes=asked.wishes.notes,
     )
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass, field, replace
 
 from partita_plugins.contracts import GpuState, ProfileShape
 from partita_plugins.model.offer import DeviceKind
@@ -43,6 +44,22 @@ class Layout:
     gpus: dict[int, GpuState]
     """With nothing taken."""
 
+    _known: dict[Hashable, GpuState] = field(default_factory=dict)
+
+    def gpu_with(self, slot: int, taken: frozenset[int], shared_free_mib: int | None) -> GpuState:
+        """A GPU of which something is taken: one object for equal ones, of which a fleet has many."""
+        key = (slot, taken, shared_free_mib)
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= MAX_STATES:
+                self._known.clear()
+            found = replace(self.gpus[slot], taken=taken, shared_free_mib=shared_free_mib)
+            self._known[key] = found
+        return found
+
+
+MAX_STATES = 2_000
+"""Of the GPUs of one layout; eight with MIG have some 1,500."""
 
 MAX_LAYOUTS = 1_000
 """Each some 90 KB."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from partita_plugins.errors import InvalidInput
@@ -17,8 +17,9 @@ from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView
 from partita_scheduler.policy.extended import extended_plan
 from partita_scheduler.policy.node import Judgement, Outlook, judge
 from partita_scheduler.policy.question import Question
-from partita_scheduler.policy.state import Cpu
+from partita_scheduler.policy.taking import Nothing, Taking, take
 from partita_scheduler.reasons import Reason
+from partita_scheduler.scoring.cpu import Cpu
 from partita_scheduler.scoring.ranking import Rank
 
 UNBINDABLE = Reason(
@@ -70,8 +71,25 @@ class Verdict:
     """In plain words: "takes GPUs 4 and 5 over NVLink (450 GB/s); leaves 3g free on GPU 6"."""
 
 
-def row(view: ClusterView, asked: Question, name: str, uses: Uses, budget: Budget) -> Row:
-    """One node's answer. `uses` is everything in use there but what the pod itself is assumed to take."""
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """One node where the pod fits, not judged yet."""
+
+    node: str
+    taking: Taking
+    cpu: Cpu
+    pools: tuple[InputPool, ...]
+    extended: bool
+    """As in Row."""
+
+    def on(self, node: str, view: ClusterView) -> Fit:
+        """The same on a node with equal devices in equal use, which are known by other names."""
+        cpu = Cpu(self.cpu.asked_milli, view.cpu_left_milli.get(node))
+        return Fit(node, self.taking, cpu, self.pools, self.extended)
+
+
+def look(view: ClusterView, asked: Question, name: str, uses: Uses, budget: Budget) -> Row | Fit:
+    """What a pod would take of a node. `uses` is everything in use there but what the pod itself is assumed to take."""
     node = view.nodes.get(name)
     if node is None:
         return Row(name, NOT_SEEN)
@@ -84,14 +102,27 @@ def row(view: ClusterView, asked: Question, name: str, uses: Uses, budget: Budge
         plans = (*asked.needs.plans, plan) if plan else asked.needs.plans
         pools_of = own_pools if any(one.reads_everything for one in plans) else node_pools
         offered = pools_of(view, node)
-        outlook = Outlook(view.scoring, view.workload, Cpu(asked.cpu_milli, view.cpu_left_milli.get(name)))
-        judged = judge(offered, uses, plans, rules=asked.rules, budget=budget, outlook=outlook)
+        taking = take(offered, uses, plans, rules=asked.rules, budget=budget)
     except InvalidInput as error:
         return Row(name, Judgement(reasons=(Reason("invalid", str(error)),)))
-    if judged.picks is not None and extended and plan is None and (asked.needs.plans or asked.needs.allocated):
+    if isinstance(taking, Nothing):
+        judged = Judgement(reasons=taking.reasons, undecided=taking.undecided)
+        return Row(name, judged, offered.pools, plan is not None)
+    if extended and plan is None and (asked.needs.plans or asked.needs.allocated):
         return Row(name, Judgement(reasons=(UNBINDABLE,)))
-    refusal = asked.wishes.refusal(judged) if judged.picks is not None else ""
-    return Row(name, judged, offered.pools, plan is not None, refusal)
+    cpu = Cpu(asked.cpu_milli, view.cpu_left_milli.get(name))
+    return Fit(name, taking, cpu, offered.pools, plan is not None)
+
+
+def rows(view: ClusterView, asked: Question, looked: Sequence[Row | Fit]) -> list[Row]:
+    """The answers of all nodes that were looked at, judged at once."""
+    fits = [one for one in looked if isinstance(one, Fit)]
+    judged = iter(judge([(one.taking, one.cpu) for one in fits], Outlook(view.scoring, view.workload)))
+    return [_judged(asked, one, next(judged)) if isinstance(one, Fit) else one for one in looked]
+
+
+def _judged(asked: Question, fit: Fit, found: Judgement) -> Row:
+    return Row(fit.node, found, fit.pools, fit.extended, asked.wishes.refusal(found))
 
 
 def verdict(asked: Question, found: Row) -> Verdict:

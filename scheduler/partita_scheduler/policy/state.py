@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from partita_plugins.contracts import GpuState, NodeState, Outcome, PodShape
@@ -22,23 +21,8 @@ _ASKED = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Cpu:
-    """What the pod requests, and what the node has left before it; None where nobody counts."""
-
-    asked_milli: int = 0
-    left_milli: int | None = None
-
-    @property
-    def after_milli(self) -> int | None:
-        return None if self.left_milli is None else max(0, self.left_milli - self.asked_milli)
-
-
-NOT_COUNTED = Cpu()
-
-
-def outcome(pools: tuple[InputPool, ...], uses: Uses, picks: Iterable[Pick], cpu: Cpu = NOT_COUNTED) -> Outcome:
-    """The node before and after the picks; without GPUs of ours both are empty."""
+def outcome(pools: tuple[InputPool, ...], uses: Uses, picks: Iterable[Pick]) -> Outcome:
+    """The node before and after the picks, CPU aside; without GPUs of ours both are empty."""
     chosen = list(picks)
     before: dict[int, GpuState] = {}
     after: dict[int, GpuState] = {}
@@ -59,18 +43,18 @@ def outcome(pools: tuple[InputPool, ...], uses: Uses, picks: Iterable[Pick], cpu
     granted = [_granted_mib(pools[pick.pool].devices[pick.device].raw, pick) for pick in chosen]
     asked = [asked_mib(pick, mib) for pick, mib in zip(chosen, granted, strict=True)]
     return Outcome(
-        before=NodeState(gpus=before, cpu_milli=cpu.left_milli),
-        after=NodeState(gpus=after, cpu_milli=cpu.after_milli),
+        before=NodeState(gpus=before),
+        after=NodeState(gpus=after),
         slots=tuple(sorted({slot for piece, _ in taken for slot in piece.units})),
         whole=tuple(sorted({slot for piece, _ in taken if piece.whole for slot in piece.units})),
         asked_mib=sum(asked),
         granted_mib=sum(granted),
-        pod=pod_shape(taken, cpu_milli=cpu.asked_milli),
+        pod=pod_shape(taken),
     )
 
 
 def pod_shape(
-    taken: Iterable[tuple[Piece, int | None]], *, cpu_milli: int, products: frozenset[str] = frozenset()
+    taken: Iterable[tuple[Piece, int | None]], *, cpu_milli: int = 0, products: frozenset[str] = frozenset()
 ) -> PodShape:
     """The shape of a pod that takes these pieces; of a shared one so many MiB."""
     pieces = list(taken)
@@ -113,7 +97,10 @@ def _occupied(found: Layout, use: PoolUse, picks: list[Pick]) -> dict[int, GpuSt
     for pick in picks:
         if pick.consumed is not None:
             _share(found, shared, pick.device, dict(pick.consumed).get("memory", Decimal(0)))
-    return {slot: _with(gpu, taken.get(slot), shared.get(slot)) for slot, gpu in found.gpus.items()}
+    return {
+        slot: found.gpu_with(slot, frozenset(taken[slot]), shared.get(slot)) if taken.get(slot) else gpu
+        for slot, gpu in found.gpus.items()
+    }
 
 
 def _share(found: Layout, shared: dict[int, int], index: int | None, used: Decimal) -> None:
@@ -121,9 +108,3 @@ def _share(found: Layout, shared: dict[int, int], index: int | None, used: Decim
     for slot in piece.units if piece else ():
         free = shared.get(slot, piece.memory_mib if piece else 0)
         shared[slot] = max(0, free - int(used / MIB))
-
-
-def _with(gpu: GpuState, taken: set[int] | None, shared_free_mib: int | None) -> GpuState:
-    if not taken:
-        return gpu
-    return replace(gpu, taken=frozenset(taken), shared_free_mib=shared_free_mib)

@@ -8,6 +8,7 @@ scorers:                   # most important first: a later line decides only amo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
@@ -17,6 +18,7 @@ import numpy as np
 from partita_plugins.contracts import Counts, Floats, Measures, NodeState, Outcome, Scorer, Workload
 from partita_plugins.errors import InvalidInput
 from partita_plugins.registry import load
+from partita_scheduler.scoring.cpu import NOT_COUNTED, Cpu, with_cpu
 
 Rank = tuple[float, ...]
 """What a node is judged by: the place of its alternatives, then the figures of every scorer."""
@@ -55,17 +57,30 @@ class Ranking:
         first = 1
         self._columns: dict[str, slice] = {}
         for name, scorer in self._scorers.items():
-            width = len(scorer.measure(_NOTHING, Workload()))
+            width = scorer.measure([_NOTHING], Workload()).shape[1]
             self._columns[name] = slice(first, first + width)
             first += width
 
     def prepare(self, workload: Workload) -> None:
         """Let every scorer work out the workload: the first node that is judged by it pays for that otherwise."""
-        self.rank(0.0, _NOTHING, workload)
+        self.ranks([0.0], [_NOTHING], [NOT_COUNTED], workload)
 
-    def rank(self, place: float, outcome: Outcome, workload: Workload) -> Rank:
-        """Figures of one node: `place` is that of its alternatives, best first."""
-        return (place, *(figure for one in self._scorers.values() for figure in one.measure(outcome, workload)))
+    def ranks(
+        self, places: Sequence[float], outcomes: Sequence[Outcome], cpus: Sequence[Cpu], workload: Workload
+    ) -> list[Rank]:
+        """Figures of each node. `places` are those of its alternatives, best first; `outcomes` tell no CPU, and are one
+        object for nodes that differ by nothing else."""
+        kinds = {id(one): one for one in outcomes}
+        kind_of = dict(zip(kinds, range(len(kinds)), strict=True))
+        rows = [kind_of[id(one)] for one in outcomes]
+        counted = [with_cpu(one, cpu) for one, cpu in zip(outcomes, cpus, strict=True)]
+        figures = [
+            scorer.measure(counted, workload)
+            if scorer.counts_cpu
+            else scorer.measure(list(kinds.values()), workload)[rows]
+            for scorer in self._scorers.values()
+        ]
+        return list(map(tuple, np.column_stack([places, *figures]).tolist()))
 
     def grades(self, ranks: Measures, nodes: Counts, workload: Workload) -> Counts:
         """The place of each rank among all, 0 the best, equal for equals. `nodes` says how many have it."""

@@ -198,16 +198,16 @@ def _seconds(cluster: Any, names: list[str]) -> float:
 
 
 def test_equal_machines_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from partita_scheduler.policy import node as policy_node  # noqa: PLC0415
+    from partita_scheduler.policy import taking  # noqa: PLC0415
 
     runs: list[str] = []
-    real = policy_node._picked
+    real = taking._picked
 
     def counted(*args: Any) -> Any:
         runs.append("run")
         return real(*args)
 
-    monkeypatch.setattr(policy_node, "_picked", counted)
+    monkeypatch.setattr(taking, "_picked", counted)
     machines = {f"m{i}": slices(f"m{i}", "hgx-h200") for i in range(20)}
     cluster = view(machines, *(claim(name, exactly(kind="mig-2g", count=3)) for name in ("one", "other")))
     assert len(decide(cluster, pod("one"), list(machines)).order) == 20

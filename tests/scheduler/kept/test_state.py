@@ -267,6 +267,21 @@ def test_a_learned_workload_takes_over_when_every_node_was_judged_by_it() -> Non
     assert orders[-1] == ("a", "b")
 
 
+def test_nodes_with_the_same_devices_are_each_judged_by_their_own_cpu() -> None:
+    """GPUs that no CPU is left for go first."""
+    world = Twice()
+    for name in ("a", "b"):
+        world.node(name)
+        world.publish(name)
+    world.wish("c0", "one")
+    world.cpu("b", 62_000)
+    world.learned((PodShape(gpus=1, cpu_milli=8000), 100))
+    while world.kept.step():
+        pass
+    same(world, pod_of("c0", "p"), ["a", "b"])
+    assert world.whole(pod_of("c0", "p"), ["a", "b"]).order == ("b", "a")
+
+
 def test_a_pod_that_waits_finds_its_answers_made_also_on_the_standby(monkeypatch: pytest.MonkeyPatch) -> None:
     world = Twice()
     world.node("a")
@@ -276,7 +291,7 @@ def test_a_pod_that_waits_finds_its_answers_made_also_on_the_standby(monkeypatch
     while world.kept.step():
         pass
     answered: list[object] = []
-    monkeypatch.setattr(column, "row", lambda *asked: answered.append(asked))
+    monkeypatch.setattr(column, "look", lambda *asked: answered.append(asked))
     found = world.find(pod_of("c0", "p"), ["a"])
     assert found is not None
     assert found.among(["a"]).best == "a"

@@ -13,6 +13,7 @@ from partita_plugins.errors import InvalidInput
 from partita_plugins.model.offer import Offer
 from partita_plugins.testing.states import whole
 from partita_scheduler.policy.decision import decide
+from partita_scheduler.scoring.cpu import NOT_COUNTED
 from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring, ranking_of
 from partita_scheduler.scoring.settings_file import Judging, parse_settings, read_settings
 from tests.scheduler.decision.fleet import claim, exactly, pod, slices, view
@@ -78,7 +79,7 @@ def test_in_one_line_weights_say_what_a_score_is_worth() -> None:
     fast, thrifty = whole("hgx-h100", 0, 1), whole("l40s-x8", 0, 1)
     for weight, expected in ((100.0, [0, 1]), (0.01, [1, 0])):
         ranking = ranking_of(Scoring(((("leftovers", 1.0), ("topology", weight)),)))
-        ranks = np.array([ranking.rank(0.0, outcome, Workload()) for outcome in (fast, thrifty)])
+        ranks = np.array(ranking.ranks([0.0, 0.0], [fast, thrifty], [NOT_COUNTED] * 2, Workload()))
         assert ranking.grades(ranks, np.ones(2, dtype=np.int64), Workload()).tolist() == expected
 
 
@@ -86,5 +87,6 @@ def test_equal_ranks_have_equal_grades_and_an_earlier_alternative_goes_first() -
     ranking = ranking_of(DEFAULT_SCORING)
     good, bad = whole("hgx-h100", 0, 1), whole("l40s-x8", 0, 1)
     rows = [(1.0, good), (0.0, bad), (0.0, good), (0.0, bad)]
-    ranks = np.array([ranking.rank(place, outcome, Workload()) for place, outcome in rows])
+    places, outcomes = zip(*rows, strict=True)
+    ranks = np.array(ranking.ranks(places, outcomes, [NOT_COUNTED] * 4, Workload()))
     assert ranking.grades(ranks, np.ones(4, dtype=np.int64), Workload()).tolist() == [2, 1, 0, 1]

@@ -41,17 +41,23 @@ that is free at the prices of the sizes in demand; what pods with so many GPUs c
 def fleet_of(states: Sequence[NodeState], products: Sequence[int]) -> Fleet:
     """Node states as arrays; `products` are their columns."""
     width = max((len(state.gpus) for state in states), default=0)
-    known: dict[int, tuple[int, float, float]] = {}  # By identity: nodes share the GPUs on which nothing is taken.
-    left = np.zeros((len(states), width), dtype=np.int64)
-    parted, usable = np.zeros(len(states)), np.zeros(len(states))
-    for row, state in enumerate(states):
-        found = [known.get(id(gpu)) or known.setdefault(id(gpu), _milli(gpu)) for gpu in state.gpus.values()]
+    known: dict[int, tuple[int, float, float]] = {}  # By identity: nodes share the GPUs on which nothing is taken,
+    alike: dict[int, int] = {}  # and those that differ by their CPU share all.
+    row_of = [alike.setdefault(id(state.gpus), len(alike)) for state in states]
+    left = np.zeros((len(alike), width), dtype=np.int64)
+    parted, usable = np.zeros(len(alike)), np.zeros(len(alike))
+    for row, gpus in enumerate({id(state.gpus): state.gpus for state in states}.values()):
+        found = [known.get(id(gpu)) or known.setdefault(id(gpu), _milli(gpu)) for gpu in gpus.values()]
         left[row, : len(found)] = [milli for milli, _, _ in found]
         parted[row] = sum(milli for _, milli, _ in found)
         usable[row] = sum(milli for _, _, milli in found)
     cpu = [np.inf if state.cpu_milli is None else max(0, state.cpu_milli) for state in states]
     return Fleet(
-        left=left, parted=parted, usable=usable, cpu_milli=np.array(cpu), product=np.array(products, dtype=np.int64)
+        left=left[row_of],
+        parted=parted[row_of],
+        usable=usable[row_of],
+        cpu_milli=np.array(cpu),
+        product=np.array(products, dtype=np.int64),
     )
 
 

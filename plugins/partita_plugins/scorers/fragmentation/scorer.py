@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from partita_plugins.contracts import Counts, Floats, GpuState, Measures, Outcome, Workload
+from partita_plugins.contracts import Counts, Floats, GpuState, Measures, Outcome, PodShape, Workload
 from partita_plugins.model.quantity import format_mib
 from partita_plugins.scorers.fragmentation.demand import demand_of
 from partita_plugins.scorers.fragmentation.fleet import figures, fleet_of, left_milli
-from partita_plugins.scorers.fragmentation.loss import losses, measures
+from partita_plugins.scorers.fragmentation.loss import COLUMNS, losses, measures
 from partita_plugins.scorers.fragmentation.placements import largest
 
 _DIGITS = 6
@@ -19,23 +21,25 @@ class FragmentationScorer:
     """The least growth wins, so what is fragmented already is filled first."""
 
     name = "fragmentation"
+    counts_cpu = True
 
-    def measure(self, outcome: Outcome, workload: Workload) -> tuple[float, ...]:
+    def measure(self, outcomes: Sequence[Outcome], workload: Workload) -> Measures:
         """The loss as far as the node alone tells it, and what the cluster's prices multiply."""
         demand = demand_of(workload)
-        product = demand.product(_product(outcome))
-        fleet = fleet_of([outcome.before, outcome.after], [product, product])
-        found = figures(fleet, demand)
-        rest = sum(left_milli(outcome.after.gpus[slot]) for slot in outcome.slots)
-        row = measures(
-            found[:1],
-            found[1:],
-            rest=np.array([float(rest)]),
-            product=fleet.product[:1],
-            pod=outcome.pod,
-            demand=demand,
-        )
-        return tuple(round(float(figure), _DIGITS) for figure in row[0])
+        products = [demand.product(_product(one)) for one in outcomes]
+        fleet = fleet_of([*(one.before for one in outcomes), *(one.after for one in outcomes)], products * 2)
+        worth = figures(fleet, demand)
+        before, after, product = worth[: len(outcomes)], worth[len(outcomes) :], fleet.product[: len(outcomes)]
+        rest = np.array([float(sum(left_milli(one.after.gpus[slot]) for slot in one.slots)) for one in outcomes])
+        found = np.empty((len(outcomes), COLUMNS))
+        alike: dict[PodShape, list[int]] = {}
+        for row, one in enumerate(outcomes):
+            alike.setdefault(one.pod, []).append(row)
+        for pod, rows in alike.items():
+            found[rows] = measures(
+                before[rows], after[rows], rest=rest[rows], product=product[rows], pod=pod, demand=demand
+            )
+        return found.round(_DIGITS)
 
     def score(self, measures: Measures, nodes: Counts, workload: Workload) -> Floats:
         """Milli-GPU lost to the pods to come."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -46,15 +47,27 @@ class ScorerContract:
     """Supply `scorer`."""
 
     def test_figures_are_finite_and_always_equally_many(self, scorer: Scorer) -> None:
-        found = [scorer.measure(outcome, workload) for outcome in outcomes() for workload in WORKLOADS]
-        assert len({len(figures) for figures in found}) == 1
-        assert all(math.isfinite(figure) for figures in found for figure in figures)
+        found = [scorer.measure(outcomes(), workload) for workload in WORKLOADS]
+        assert len({figures.shape for figures in found}) == 1
+        assert all(len(figures) == len(outcomes()) and np.isfinite(figures).all() for figures in found)
 
     def test_equal_arguments_give_equal_answers(self, scorer: Scorer) -> None:
         for workload in WORKLOADS:
-            again = [scorer.measure(outcome, workload) for outcome in outcomes()]
-            assert [scorer.measure(outcome, workload) for outcome in outcomes()] == again
+            again = scorer.measure(outcomes(), workload).tolist()
+            assert scorer.measure(outcomes(), workload).tolist() == again
             assert scored(scorer, outcomes(), workload) == scored(scorer, outcomes(), workload)
+
+    def test_a_nodes_figures_do_not_depend_on_the_nodes_beside_it(self, scorer: Scorer) -> None:
+        for workload in WORKLOADS:
+            alone = [scorer.measure([outcome], workload)[0].tolist() for outcome in outcomes()]
+            assert scorer.measure(outcomes(), workload).tolist() == alone
+
+    def test_cpu_matters_only_to_a_scorer_that_says_so(self, scorer: Scorer) -> None:
+        if scorer.counts_cpu:
+            return
+        for workload in WORKLOADS:
+            plenty = [_with_cpu(outcome, 64_000) for outcome in outcomes()]
+            assert scorer.measure(plenty, workload).tolist() == scorer.measure(outcomes(), workload).tolist()
 
     def test_the_order_of_the_candidates_does_not_matter(self, scorer: Scorer) -> None:
         for workload in WORKLOADS:
@@ -63,7 +76,7 @@ class ScorerContract:
 
     def test_nodes_alike_count_as_if_each_had_a_row(self, scorer: Scorer) -> None:
         for workload in WORKLOADS:
-            figures = np.array([scorer.measure(outcome, workload) for outcome in outcomes()])
+            figures = scorer.measure(outcomes(), workload)
             thrice = np.full(len(figures), 3, dtype=np.int64)
             each = np.ones(3 * len(figures), dtype=np.int64)
             apart = scorer.score(np.concatenate([figures] * 3), each, workload)
@@ -80,6 +93,11 @@ class ScorerContract:
             assert len(words) < 200
             assert not set(words) & set("\n;")
         assert scorer.explain(nothing()) == ""
+
+
+def _with_cpu(outcome: Outcome, milli: int) -> Outcome:
+    before, after = replace(outcome.before, cpu_milli=milli), replace(outcome.after, cpu_milli=milli // 2)
+    return replace(outcome, before=before, after=after)
 
 
 def _same(found: Sequence[float], expected: Sequence[float]) -> None:

@@ -17,7 +17,7 @@ from partita_plugins.errors import InvalidInput
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.wire.learn import learn_types
 from partita_scheduler.app import Application
-from partita_scheduler.cli import Plain
+from partita_scheduler.cli import Plain, option
 from partita_scheduler.cluster.watch import STALE_SECONDS
 from partita_scheduler.http.address import Address
 from partita_scheduler.http.server import THREADS
@@ -50,20 +50,20 @@ def main() -> None:
     """
 
 
-@main.command(context_settings={"auto_envvar_prefix": "PARTITA"})
-@click.option("--kubeconfig", type=EXISTING, help="File with the way to the API server; else the pod's own account.")
-@click.option("--listen", default="127.0.0.1:8888", help="HOST:PORT for kube-scheduler. Not loopback: needs TLS.")
-@click.option("--health-listen", help="HOST:PORT for plain /healthz, /readyz and /metrics: probes have no certificate.")
-@click.option("--tls-cert", type=EXISTING, help="Server certificate (PEM).")
-@click.option("--tls-key", type=EXISTING, help="Its key (PEM).")
-@click.option("--client-ca", type=EXISTING, help="CA of the client certificates that are let in (PEM).")
-@click.option("--leader-election/--no-leader-election", default=True, help="One replica answers, the others stand by.")
-@click.option("--namespace", default="partita-system", help="Namespace of the Lease.")
-@click.option("--stale-after-seconds", default=STALE_SECONDS, type=click.FloatRange(1), help="No opinion after that.")
-@click.option("--settings", "settings_file", type=EXISTING, help="File that says how nodes are judged.")
-@click.option("--threads", default=THREADS, type=click.IntRange(2, 64), help="Requests answered at once.")
-@click.option("--explain/--no-explain", default=True, help="Write an event on pods that fit nowhere.")
-@click.option("--events-per-minute", default=30, type=click.IntRange(1, 600), help="At most, by the explainer.")
+@main.command()
+@option("--kubeconfig", type=EXISTING, help="File with the way to the API server; else the pod's own account.")
+@option("--listen", default="127.0.0.1:8888", help="HOST:PORT for kube-scheduler. Not loopback: needs TLS.")
+@option("--health-listen", help="HOST:PORT for plain /healthz, /readyz and /metrics: probes have no certificate.")
+@option("--tls-cert", type=EXISTING, help="Server certificate (PEM).")
+@option("--tls-key", type=EXISTING, help="Its key (PEM).")
+@option("--client-ca", type=EXISTING, help="CA of the client certificates that are let in (PEM).")
+@option("--leader-election/--no-leader-election", default=True, help="One replica answers, the others stand by.")
+@option("--namespace", default="partita-system", help="Namespace of the Lease.")
+@option("--stale-after-seconds", default=STALE_SECONDS, type=click.FloatRange(1), help="No opinion after that.")
+@option("--settings", "settings_file", type=EXISTING, help="File that says how nodes are judged.")
+@option("--threads", default=THREADS, type=click.IntRange(2, 64), help="Requests answered at once.")
+@option("--explain/--no-explain", default=True, help="Write an event on pods that fit nowhere.")
+@option("--events-per-minute", default=30, type=click.IntRange(1, 600), help="At most, by the explainer.")
 def run(
     *,
     kubeconfig: Path | None,

@@ -103,6 +103,12 @@ def test_mistakes_are_one_line_with_the_next_action(args: list[str], says: str, 
     assert "Traceback" not in result.output
 
 
+def test_an_option_is_read_from_the_variable_that_help_names() -> None:
+    assert "PARTITA_SETTINGS" in call("run", "--help")
+    result = CliRunner().invoke(main, ["run"], env={"PARTITA_SETTINGS": __file__})
+    assert "correct the file that --settings names" in result.output
+
+
 def test_help_teaches_the_three_steps() -> None:
     text = call("--help")
     assert all(f"partita-scheduler {step}" in text for step in ("certificates", "stanza", "run"))

@@ -18,9 +18,10 @@ def taint_rules(random: Random, number: int, found: Fleet) -> list[Json]:
 
 def _rule(random: Random, name: str, found: Fleet) -> Json:
     spec: Json = {"taint": taint(random)}
-    if random.random() < 0.015:
+    if random.random() < 0.06:  # Such a case is played alone, which takes its time.
         everybody: tuple[Json, ...] = ({}, {}, {"deviceSelector": {}}, {"deviceSelector": {"device": "d1"}})
         spec |= random.choice(everybody)
+        spec["taint"]["effect"] = "NoSchedule"
     else:
         spec["deviceSelector"] = _selector(random, found)
     return {"metadata": {"name": name}, "spec": spec}

@@ -25,6 +25,9 @@ class SliceIndex:
         self._rules: dict[str, DeviceTaintRule] = {}
         self._sorted: dict[str, tuple[ResourceSlice, ...]] = {}
         self._changed: set[str] = set()
+        self._renewed = False
+        """Whether something of `_sorted` is not in the value yet."""
+
         self._lock = threading.Lock()
         self._value: Slices = {}
 
@@ -47,7 +50,10 @@ class SliceIndex:
                 self._rules[new.metadata.name] = new
             if old is not None and new is not None and old.spec == new.spec:
                 return frozenset()  # Its status tells how far an eviction is, every ten seconds.
-            return self._retaint(one for one in (old, new) if one is not None)
+            nodes = list(self._by_node)
+        either = [one for one in (old, new) if one is not None]
+        # Node by node, here in the watch's thread: a question must not wait for a fleet that one rule taints.
+        return frozenset(node for node in nodes if self._retaint(node, either))
 
     def read_rules(self, *, all_without_selector: bool) -> frozenset[str]:
         """Read them as another version of kube-scheduler does; the nodes whose slices are others now."""
@@ -63,31 +69,31 @@ class SliceIndex:
     def value(self) -> Slices:
         with self._lock:
             if self._changed:
-                rules = [self._rules[name] for name in sorted(self._rules)]
                 for node in self._changed:
-                    self._resort(node, rules)
+                    self._resort(node)
                 self._changed.clear()
+                self._renewed = True
+            if self._renewed:
+                self._renewed = False
                 self._value = dict(self._sorted)
             return self._value
 
-    def _retaint(self, rules: Iterable[DeviceTaintRule]) -> frozenset[str]:
-        either = tuple(rules)
-        touched = frozenset(
-            node
-            for node, slices in self._by_node.items()
-            if any(self._touches(rule, one) for rule in either for one in slices.values())
-        )
-        self._changed |= touched
-        return touched
+    def _retaint(self, node: str, rules: Iterable[DeviceTaintRule]) -> bool:
+        """Whether one of the rules touches the node, whose slices are made anew then."""
+        with self._lock:
+            slices, everything = self._by_node.get(node, {}).values(), self._all_without_selector
+            if not any(touches(rule, one, all_without_selector=everything) for rule in rules for one in slices):
+                return False
+            self._resort(node)
+            self._renewed = True
+            return True
 
-    def _touches(self, rule: DeviceTaintRule, found: ResourceSlice) -> bool:
-        return touches(rule, found, all_without_selector=self._all_without_selector)
-
-    def _resort(self, node: str, rules: list[DeviceTaintRule]) -> None:
-        slices = self._by_node.get(node)
+    def _resort(self, node: str) -> None:
+        slices, everything = self._by_node.get(node), self._all_without_selector
         if slices:
+            rules = [self._rules[name] for name in sorted(self._rules)]
             self._sorted[node] = tuple(
-                tainted(slices[name], rules, all_without_selector=self._all_without_selector) for name in sorted(slices)
+                tainted(slices[name], rules, all_without_selector=everything) for name in sorted(slices)
             )
         else:
             self._by_node.pop(node, None)

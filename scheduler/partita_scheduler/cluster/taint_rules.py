@@ -39,19 +39,20 @@ def tainted(found: ResourceSlice, rules: Iterable[DeviceTaintRule], *, all_witho
     concerned = [rule for rule in rules if touches(rule, found, all_without_selector=all_without_selector)]
     if not concerned:
         return found
-    devices = [_tainted(device, concerned) for device in found.spec.devices]
+    taints = [(_device(rule), _taint(rule)) for rule in concerned]
+    devices = [_tainted(device, taints) for device in found.spec.devices]
     return msgspec.structs.replace(found, spec=msgspec.structs.replace(found.spec, devices=devices))
 
 
-def _tainted(device: Device, rules: Iterable[DeviceTaintRule]) -> Device:
-    added = [_taint(rule) for rule in rules if _selects(rule, device)]
+def _tainted(device: Device, taints: Iterable[tuple[str | None, RuleTaint]]) -> Device:
+    added = [taint for name, taint in taints if name is None or name == device.name]
     return msgspec.structs.replace(device, taints=[*device.taints, *added]) if added else device
 
 
-def _selects(rule: DeviceTaintRule, device: Device) -> bool:
-    """Of a slice that the rule touches."""
+def _device(rule: DeviceTaintRule) -> str | None:
+    """The one device that the rule names, of a slice that it touches."""
     selector = rule.spec.device_selector
-    return selector is None or selector.device in (None, device.name)
+    return selector.device if selector else None
 
 
 def _taint(rule: DeviceTaintRule) -> RuleTaint:

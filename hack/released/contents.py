@@ -9,7 +9,8 @@ from typing import Any
 import msgspec
 from hack.released.samples import samples
 
-from partita_driver.journal.records import NEW_IN_3, ClaimRecord, DeviceRecord, JournalState, encode_journal
+from partita_driver.journal.format import NEW_IN_3, encode_journal
+from partita_driver.journal.records import ClaimRecord, DeviceRecord, JournalState
 from partita_driver.slices.contents import SliceContent
 from partita_driver.slices.described import EVERYTHING
 from partita_driver.slices.pool import PoolInputs, Published, desired_pool

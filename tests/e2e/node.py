@@ -13,7 +13,8 @@ from typing import Any
 
 import msgspec
 
-from partita_driver.journal.records import JournalState, decode_journal, encode_journal
+from partita_driver.journal.format import decode_journal, encode_journal
+from partita_driver.journal.records import JournalState
 from partita_plugins.backends.simulated import Fault, SimulatedBackend, open_existing
 from partita_plugins.model.gpu import Gpu, GpuInstance
 from partita_plugins.model.mig import Placement

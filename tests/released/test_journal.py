@@ -11,7 +11,7 @@ import pytest
 from hack.released.contents import journals
 from hack.released.files import Release, releases
 
-from partita_driver.journal.records import VERSION, decode_journal, encode_journal, sealed
+from partita_driver.journal.format import VERSION, decode_journal, encode_journal, sealed
 
 RELEASES = releases()
 WRITTEN = [(version, name) for version, release in RELEASES.items() for name in release.journals]

@@ -14,7 +14,7 @@ import click
 from partita_driver.doctor.facts import NodeFacts
 from partita_driver.doctor.findings import Weight, findings
 from partita_driver.doctor.show import as_json, as_text
-from partita_driver.journal.store import last_state
+from partita_driver.journal.copies import last_state
 from partita_driver.opening.flags import option, place_options
 from partita_driver.opening.logs import configure_logs
 from partita_driver.opening.opened import open_backend, open_toolkit

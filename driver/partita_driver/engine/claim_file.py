@@ -9,7 +9,7 @@ import msgspec
 
 from partita_driver.cdi.files import cdi_device_name, cdi_id, environment
 from partita_driver.cdi.lint import CdiDevice, CdiNode, ContainerEdits
-from partita_driver.engine.grants import offered_device, share_of
+from partita_driver.engine.device_records import offered_device, share_of
 from partita_driver.engine.instances import find_instance
 from partita_driver.engine.tools import Tools
 from partita_driver.journal.records import ClaimRecord, DeviceRecord

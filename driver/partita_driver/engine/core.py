@@ -178,7 +178,7 @@ class ClaimEngine(Known):
 
     def add_faults(self, *faults: Fault) -> None:
         """Quarantine hardware: all is journalled, then `on_faults` called once. What is known already is no news."""
-        self._tools.quarantine(*faults)
+        self._tools.quarantine.add(*faults)
 
     def check_health(self) -> None:
         """Ask every GPU what is wrong with it, and quarantine that. A GPU that does not answer is quarantined."""
@@ -193,7 +193,7 @@ class ClaimEngine(Known):
 
     def lift_fault(self, fault: Fault) -> None:
         """End a quarantine, whatever its words and time; then `on_faults` is called."""
-        self._tools.lift(fault)
+        self._tools.quarantine.lift(fault)
 
     def revalidate(self, fault: Fault) -> bool:
         """Validate faulty hardware that no claim holds; lift the fault if it passes. False if not, or not now."""

@@ -30,9 +30,9 @@ def check_health(tools: Tools) -> None:
     for gpu in tools.node.hardware.gpus:
         try:
             if faults := reported_faults(tools, gpu.uuid):
-                tools.quarantine(*faults)
+                tools.quarantine.add(*faults)
         except (HardwareError, Retryable) as error:
-            log.warning("a GPU does not tell of its health", gpu=gpu.uuid, error=str(tools.blamed(error)))
+            log.warning("a GPU does not tell of its health", gpu=gpu.uuid, error=str(tools.quarantine.blamed(error)))
 
 
 def still_reported(fault: Fault, reported: tuple[Fault, ...]) -> bool:

@@ -24,7 +24,7 @@ def idle_processes(tools: Tools) -> Mapping[str, tuple[GpuProcess, ...]]:
             processes = tools.hardware.processes(gpu.uuid)
         except (PartitaError, HardwareError) as error:
             if not (isinstance(error, HardwareError) and error.code is NvmlCode.NOT_SUPPORTED):
-                log.warning("processes of a GPU not listed", gpu=gpu.uuid, error=str(tools.blamed(error)))
+                log.warning("processes of a GPU not listed", gpu=gpu.uuid, error=str(tools.quarantine.blamed(error)))
             continue
         # One that began meanwhile is a claim's.
         if processes and not _is_held(tools, gpu.uuid):

@@ -66,7 +66,7 @@ def set_time_slices(tools: Tools, found: Iterable[ClaimRecord]) -> None:
                 if interval := time_slice_of(tools.journal.state, gpu_uuid, without=""):
                     tools.hardware.set_time_slice(gpu_uuid, interval)
         except (PartitaError, HardwareError) as error:
-            log.warning("time slice not set", gpu=gpu_uuid, error=str(tools.blamed(error)))
+            log.warning("time slice not set", gpu=gpu_uuid, error=str(tools.quarantine.blamed(error)))
 
 
 def _presence(tools: Tools, device: DeviceRecord) -> Presence:
@@ -77,7 +77,7 @@ def _presence(tools: Tools, device: DeviceRecord) -> Presence:
     try:
         instance = tools.hardware.find(device.gpu_uuids[0], device.profile_id, device.placement)
     except (PartitaError, HardwareError) as error:
-        log.warning("GPU instances not listed", gpu=device.gpu_uuids[0], error=str(tools.blamed(error)))
+        log.warning("GPU instances not listed", gpu=device.gpu_uuids[0], error=str(tools.quarantine.blamed(error)))
         return Presence.UNKNOWN
     if instance is None:
         return Presence.NONE

@@ -16,6 +16,7 @@ from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import HardwareError
+from partita_driver.hardware.instances import destroy_instance
 from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.lifecycle import ClaimEvent, ClaimState
 from partita_plugins.errors import PartitaError
@@ -121,7 +122,7 @@ def mend_cdi(tools: Tools, claim_uid: str) -> None:
         reached("mended")
         log.info("CDI file mended", claim=claim_uid, written=claim is not None)
     except (PartitaError, HardwareError) as error:
-        log.warning("CDI file not mended", claim=claim_uid, error=str(tools.blamed(error)))
+        log.warning("CDI file not mended", claim=claim_uid, error=str(tools.quarantine.blamed(error)))
 
 
 def foreign_instances(tools: Tools, *, destroy: bool) -> frozenset[tuple[int, Placement]]:
@@ -137,7 +138,7 @@ def foreign_instances(tools: Tools, *, destroy: bool) -> frozenset[tuple[int, Pl
                     if not (destroy and _destroyed(tools, instance)):
                         found.add((slot, instance.placement))
         except (PartitaError, HardwareError) as error:
-            log.warning("GPU instances not listed", gpu=gpu.uuid, error=str(tools.blamed(error)))
+            log.warning("GPU instances not listed", gpu=gpu.uuid, error=str(tools.quarantine.blamed(error)))
     return frozenset(found)
 
 
@@ -151,7 +152,7 @@ def _unowned(tools: Tools, gpu: Gpu) -> list[GpuInstance]:
 
 def _destroyed(tools: Tools, instance: GpuInstance) -> bool:
     try:
-        tools.hardware.destroy_instance(instance)
+        destroy_instance(tools.hardware, instance)
     except (PartitaError, HardwareError) as error:
         log.warning("unknown GPU instance not destroyed", gpu=instance.gpu_uuid, error=str(error))
         return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
@@ -11,13 +10,13 @@ import structlog
 
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.engine.locks import GpuLocks
+from partita_driver.engine.quarantine import Quarantine
 from partita_driver.engine.right_of_way import RightOfWay
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import Hardware, HardwareError
 from partita_driver.hardware.slots import give_slots, slotted
 from partita_driver.hardware.workers import Deadlines, Hung
-from partita_driver.health.classes import cure_of
-from partita_driver.health.faults import HUNG, REACTIONS, Fault, settled
+from partita_driver.health.faults import Fault, settled
 from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.journal.store import Durability, Journal
 from partita_driver.lifecycle import ClaimEvent
@@ -61,11 +60,9 @@ class Tools:
         self.runtime = runtime
         self.locks = GpuLocks(runtime)
         self.right_of_way = RightOfWay(runtime)
-        self.reports: Counter[tuple[str, str, int | None, int | None]] = Counter()
-        """How often each fault was reported, by its key; a known one too."""
-
+        self.quarantine = Quarantine(journal, runtime, gpu=self.gpu, on_faults=on_faults)
         self.node = NO_HARDWARE
-        self._on_faults, self._observe = on_faults, observe
+        self._observe = observe
         self._refreshing = runtime.lock()
 
     def refresh(self) -> bool:
@@ -75,7 +72,7 @@ class Tools:
         """
         changed, hung = self._discovered()
         for error in hung:
-            self.blamed(error)
+            self.quarantine.blamed(error)
         return changed
 
     def _discovered(self) -> tuple[bool, tuple[Hung, ...]]:
@@ -112,7 +109,7 @@ class Tools:
         ]
         for fault in gone:
             log.info("quarantine ended, the GPU was exchanged", gpu=fault.gpu_uuid, reason=fault.reason)
-        self.tell(gone)
+        self.quarantine.tell(gone)
 
     def gpu(self, gpu_uuid: str) -> Gpu | None:
         """A GPU as it was last discovered; None if it was not."""
@@ -147,79 +144,3 @@ class Tools:
         with self.timed("journal"):
             self.journal.change(lambda state: also(state).with_claim(after), durability)
         return after
-
-    def quarantine(self, *faults: Fault, also: Callable[[JournalState], JournalState] = lambda state: state) -> None:
-        """Journal faults, in one transaction with `also`, and tell once who publishes taints.
-
-        What is known is no news, unless by now pods have to go.
-        """
-        stamped = {fault.key: self._stamped(fault) for fault in faults}
-        news: list[Fault] = []
-
-        def add(state: JournalState) -> JournalState:
-            # Counted here, where nothing is lifted meanwhile.
-            self.reports.update(stamped.keys())
-            known = {one.key: one.effect for one in state.faults}
-            news[:] = [fault for key, fault in stamped.items() if known.get(key) not in (fault.effect, "NoExecute")]
-            newer = {fault.key for fault in news}
-            kept = [one for one in state.faults if one.key not in newer]
-            faulty = {fault.gpu_uuid for fault in faults}
-            clean = tuple(uuid for uuid in state.clean if uuid not in faulty)
-            return also(msgspec.structs.replace(state, faults=(*kept, *news), clean=clean))
-
-        self.journal.change(add, Durability.BEST_EFFORT)
-        reached("quarantined")
-        for fault in news:
-            log.warning("hardware quarantined", gpu=fault.gpu_uuid, reason=fault.reason, found=fault.message)
-        self.tell(news)
-
-    def _stamped(self, fault: Fault) -> Fault:
-        """With the time, and the address of its GPU where that is known."""
-        gpu = self.gpu(fault.gpu_uuid)
-        return msgspec.structs.replace(
-            fault,
-            since=fault.since or self.runtime.unix_seconds(),
-            pci_bus_id=gpu.pci_bus_id if gpu else fault.pci_bus_id,
-        )
-
-    def lift(self, fault: Fault, reports: int | None = None) -> bool:
-        """End a quarantine and tell who publishes taints. False, and it stays, if it was reported more often by now."""
-        lifted: list[Fault] = []
-        stays = False
-
-        def drop(state: JournalState) -> JournalState:
-            nonlocal stays
-            stays = reports is not None and self.reports[fault.key] != reports
-            lifted[:] = [one for one in state.faults if one.key == fault.key and not stays]
-            kept = tuple(one for one in state.faults if one.key != fault.key or stays)
-            return msgspec.structs.replace(state, faults=kept)
-
-        self.journal.change(drop, Durability.BEST_EFFORT)
-        reached("lifted")
-        for one in lifted:
-            log.info("quarantine lifted", gpu=one.gpu_uuid, reason=one.reason)
-        self.tell(lifted)
-        return not stays
-
-    def tell(self, faults: Sequence[Fault]) -> None:
-        """Call the edge, if there is news. What goes wrong there is its own affair: all is journalled already."""
-        if not faults:
-            return
-        try:
-            self._on_faults(tuple(faults))
-        except Exception:
-            log.exception("on_faults failed", gpus=sorted({fault.gpu_uuid for fault in faults}))
-
-    def blamed(self, error: Exception) -> Exception:
-        """The error for the caller. Hardware that is to blame for it is quarantined."""
-        if isinstance(error, Hung):
-            if error.gpu_uuid:
-                self.quarantine(Fault(gpu_uuid=error.gpu_uuid, reason=HUNG, message=error.args[0].partition(";")[0]))
-            return error
-        if isinstance(error, HardwareError):
-            reason = REACTIONS[error.code].fault
-            if reason and error.gpu_uuid:
-                cure = cure_of(reason)
-                self.quarantine(Fault(gpu_uuid=error.gpu_uuid, reason=reason, message=str(error), cure=cure))
-            return error.error
-        return error

@@ -57,7 +57,7 @@ def undo(tools: Tools, claim_uid: str) -> None:
         errors = _undo_devices(tools, claim)
     if not errors:
         return
-    blamed = [tools.blamed(error) for error in errors]
+    blamed = [tools.quarantine.blamed(error) for error in errors]
     if all(_out_of_reach(error) for error in errors):
         # Nobody asks again, so it must not be forgotten with this process: a full disk may have kept it in memory.
         tools.journal.flush()

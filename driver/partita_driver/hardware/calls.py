@@ -1,12 +1,10 @@
-"""The device backend as the driver calls it: behind deadlines, idempotent, with errors that name GPU and call.
-
-Targets are looked up by profile and placement: ids given out by the hardware are lost in a crash and used again.
-"""
+"""The device backend as the driver calls it: behind deadlines, with errors that name GPU and call."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from partita_driver.fault_points import reached
@@ -16,7 +14,6 @@ from partita_plugins.contracts import DeviceBackend, Look, ValidationResult, Val
 from partita_plugins.errors import BackendError, DeviceHung, NvmlCode, Retryable
 from partita_plugins.model.gpu import ComputeMode, DeviceNode, GpuInstance, GpuProcess, HealthEvent, NodeHardware
 from partita_plugins.model.mig import Placement
-from partita_plugins.model.steps import CreateComputeInstance, CreateGpuInstance
 
 T = TypeVar("T")
 
@@ -156,64 +153,41 @@ class Hardware:
         """Switch MIG mode."""
         self._call(gpu_uuid, "set_mig_mode", lambda: self._backend.set_mig_mode(gpu_uuid, enabled=enabled))
 
-    def destroy_instance(self, instance: GpuInstance) -> None:
-        """Take a GPU instance with its compute instances away, and look that it is gone."""
-        gpu_uuid, gpu_instance_id = instance.gpu_uuid, instance.gpu_instance_id
-        for one in instance.compute_instances:
-            ci = one.compute_instance_id
-            self._gone(
-                gpu_uuid,
-                "destroy_compute_instance",
-                lambda ci=ci: self._backend.destroy_compute_instance(gpu_uuid, gpu_instance_id, ci),  # type: ignore[misc]
-            )
+    def create_gpu_instance(self, gpu_uuid: str, profile_id: int, placement: Placement) -> None:
+        """A GPU instance of that profile at that place."""
+        self._call(
+            gpu_uuid,
+            "create_gpu_instance",
+            lambda: self._backend.create_gpu_instance(gpu_uuid, profile_id, placement),
+        )
+
+    def destroy_gpu_instance(self, gpu_uuid: str, gpu_instance_id: int) -> None:
+        """Take one away; gone is gone."""
         self._gone(
             gpu_uuid, "destroy_gpu_instance", lambda: self._backend.destroy_gpu_instance(gpu_uuid, gpu_instance_id)
         )
-        # NVML has been seen to say "done" and leave it there (go-nvml#146).
-        if self.find(gpu_uuid, instance.profile_id, instance.placement):
-            raise Retryable(f"GPU instance {gpu_instance_id} of {gpu_uuid} is still there after it was destroyed")
 
-    def make_gpu_instance(self, step: CreateGpuInstance) -> None:
-        """The GPU instance of a step."""
-        if self.find(step.gpu_uuid, step.profile_id, step.placement) is None:
-            self._call(
-                step.gpu_uuid,
-                "create_gpu_instance",
-                lambda: self._backend.create_gpu_instance(step.gpu_uuid, step.profile_id, step.placement),
-            )
-        reached("done-create-gpu-instance")
+    def create_compute_instance(self, gpu_uuid: str, gpu_instance_id: int) -> None:
+        """The one compute instance that fills a GPU instance."""
+        self._call(
+            gpu_uuid,
+            "create_compute_instance",
+            lambda: self._backend.create_compute_instance(gpu_uuid, gpu_instance_id),
+        )
 
-    def make_compute_instance(self, step: CreateComputeInstance) -> None:
-        """The compute instance of a step."""
-        instance = self.find(step.gpu_uuid, step.profile_id, step.placement)
-        if instance is None:
-            raise Retryable(f"the GPU instance at slice {step.start} of {step.gpu_uuid} is gone again")
-        if not instance.compute_instances:
-            self._call(
-                step.gpu_uuid,
-                "create_compute_instance",
-                lambda: self._backend.create_compute_instance(step.gpu_uuid, instance.gpu_instance_id),
-            )
-        reached("done-create-compute-instance")
-
-    def drop_compute_instances(self, step: CreateComputeInstance) -> None:
-        """No compute instance at a step's place."""
-        instance = self.find(step.gpu_uuid, step.profile_id, step.placement)
-        for one in instance.compute_instances if instance else ():
-            gi, ci = instance.gpu_instance_id if instance else 0, one.compute_instance_id
+    def destroy_compute_instances(self, instance: GpuInstance) -> None:
+        """Take all that are on a GPU instance away; gone is gone."""
+        for one in instance.compute_instances:
             self._gone(
-                step.gpu_uuid,
+                instance.gpu_uuid,
                 "destroy_compute_instance",
-                lambda gi=gi, ci=ci: self._backend.destroy_compute_instance(step.gpu_uuid, gi, ci),  # type: ignore[misc]
+                partial(
+                    self._backend.destroy_compute_instance,
+                    instance.gpu_uuid,
+                    instance.gpu_instance_id,
+                    one.compute_instance_id,
+                ),
             )
-        reached("undone-create-compute-instance")
-
-    def drop_gpu_instance(self, step: CreateGpuInstance) -> None:
-        """No GPU instance at a step's place."""
-        instance = self.find(step.gpu_uuid, step.profile_id, step.placement)
-        if instance is not None:
-            self.destroy_instance(instance)
-        reached("undone-create-gpu-instance")
 
     def set_time_slice(self, gpu_uuid: str, interval: str) -> None:
         """Set the quantum of a shared GPU."""

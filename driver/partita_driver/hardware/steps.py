@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from partita_driver.fault_points import reached
+from partita_driver.hardware import instances
 from partita_driver.hardware.calls import Hardware
 from partita_driver.mps.keeper import Mps
 from partita_plugins.errors import Permanent, Retryable
@@ -103,12 +104,12 @@ class Hands:
 STEPS: Mapping[type[Step], Hands] = {
     EnableMig: Hands(_enable_mig, _disable_mig),
     CreateGpuInstance: Hands(
-        lambda hardware, step, _gpu: hardware.make_gpu_instance(step),
-        lambda hardware, step, _gpu: hardware.drop_gpu_instance(step),
+        lambda hardware, step, _gpu: instances.make_gpu_instance(hardware, step),
+        lambda hardware, step, _gpu: instances.drop_gpu_instance(hardware, step),
     ),
     CreateComputeInstance: Hands(
-        lambda hardware, step, _gpu: hardware.make_compute_instance(step),
-        lambda hardware, step, _gpu: hardware.drop_compute_instances(step),
+        lambda hardware, step, _gpu: instances.make_compute_instance(hardware, step),
+        lambda hardware, step, _gpu: instances.drop_compute_instances(hardware, step),
     ),
     SetTimeSlice: Hands(
         _set_time_slice,

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from hack.robustness.campaign.node import Node, Wish, damage, orphan
 
-from partita_driver.journal.store import COPIES
+from partita_driver.journal.copies import COPIES
 from partita_plugins.backends.simulated import StuckBit
 from partita_plugins.backends.simulated.options import WORDS_PER_GPU
 from partita_plugins.wire.device_names import MONITOR_NAME

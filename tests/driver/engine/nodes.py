@@ -14,7 +14,8 @@ from partita_driver.engine import ClaimEngine
 from partita_driver.engine.confirm import Recall
 from partita_driver.hardware.workers import Deadlines
 from partita_driver.health.faults import Fault
-from partita_driver.journal.store import COPIES, Journal
+from partita_driver.journal.copies import COPIES
+from partita_driver.journal.store import Journal
 from partita_driver.mps.keeper import Mps
 from partita_plugins.backends.simulated import Delays, SimulatedBackend, open_backend
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator

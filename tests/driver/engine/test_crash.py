@@ -10,7 +10,7 @@ import pytest
 
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.fault_points import hooked
-from partita_driver.journal.store import COPIES
+from partita_driver.journal.copies import COPIES
 from partita_plugins.backends.simulated import GpuLost
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.model.mig import Placement

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from partita_driver.health.faults import Fault
-from partita_driver.journal import store as journal_module
+from partita_driver.journal import copies
 from partita_plugins.backends.simulated import GpuLost
 from partita_plugins.errors import Retryable
 from tests.driver.engine.nodes import Node, claim
@@ -24,7 +24,7 @@ def fill(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_path: Path, _data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(journal_module, "_write_durably", refuse)
+    monkeypatch.setattr(copies, "_write_durably", refuse)
 
 
 def test_prepare_refuses_before_the_hardware_is_touched(node: Node, full_disk: pytest.MonkeyPatch) -> None:

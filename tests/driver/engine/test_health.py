@@ -115,7 +115,7 @@ def test_a_gpu_that_a_call_finds_lost_needs_what_one_needs_that_reports_it(node:
 
 def test_faults_that_come_together_are_all_known_before_the_first_is_told(node: Node) -> None:
     told: list[tuple[int, int]] = []
-    node.engine._tools._on_faults = lambda faults: told.append((len(faults), len(node.engine.faults())))
+    node.engine._tools.quarantine._on_faults = lambda faults: told.append((len(faults), len(node.engine.faults())))
     node.engine.add_faults(*(Fault(gpu_uuid=node.gpu_uuid(slot), reason="xid-79", message="m") for slot in range(3)))
     assert told == [(3, 3)]
 

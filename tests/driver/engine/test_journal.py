@@ -12,22 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partita_driver.fault_points import hooked
-from partita_driver.journal import store as journal_module
-from partita_driver.journal.records import (
-    VERSION,
-    ClaimRecord,
-    Damaged,
-    JournalState,
-    decode_journal,
-    encode_journal,
-    sealed,
-)
-from partita_driver.journal.store import COPIES, Durability, Journal
+from partita_driver.journal import copies
+from partita_driver.journal.copies import COPIES
+from partita_driver.journal.format import VERSION, Damaged, decode_journal, encode_journal, sealed
+from partita_driver.journal.records import ClaimRecord, JournalState
+from partita_driver.journal.store import Change, Durability, Journal
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.errors import Retryable
 
 
-def with_claim(uid: str) -> journal_module.Change:
+def with_claim(uid: str) -> Change:
     return lambda state: state.with_claim(ClaimRecord(uid=uid, state=ClaimState.INTENDED))
 
 
@@ -117,7 +111,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_path: Path, _data: bytes) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(journal_module, "_write_durably", refuse)
+    monkeypatch.setattr(copies, "_write_durably", refuse)
 
 
 def test_a_full_disk_refuses_what_must_be_durable_and_changes_nothing(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from partita_driver.fault_points import hooked
-from partita_driver.journal.store import COPIES
+from partita_driver.journal.copies import COPIES
 from tests.driver.engine.nodes import Node, claim, result, time_slice_config
 
 

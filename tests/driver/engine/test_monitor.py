@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from partita_driver.engine.recall import Recalled
-from partita_driver.journal.records import decode_journal
-from partita_driver.journal.store import COPIES
+from partita_driver.journal.copies import COPIES
+from partita_driver.journal.format import decode_journal
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import GpuLost, HungCall, Xid
 from partita_plugins.errors import Permanent, Retryable

@@ -55,7 +55,7 @@ def test_a_failed_validation_undoes_quarantines_and_says_what_was_found(node: No
 def test_the_fault_is_told_before_the_error_returns_and_before_the_undo(node: Node) -> None:
     node.backend.faults.plant(StuckBit(gpu_uuid=node.gpu_uuid(0), word=WORD_IN_UPPER_HALF, bit=3))
     seen: list[int] = []
-    node.engine._tools._on_faults = lambda _faults: seen.append(len(node.placements()))
+    node.engine._tools.quarantine._on_faults = lambda _faults: seen.append(len(node.placements()))
     with pytest.raises(ValidationFailed):
         node.engine.prepare(claim(node.mig(0, "3g", 4)))
     assert seen == [1]
@@ -199,13 +199,13 @@ def test_a_fault_that_is_reported_again_meanwhile_is_not_lifted(node: Node, monk
 def test_a_report_in_the_moment_of_lifting_is_not_lost(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     fault = Fault(gpu_uuid=node.gpu_uuid(0), reason="xid-48", message="XID 48")
     node.engine.add_faults(fault)
-    lift = node.engine._tools.lift
+    lift = node.engine._tools.quarantine.lift
 
     def reported_first(*lifted: Any) -> bool:
         node.engine.add_faults(fault)
         return lift(*lifted)
 
-    monkeypatch.setattr(node.engine._tools, "lift", reported_first)
+    monkeypatch.setattr(node.engine._tools.quarantine, "lift", reported_first)
     assert not node.engine.revalidate(fault)
     assert [one.key for one in node.engine.faults()] == [fault.key]
 

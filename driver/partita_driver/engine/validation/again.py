@@ -40,10 +40,10 @@ def revalidate(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
     """
     if still_reported(fault, reported_faults(tools, gpu.uuid)):
         return False
-    reports = tools.reports[fault.key]
+    reports = tools.quarantine.reports[fault.key]
     if not (fault.reason not in FOUND if tools.validator is None else _passes(tools, fault, gpu)):
         return False
-    if tools.lift(fault, reports):
+    if tools.quarantine.lift(fault, reports):
         return True
     log.info("still quarantined, it was reported again meanwhile", gpu=gpu.uuid, reason=fault.reason)
     return False
@@ -66,7 +66,7 @@ def _passes(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
         made = make_and_check(tools, intended, Check(moment=Moment.AGAIN))
         reached("revalidated")
     except (PartitaError, HardwareError) as error:
-        log.info("still quarantined", gpu=gpu.uuid, reason=fault.reason, error=str(tools.blamed(error)))
+        log.info("still quarantined", gpu=gpu.uuid, reason=fault.reason, error=str(tools.quarantine.blamed(error)))
         take_back(tools, wanted.uid)
         return False
     take_back(tools, wanted.uid)

@@ -80,7 +80,7 @@ def look_while_idle(tools: Tools, gpu: Gpu) -> Outcome:
         except ValidationFailed:
             raise
         except (PartitaError, HardwareError) as error:
-            log.info("an idle GPU was not looked at", gpu=gpu.uuid, error=str(tools.blamed(error)))
+            log.info("an idle GPU was not looked at", gpu=gpu.uuid, error=str(tools.quarantine.blamed(error)))
             return Outcome.NOT_NOW
         return Outcome.GIVEN_UP if given_up() else Outcome.PASSED
 

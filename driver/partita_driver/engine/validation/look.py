@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from partita_driver.engine.grants import offered_device
+from partita_driver.engine.device_records import offered_device
 from partita_driver.engine.health import reported_faults
 from partita_driver.engine.instances import answering_gpu, find_instance
 from partita_driver.engine.rules import shared_with_others, touches

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from partita_driver.engine.grants import record_of
+from partita_driver.engine.device_records import record_of
 from partita_driver.engine.tools import Tools
 from partita_driver.journal.records import DeviceRecord
 from partita_plugins.model.gpu import Gpu

@@ -39,7 +39,7 @@ class OwnLooks:
             uid = own_claim_uid(gpu)
             return self._flights.run(uid, "revalidate", lambda: revalidate(tools, fault, gpu), patience)
         except (PartitaError, HardwareError) as error:
-            log.info("not validated again", gpu=gpu.uuid, error=str(tools.blamed(error)))
+            log.info("not validated again", gpu=gpu.uuid, error=str(tools.quarantine.blamed(error)))
             return False
 
     def idle_gpus(self) -> tuple[IdleGpu, ...]:

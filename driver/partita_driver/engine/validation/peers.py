@@ -55,7 +55,7 @@ def copied(tools: Tools, validator: Validator, linked: Linked, wanted: Check, de
     except Hung as error:
         # A copy that hangs may hang at either end.
         said = str(error).partition(";")[0]
-        tools.quarantine(*(Fault(gpu_uuid=gpu_uuid, reason=HUNG, message=said) for _, gpu_uuid in linked))
+        tools.quarantine.add(*(Fault(gpu_uuid=gpu_uuid, reason=HUNG, message=said) for _, gpu_uuid in linked))
         raise
     uuids = [gpu_uuid for _, gpu_uuid in linked]
     meant = _named(result, uuids) or uuids

@@ -78,7 +78,7 @@ def reject(tools: Tools, claim: ClaimRecord, failed: Sequence[Looked], wanted: C
     def undoing(state: JournalState) -> JournalState:
         return with_looks(tools, state.with_claim(claim.after(ClaimEvent.UNDO)), failed, wanted)
 
-    tools.quarantine(*(fault for one in failed for fault in _faults(one, wanted.moment)), also=undoing)
+    tools.quarantine.add(*(fault for one in failed for fault in _faults(one, wanted.moment)), also=undoing)
     first = failed[0]
     raise ValidationFailed(
         f"{first.device.device} failed its validation ({first.result.method}, {first.result.depth}): {_found(first)}",

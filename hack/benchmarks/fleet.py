@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -103,11 +103,24 @@ def whole_gpus(machine_name: str) -> list[str]:
     ]
 
 
-class Holders:
-    """Claims that come and go, each with one whole GPU of the fleet."""
+def partitions(machine_name: str, offer: Offer) -> dict[str, list[str]]:
+    """Names of a machine's partitions by that of their GPU."""
+    found = [device.name for content in _content(machine_name, offer) for device in content.devices]
+    return {gpu: [name for name in found if name.startswith(f"{gpu}-mig-")] for gpu in whole_gpus(machine_name)}
 
-    def __init__(self, node_names: list[str], gpus: list[str], chance: random.Random) -> None:
-        self._chance, self._made = chance, 0
+
+class Holders:
+    """Claims that come and go, each with something of a GPU that nobody else has any of."""
+
+    def __init__(
+        self,
+        node_names: list[str],
+        gpus: list[str],
+        chance: random.Random,
+        partitions_of: Mapping[str, list[str]] | None = None,
+    ) -> None:
+        """Each takes a whole GPU; where there are partitions, every second claim takes one of those."""
+        self._chance, self._made, self._partitions = chance, 0, partitions_of or {}
         self._free = [(name, gpu) for name in node_names for gpu in gpus]
         self._held: list[tuple[str, str, str]] = []
         chance.shuffle(self._free)
@@ -118,7 +131,8 @@ class Holders:
         self._made += 1
         name = f"held-{self._made:06d}"
         self._held.append((name, where, gpu))
-        return allocated_claim(name, str(UUID(int=self._made)), where, gpu)
+        parts = self._partitions.get(gpu, ()) if self._made % 2 else ()
+        return allocated_claim(name, str(UUID(int=self._made)), where, self._chance.choice(parts) if parts else gpu)
 
     def give_back(self) -> str:
         """The name of a claim that is gone now."""

@@ -24,6 +24,7 @@ from hack.benchmarks.fleet import (
     machine_with,
     node,
     node_name,
+    partitions,
     slices,
     whole_gpus,
 )
@@ -31,10 +32,17 @@ from hack.benchmarks.fleet import (
 from partita_plugins.model.offer import Offer
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.testing.apiserver.resources import find
+from partita_plugins.wire import DRIVER_NAME
 
 HISTORY_MAX = 50_000
-WISHES = (1, 2, 3, 4)
-"""GPUs that the pods ask for, in turns."""
+GPUS = (1, 2, 3, 4)
+"""Whole ones that the pods ask for, in turns."""
+
+
+def wishes(mig: str) -> list[tuple[str, int]]:
+    """What the pods ask for, in turns: so many devices of a class."""
+    shapes = [shape for shape in mig.split(",") if shape]
+    return [*((DRIVER_NAME, count) for count in GPUS), *((f"mig-{shape}.{DRIVER_NAME}", 1) for shape in shapes)]
 
 
 def pod_name(number: int) -> str:
@@ -81,9 +89,11 @@ def main(*, nodes: int, gpus: int, used: float, pods: int, mig: str, churn_per_s
             _put(server, "ResourceSlice", msgspec.to_builtins(one))
     for found in device_classes():
         server.create(found)
-    for number in range(pods):
-        server.create(claim(pod_name(number), WISHES[number % len(WISHES)] if gpus >= max(WISHES) else 1))
-    holders = Holders(names, whole_gpus(machine_name), random.Random(7))
+    kinds = wishes(mig)
+    for number in range(max(pods, len(kinds))):
+        kind, count = kinds[number % len(kinds)]
+        server.create(claim(pod_name(number), count if gpus >= max(GPUS) else 1, kind))
+    holders = Holders(names, whole_gpus(machine_name), random.Random(7), partitions(machine_name, offer))
     for found in holders.fill(used):
         _put(server, "ResourceClaim", found)
     churning = threading.Event()

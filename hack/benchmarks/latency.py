@@ -13,7 +13,7 @@ from pathlib import Path
 import click
 from hack.benchmarks.figures import print_rows, quantile
 from hack.benchmarks.fleet import node_name
-from hack.benchmarks.fleet_server import WISHES, pod
+from hack.benchmarks.fleet_server import GPUS, pod, wishes
 from hack.benchmarks.plot import write_plot
 from hack.benchmarks.targets import Target, ended, settle, start_fleet, start_targets, tell
 from hack.benchmarks.vitals import look
@@ -29,7 +29,7 @@ HELP = f"""{__doc__}
 The extender as shipped, in its own process, beside a fleet of machines in an API server stand-in (its own too), half
 of whose GPUs are held by claims; and an extender that decodes the question and answers all alike (noop), on the same
 HTTP server. They are asked in turns by one client, as kube-scheduler does: filter, then prioritize, for pods that want
-{", ".join(map(str, WISHES))} GPUs.
+{", ".join(map(str, GPUS))} GPUs; with --mig also for one partition of each shape, and every second claim holds one.
 
 \b
 cold    the first question of each kind, right after the start
@@ -75,7 +75,7 @@ def latency(
         targets = start_targets(Path(folder), processes)
         names = _names(nodes)
         tell("cold")
-        _ask(targets, "cold", range(len(WISHES)), names)
+        _ask(targets, "cold", range(len(wishes(mig))), names)
         tell("what a start begins is let end")
         settle(targets[-1].process)
         tell("warm")

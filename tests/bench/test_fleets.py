@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from hack.benchmarks.fleet import Holders, machine_with, slices, whole_gpus
+from hack.benchmarks.fleet import Holders, machine_with, partitions, slices, whole_gpus
 from hack.benchmarks.layout import MIG
 from hack.benchmarks.naive import EVERYTHING, ORDER, naive_slices
 
@@ -54,6 +54,16 @@ def test_a_gpu_has_one_holder_at_a_time() -> None:
         claim = holders.take()
         held[claim["metadata"]["name"]] = str(claim["status"]["allocation"]["devices"])
         assert len(set(held.values())) == len(held) == 4
+
+
+def test_where_partitions_are_offered_every_second_claim_holds_one() -> None:
+    part_of = partitions("hgx-h100", MIG)
+    holders = Holders(["a"], whole_gpus("hgx-h100"), random.Random(1), part_of)
+    held = [one["status"]["allocation"]["devices"]["results"][0]["device"] for one in holders.fill(1.0)]
+    parts = [name for name in held if "-mig-" in name]
+    assert (len(held), len(parts)) == (8, 4)
+    assert len({name.split("-mig-")[0] for name in held}) == 8, "no two of one GPU"
+    assert all(name in part_of[name.split("-mig-")[0]] for name in parts)
 
 
 def test_a_machine_that_does_not_exist_is_refused_with_the_sizes_there_are() -> None:

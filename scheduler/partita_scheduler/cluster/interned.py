@@ -36,6 +36,7 @@ class Pool:
         return self.one(msgspec.json.encode(part), part)
 
 
+_devices = Pool()
 _texts, _attributes, _capacities, _counters, _specs, _selectors = Pool(), Pool(), Pool(), Pool(), Pool(), Pool()
 
 
@@ -49,6 +50,8 @@ def slice_parts(found: ResourceSlice) -> ResourceSlice:
 
 
 def _device(device: Device) -> Device:
+    if not IDENTITY_ATTRIBUTES & device.attributes.keys():
+        return _devices.json(device)  # A partition, of which a node has a hundred, is one for all of its kind.
     attributes = {
         name: value if name in IDENTITY_ATTRIBUTES else _attributes.one(value, value)
         for name, value in device.attributes.items()

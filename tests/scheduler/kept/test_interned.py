@@ -23,6 +23,14 @@ def test_two_equal_machines_share_all_but_their_identity() -> None:
     assert first.consumes_counters is second.consumes_counters
 
 
+def test_partitions_of_equal_machines_are_one_object() -> None:
+    """A node has more than a hundred of them."""
+    one, two = (slice_parts(decoded(slices(name, "hgx-h100")[2])).spec.devices for name in ("a", "b"))
+    parts = [(a, b) for a, b in zip(one, two, strict=True) if a.attributes["type"].string == "mig"]
+    assert parts
+    assert all(a is b for a, b in parts)
+
+
 def test_claims_of_one_template_share_their_spec() -> None:
     found = [holding(name, "a", f"gpu-{name}") for name in ("one", "two")]
     raw = [msgspec.json.encode(one) for one in found]

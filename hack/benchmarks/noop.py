@@ -1,4 +1,4 @@
-"""The baseline: a Flask extender on the extender's own server that decodes each question and answers all alike."""
+"""The baseline: a Flask extender on cheroot, set up well, that decodes each question and answers all alike."""
 
 from __future__ import annotations
 
@@ -6,12 +6,20 @@ import threading
 
 import click
 import msgspec
+from cheroot.wsgi import Server
 from flask import Flask, Response, request
 
 from partita_scheduler.http.address import Address
-from partita_scheduler.http.server import ExtenderServer
 from partita_scheduler.protocol.questions import parse_args
 from partita_scheduler.protocol.replies import ExtenderFilterResult, HostPriority
+
+THREADS = 8
+
+
+class Prompt(Server):
+    """Without Nagle's delay, which costs 40 ms a call."""
+
+    nodelay = True
 
 
 def create_app() -> Flask:
@@ -39,9 +47,10 @@ def _json(value: object) -> Response:
 @click.option("--listen", default="127.0.0.1:0")
 def main(*, listen: str) -> None:
     """Serve until killed."""
-    server = ExtenderServer(create_app(), Address.parse(listen), tls=None, max_body_bytes=8 * 2**20)
-    address = server.bind()
-    click.echo(f'"listening" "port": {address.port}')
+    address = Address.parse(listen)
+    server = Prompt((address.host, address.port), create_app(), numthreads=THREADS, max=THREADS, request_queue_size=128)
+    server.prepare()
+    click.echo(f'"listening" "port": {server.bind_addr[1]}')
     threading.Thread(target=server.serve, daemon=True).start()
     threading.Event().wait()
 

@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import http.client
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
-import yaml
+from hack.benchmarks.extenders import running
 from hack.benchmarks.fleet import Json, claim, node, node_name
 from hack.benchmarks.plane import Scheduler, clear, open_namespace, write
-from hack.demo.endpoints import LOOPBACK, http_port
-from hack.demo.processes import Process
-from hack.demo.waiting import until
-from hack.realcluster.layout import default_layout
-from prometheus_client.parser import text_string_to_metric_families
+from hack.benchmarks.targets import tell
+from hack.benchmarks.vitals import cpu_seconds
 
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import PODS
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource import ResourceSlice
-from partita_scheduler.install.stanza import stanza
 
 DEADLINE_SECONDS = 900.0
+TELL_SECONDS = 0.2
 CLAIMS: dict[str, Json | None] = {
     "none": None,
     "gpu": claim("", 1),
@@ -39,17 +31,15 @@ CLAIMS: dict[str, Json | None] = {
 }
 """What each pod wants, by the word for it on the command line."""
 
-EXTENDERS = {
-    "noop": ["hack.benchmarks.noop"],
-    "partita": ["partita_scheduler", "run", "--listen", f"{LOOPBACK}:0", "--no-leader-election"],
-}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
     """How it went."""
 
     pods_per_second: float
+    extender_cpu_ms: float | None = None
+    """What the extender spent for each pod, with all that it does beside answering; no other work shows in it."""
+
     first_choice_percent: float | None = None
     """Of the allocations that were foretold: on the node that the extender put first."""
 
@@ -75,13 +65,15 @@ def measure(api: KubeApi, namespace: str, *, pods: int, wish: Json | None, exten
         claims = ({**wish, "metadata": {"name": _name(number)}} for number in range(pods))
         write(api, claims, namespace)
     write(api, (_pod(_name(number), wish is not None) for number in range(pods)), namespace)
-    with _extender(extender) as port:
+    with running(extender) as asked:
         _, version = api.list(PODS, namespace, as_=dict[str, Any])
-        scheduler.start(_stanza(port) if port else [])
+        before = cpu_seconds(asked.pid) if asked.pid else 0.0
+        scheduler.start(asked.stanzas())
         seconds = _watch_bound(api, namespace, version, pods)
-        told = _told(port) if port and extender == "partita" else {}
+        spent = round(1000 * (cpu_seconds(asked.pid) - before) / pods, 3) if asked.pid else None
+        told = asked.foretold()
     clear(api, namespace)
-    return Bound(pods_per_second=round((pods - 1) / seconds, 2), **told)
+    return Bound(pods_per_second=round((pods - 1) / seconds, 2), extender_cpu_ms=spent, **told)
 
 
 def _name(number: int) -> str:
@@ -97,75 +89,41 @@ def _pod(name: str, with_claim: bool) -> Json:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 
-@contextmanager
-def _extender(name: str) -> Iterator[int]:
-    """The extender's port; 0 for none."""
-    if name == "none":
-        yield 0
-        return
-    with tempfile.TemporaryDirectory(prefix="partita-") as folder:
-        command = EXTENDERS[name]
-        if name == "partita":
-            command = [*command, "--kubeconfig", str(default_layout().kubeconfig)]
-        process = Process(name, command, Path(folder) / f"{name}.log")
-        process.start()
-        try:
-            port = until(f"{name} listens", lambda: http_port(process), seconds=120)
-            until(f"{name} is ready", lambda: name == "noop" or _get(port, "/readyz")[0] == http.client.OK, seconds=120)
-            yield port
-        finally:
-            process.kill()
+class _Name(msgspec.Struct, frozen=True, rename="camel"):
+    name: str = ""
+    resource_version: str = ""
 
 
-def _stanza(port: int) -> list[Json]:
-    text = stanza(url=f"http://{LOOPBACK}:{port}", preset="strong", certificates="")
-    found: list[Json] = yaml.safe_load(text)["extenders"]
-    return found
+class _Spec(msgspec.Struct, frozen=True, rename="camel"):
+    node_name: str = ""
+
+
+class _Pod(msgspec.Struct):
+    """What is looked at of a pod: the clock is on the machine that is measured."""
+
+    metadata: _Name = _Name()
+    spec: _Spec = _Spec()
 
 
 def _watch_bound(api: KubeApi, namespace: str, version: str, pods: int) -> float:
     bound: set[str] = set()
-    first = 0.0
+    first = told = 0.0
     deadline = time.monotonic() + DEADLINE_SECONDS
-    while time.monotonic() < deadline:
+    while (now := time.monotonic()) < deadline:
         for line in api.watch(PODS, version, namespace, timeout_seconds=60):
-            found = msgspec.json.decode(line.object, type=dict[str, Any])
-            version = found["metadata"]["resourceVersion"]
-            if line.type == "BOOKMARK" or not found["spec"].get("nodeName"):
+            found = msgspec.json.decode(line.object, type=_Pod)
+            version = found.metadata.resource_version
+            if line.type == "BOOKMARK" or not found.spec.node_name:
                 continue
-            first = first or time.monotonic()
-            bound.add(found["metadata"]["name"])
-            print(f"{namespace}: {len(bound)} of {pods} bound ", end="\r", file=sys.stderr, flush=True)
+            now = time.monotonic()
+            first = first or now
+            bound.add(found.metadata.name)
+            if now - told > TELL_SECONDS or len(bound) == pods:
+                told = now
+                tell(f"{namespace}: {len(bound)} of {pods} bound")
             if len(bound) == pods:
-                return time.monotonic() - first
+                return now - first
     raise click.ClickException(f"{len(bound)} of {pods} pods were bound: hack/cluster logs kube-scheduler says more")
-
-
-def _told(port: int) -> dict[str, float]:
-    """What the extender counted, once the last allocations have reached it."""
-    time.sleep(1.0)
-    _, content = _get(port, "/metrics")
-    counted: dict[str, dict[str, float]] = {"prediction": {}, "choice": {}}
-    for family in text_string_to_metric_families(content.decode()):
-        for sample in family.samples:
-            for what, label in (("prediction", "result"), ("choice", "node")):
-                if sample.name == f"partita_scheduler_{what}_total":
-                    counted[what][sample.labels[label]] = sample.value
-    found = {}
-    for what, of, name in (("choice", "first", "first_choice_percent"), ("prediction", "mismatch", "mismatch_percent")):
-        if total := sum(counted[what].values()):
-            found[name] = round(100 * counted[what].get(of, 0.0) / total, 2)
-    return found
-
-
-def _get(port: int, path: str) -> tuple[int, bytes]:
-    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=30)
-    try:
-        connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, response.read()
-    finally:
-        connection.close()
 
 
 def names(prefix: str) -> Iterator[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import itertools
-import os
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import click
+from hack.benchmarks.vitals import cpu_seconds
 from hack.demo.endpoints import LOOPBACK, http_port
 from hack.demo.errors import DemoError
 from hack.demo.processes import Process
@@ -109,15 +109,10 @@ def _ready(target: Target) -> bool:
 def settle(process: Process) -> None:
     """Until the process has next to nothing to do: it learns from all claims after its start."""
     deadline = time.monotonic() + SETTLE_SECONDS
-    before = _cpu_seconds(process.pid)
+    before = cpu_seconds(process.pid)
     while time.monotonic() < deadline:
         time.sleep(LOOK_SECONDS)
-        now = _cpu_seconds(process.pid)
+        now = cpu_seconds(process.pid)
         if now - before < IDLE_SHARE * LOOK_SECONDS:
             return
         before = now
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path("/proc", str(pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

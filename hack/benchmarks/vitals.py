@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -69,6 +70,12 @@ def look(pid: int, cycles: int) -> Vitals:
         fds=len(list((folder / "fd").iterdir())),
         threads=int(status["Threads"]),
     )
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has spent so far, in its own code and the kernel's. Raises FileNotFoundError if it is gone."""
+    fields = Path("/proc", str(pid), "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def drift(samples: Sequence[Vitals]) -> Drift:

@@ -128,7 +128,10 @@ def test_what_is_done_afterwards_is_done_once_the_answer_has_been_sent(client: s
     assert DONE.wait(5)
 
 
-def test_more_kept_connections_than_workers_are_all_answered(address: Address) -> None:
+def test_more_kept_connections_than_workers_are_all_answered_however_long_workers_stay(
+    address: Address, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection, "LINGER_SECONDS", 60)
     kept = [http.client.HTTPConnection(address.host, address.port, timeout=5) for _ in range(3 * THREADS)]
     for _ in range(3):
         for one in kept:
@@ -139,15 +142,35 @@ def test_more_kept_connections_than_workers_are_all_answered(address: Address) -
         one.close()
 
 
-def test_a_worker_that_waits_for_the_next_question_does_not_hold_up_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting = threading.Event()
+@pytest.fixture
+def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set when a worker stays with its connection."""
+    found = threading.Event()
     again = connection.Connection._asked_again
 
     def seen(one: connection.Connection) -> bool:
-        waiting.set()
+        found.set()
         return again(one)
 
     monkeypatch.setattr(connection.Connection, "_asked_again", seen)
+    return found
+
+
+def test_a_client_that_has_left_leaves_its_worker_to_others(address: Address, waiting: threading.Event) -> None:
+    with socket.create_connection((address.host, address.port), timeout=5) as first:
+        first.sendall(question(b"1"))
+        assert waiting.wait(5)
+    waiting.clear()
+    with socket.create_connection((address.host, address.port), timeout=5) as second:
+        for _ in range(100):
+            second.sendall(question(b"1"))
+            assert answers(second, 1) == [b"quick 1"]
+            if waiting.wait(0.05):
+                return
+    raise AssertionError("no worker stays with the second")
+
+
+def test_a_worker_that_waits_for_the_next_question_does_not_hold_up_a_stop(waiting: threading.Event) -> None:
     with serving() as (server, address), socket.create_connection((address.host, address.port), timeout=5) as client:
         client.sendall(question(b"1"))
         assert answers(client, 1) == [b"quick 1"]

@@ -104,10 +104,11 @@ def throughput(
             if as_json:
                 print_rows(rows[-len(found) :], as_json=True)  # each claim as it comes: the next may take minutes
             clear_fleet(api)
-    if not as_json:
-        print_rows(rows, as_json=False)
-    if plot is not None:
-        _draw(plot, rows)
+        # Before the control plane goes: if that fails, what has been measured is told.
+        if not as_json:
+            print_rows(rows, as_json=False)
+        if plot is not None:
+            _draw(plot, rows)
 
 
 def order(extenders: Sequence[str], number: int) -> Sequence[str]:

@@ -30,7 +30,7 @@ def nodes(draw: st.DrawFn) -> SlottedHardware:
     return slotted(name, tuple(slots))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(nodes())
 def test_devices_are_valid_whatever_the_slots(node: SlottedHardware) -> None:
     devices = [encode_device(one, node) for one in offered_devices(node, EVERYTHING)]
@@ -73,7 +73,7 @@ def _check_counters(device: Device, totals: dict[str, dict[str, int]]) -> None:
             assert 0 < int(counter.value) <= totals[consumed.counter_set][key]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(nodes())
 def test_counter_sets_are_at_most_two_of_thirty_two(node: SlottedHardware) -> None:
     sets = encode_counter_sets(node)
@@ -83,7 +83,7 @@ def test_counter_sets_are_at_most_two_of_thirty_two(node: SlottedHardware) -> No
     assert {key.split("p")[0] for one in sets for key in one.counters} == {f"g{slot}" for slot in node.slots}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(nodes())
 def test_shared_capacity_can_be_requested(node: SlottedHardware) -> None:
     """Every capacity of a shared GPU has a default, and the step divides default - min and max - min."""

@@ -97,7 +97,7 @@ STEPS = st.one_of(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(STEPS, max_size=12), st.integers(0, 2**32))
 def test_what_is_found_is_what_was_synced_or_something_that_was_there_since(
     steps: list[tuple[object, ...]], seed: int

@@ -136,7 +136,7 @@ def test_what_placements_use_is_free(free: frozenset[int]) -> None:
     assert 0 <= usable_milli(A100_KINDS, 8, free) <= 1000 * len(free) / 8
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.dictionaries(st.integers(1, 100), st.integers(1, 50), min_size=1, max_size=8))
 def test_prices_are_those_of_the_best_packing(demand: dict[int, float]) -> None:
     """Never more than a GPU for what fits into one, and in sum between the volume and what first fit needs."""
@@ -176,7 +176,6 @@ fleets = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(workloads, fleets)
 def test_figures_of_a_fleet_are_those_of_its_nodes_one_by_one(
     workload: Workload, fleet: list[tuple[list[int], int, str]]

@@ -64,7 +64,6 @@ def test_no_free_set_is_worth_more_than_the_best(name: str, held: tuple[int, ...
         assert found.worth == max(worth_of(links, members) for members in combinations(free, size))
 
 
-@settings(deadline=None)
 @given(meshes())
 def test_any_small_machine_is_as_brute_force_finds_it(gbps: Matrix) -> None:
     table, everyone = SetTable(gbps), tuple(range(len(gbps)))
@@ -72,7 +71,7 @@ def test_any_small_machine_is_as_brute_force_finds_it(gbps: Matrix) -> None:
     assert table.left((1 << len(gbps)) - 1) == sum(packed_by_force(gbps, everyone, size) for size in (2, 4, 8))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(meshes(most=7))
 def test_levels_find_the_trees_and_rings_that_the_table_finds(gbps: Matrix) -> None:
     table, levels = SetTable(gbps), LevelSets(gbps)
@@ -80,7 +79,7 @@ def test_levels_find_the_trees_and_rings_that_the_table_finds(gbps: Matrix) -> N
         assert levels.worth(mask).gbps == table.worth(mask).gbps
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(trees_of_switches(), st.integers(2, 5))
 def test_the_best_set_of_a_large_machine_is_that_of_brute_force(gbps: Matrix, size: int) -> None:
     levels = LevelSets(gbps)
@@ -91,7 +90,7 @@ def test_the_best_set_of_a_large_machine_is_that_of_brute_force(gbps: Matrix, si
     )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(meshes(most=8), st.data())
 def test_what_is_taken_never_adds_to_what_is_left(gbps: Matrix, data: st.DataObject) -> None:
     free = data.draw(st.integers(1, (1 << len(gbps)) - 1))

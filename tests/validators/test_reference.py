@@ -52,7 +52,7 @@ def test_it_is_installed_under_its_name() -> None:
     assert registry.load("partita.validators", "reference") is ReferenceValidator
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(word=st.integers(0, WORDS - 1), bit=st.integers(0, 31), value=st.integers(0, 1))
 def test_full_finds_any_stuck_bit_wherever_it_is(
     *, node: SimulatedBackend, validator: ReferenceValidator, whole: ValidationTarget, word: int, bit: int, value: int

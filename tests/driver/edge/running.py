@@ -25,7 +25,7 @@ from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire.resource import ResourceClaim
-from tests.driver.edge.test_claims import DEVICE
+from tests.driver.edge.one_claim import DEVICE
 from tests.driver.edge.worlds import node_options
 
 

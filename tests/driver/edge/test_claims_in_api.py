@@ -17,7 +17,7 @@ from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire import pool_name
 from tests.driver.edge.in_memory import Api as MemoryApi
 from tests.driver.edge.in_memory import Clock, Store
-from tests.driver.edge.test_claims import REF, Spy, claim, claim_json, result
+from tests.driver.edge.one_claim import REF, Spy, claim, claim_json, result
 from tests.driver.edge.worlds import MIXED, NODE, api_server, pooled, slotted
 
 Api = tuple[ApiServer, KubeApi]

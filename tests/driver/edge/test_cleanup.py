@@ -15,8 +15,8 @@ from partita_driver.lifecycle import ClaimState
 from partita_driver.main import cli
 from partita_driver.opening.options import StateLock
 from partita_plugins.errors import Retryable
+from tests.driver.edge.one_claim import DEVICE
 from tests.driver.edge.running import FakeEngine
-from tests.driver.edge.test_claims import DEVICE
 from tests.driver.edge.worlds import MIXED, NODE, Pooled, node_options, pooled, slotted
 
 IN_USE = PreparedClaim(uid="u1", namespace="default", name="train", state=ClaimState.PREPARED, devices=(DEVICE,))

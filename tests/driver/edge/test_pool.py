@@ -111,7 +111,7 @@ faulty_parts = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.sampled_from(sorted(MACHINES)), st.lists(faulty_parts, max_size=4))
 def test_a_fault_taints_every_device_that_overlaps_it_and_no_other(
     machine: str, broken: list[tuple[int, Placement | None, str]]

@@ -18,7 +18,7 @@ from partita_plugins.backends.simulated import StuckBit, open_existing
 from partita_plugins.kubelet_api import dra_v1_pb2
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire import FAULT_TAINT_KEY, pool_name
-from tests.driver.edge.test_claims import claim_json, result
+from tests.driver.edge.one_claim import claim_json, result
 from tests.driver.edge.worlds import NODE, eventually
 from tests.testing.signals import send_beside_main
 

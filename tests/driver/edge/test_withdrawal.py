@@ -304,4 +304,4 @@ class Withdrawal(RuleBasedStateMachine):
 
 
 TestWithdrawal = Withdrawal.TestCase
-TestWithdrawal.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+TestWithdrawal.settings = settings(max_examples=50, stateful_step_count=30)

@@ -17,12 +17,10 @@ import pytest
 from partita_driver.engine.locks import Flights
 from partita_driver.engine.recall import Recalled
 from partita_driver.fault_points import hooked
-from partita_driver.hardware.workers import Hung, Workers
-from partita_driver.health.faults import HUNG
 from partita_driver.lifecycle import ClaimState
-from partita_plugins.backends.simulated import Delays, GpuLost, HungCall
+from partita_plugins.backends.simulated import Delays, GpuLost
 from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
-from partita_plugins.errors import BackendError, NvmlCode, PartitaError, Permanent, Retryable
+from partita_plugins.errors import BackendError, NvmlCode, PartitaError, Retryable
 from partita_plugins.model.gpu import GpuInstance
 from partita_plugins.model.mig import Placement
 from partita_plugins.validators.reference import ReferenceValidator
@@ -113,97 +111,6 @@ def test_a_prepare_in_the_middle_of_an_unprepare_makes_its_devices_anew(tmp_path
     assert after.uuid != before.uuid
     assert list(node.engine.prepared()) == [wanted.metadata.uid]
     assert len(node.placements()) == len(node.cdi_files()) == 1
-
-
-def test_a_hung_call_quarantines_one_gpu_and_holds_up_no_other(tmp_path: Path) -> None:
-    node = Node(tmp_path, deadlines=replace(DEADLINES, call_seconds=0.2))
-    planted = node.backend.faults.plant(HungCall(gpu_uuid=node.gpu_uuid(0), call="create_gpu_instance"))
-    wanted = claim(node.mig(0, "3g", 4))
-    with pytest.raises(Hung, match="did not come back"):
-        node.engine.prepare(wanted)
-    assert [(fault.gpu_uuid, fault.reason) for fault in node.engine.faults()] == [(node.gpu_uuid(0), HUNG)]
-    assert [fault.reason for fault in node.told] == [HUNG]
-    began = time.monotonic()
-    node.engine.prepare(claim(node.mig(1, "3g", 4)))
-    with pytest.raises(Permanent, match="quarantined"):
-        node.engine.prepare(claim(node.mig(0, "1g", 0)))
-    node.engine.unprepare(wanted.metadata.uid)
-    assert time.monotonic() - began < 1.5
-    assert list(node.engine.hung()) == [node.gpu_uuid(0)]
-    node.backend.faults.lift(planted)
-    while node.engine.hung():
-        time.sleep(0.01)
-    # The call took effect after it had been given up: what it made is still known as the claim's.
-    node.engine.reconcile()
-    assert wanted.metadata.uid not in node.engine.claims()
-    assert [slot for slot, _placement in node.placements()] == [1]
-    assert node.engine.revalidate(node.engine.faults()[0])
-    node.engine.prepare(wanted)
-
-
-def test_a_replay_on_a_gpu_that_hangs_leaves_the_running_pods_partition_alone(tmp_path: Path) -> None:
-    node = Node(tmp_path, deadlines=replace(DEADLINES, call_seconds=0.2))
-    wanted = claim(node.mig(0, "3g", 4))
-    node.engine.prepare(wanted)
-    planted = node.backend.faults.plant(HungCall(gpu_uuid=node.gpu_uuid(0), call="device_nodes"))
-    for _ in range(2):  # the first hangs itself, the second is refused because the first is still out
-        with pytest.raises(PartitaError):
-            node.engine.prepare(wanted)
-    node.backend.faults.lift(planted)
-    while node.engine.hung():
-        time.sleep(0.01)
-    node.engine.reconcile()
-    assert wanted.metadata.uid in node.engine.prepared()
-    assert node.placements() == [(0, Placement(4, 4))]
-
-
-def test_what_a_hung_call_left_is_undone_before_its_gpu_is_validated_again(tmp_path: Path) -> None:
-    node = Node(tmp_path, deadlines=replace(DEADLINES, call_seconds=0.2))
-    planted = node.backend.faults.plant(HungCall(gpu_uuid=node.gpu_uuid(0), call="create_gpu_instance"))
-    wanted = claim(node.mig(0, "3g", 4))
-    with pytest.raises(Hung, match="did not come back"):
-        node.engine.prepare(wanted)
-    node.backend.faults.lift(planted)
-    while node.engine.hung():
-        time.sleep(0.01)
-    assert node.engine.revalidate(node.engine.faults()[0])
-    assert not node.engine.claims()
-    assert not node.placements()
-
-
-def test_a_hung_call_costs_one_thread_however_often_it_is_tried(tmp_path: Path) -> None:
-    workers, gate = Workers(), threading.Event()
-    with pytest.raises(Hung):
-        workers.call("GPU-1", "call", lambda: gate.wait(10), 0.05)
-    threads = threading.active_count()
-    for _ in range(20):
-        with pytest.raises(Hung, match="still hangs"):
-            workers.call("GPU-1", "call", lambda: gate.wait(10), 0.05)
-    assert threading.active_count() == threads
-    assert workers.call("GPU-2", "call", lambda: 7, 1.0) == 7
-    gate.set()
-    while workers.hung():
-        time.sleep(0.005)
-    assert workers.call("GPU-1", "call", lambda: 8, 1.0) == 8
-
-
-def test_a_driver_that_stops_begins_nothing_and_writes_nothing_while_a_call_is_at_work(tmp_path: Path) -> None:
-    node = Node(tmp_path, validate=False)
-    kept = claim(node.mig(1, "3g", 4))
-    node.engine.prepare(kept)
-    planted = node.backend.faults.plant(HungCall(gpu_uuid=node.gpu_uuid(0), call="create_gpu_instance"))
-    with ThreadPoolExecutor(1) as pool:
-        working = pool.submit(node.engine.prepare, claim(node.mig(0, "3g", 4)))
-        while len(node.engine.claims()) < 2:
-            time.sleep(0.002)
-        written = node.journal.sequence
-        assert not node.engine.close(0.05)
-        with pytest.raises(Retryable, match="the driver stops"):
-            node.engine.unprepare(kept.metadata.uid)
-        node.backend.faults.lift(planted)
-        assert isinstance(working.exception(), Retryable)
-    assert node.journal.sequence == written
-    assert node.engine.close(1.0)
 
 
 def test_claims_for_the_same_place_at_once_have_one_winner(tmp_path: Path) -> None:
@@ -336,24 +243,6 @@ def test_threads_and_files_stay_flat_over_many_claims(tmp_path: Path) -> None:
         cycle()
     assert len(list(Path("/proc/self/fd").iterdir())) <= files
     assert threading.active_count() <= threads
-
-
-def test_a_gpu_hangs_until_the_last_of_its_calls_is_back() -> None:
-    workers, gates = Workers(), [threading.Event(), threading.Event()]
-    with ThreadPoolExecutor(2) as pool:
-        calls = [pool.submit(workers.call, "gpu", f"call-{n}", gate.wait, 0.3) for n, gate in enumerate(gates)]
-        assert all(isinstance(call.exception(), Hung) for call in calls)
-    began = threading.active_count()
-    gates[0].set()
-    while threading.active_count() == began:
-        time.sleep(0.005)
-    assert workers.hung() == {"gpu": "call-1"}
-    with pytest.raises(Hung, match="call-1 still hangs"):
-        workers.call("gpu", "call-2", lambda: None, 0.3)
-    gates[1].set()
-    while workers.hung():
-        time.sleep(0.005)
-    assert workers.call("gpu", "call-3", lambda: True, 0.3)
 
 
 def test_reconciling_leaves_alone_what_is_prepared_anew_while_it_undoes_the_rest(node: Node) -> None:

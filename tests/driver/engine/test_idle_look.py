@@ -209,7 +209,7 @@ def test_a_kill_after_a_fault_was_found_keeps_the_quarantine(node: Node) -> None
 TURNS_MAX = 10
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(
     coverages=st.lists(st.floats(min_value=0.05, max_value=1.0), min_size=1, max_size=TURNS_MAX),
     restarts=st.sets(st.integers(min_value=0, max_value=TURNS_MAX - 1)),

@@ -136,7 +136,7 @@ class FourOfEight(FourGpus):
         assert {slot for slot in range(8) if self.node.mig_enabled(slot)} == partitioned
 
 
-STEPS = settings(max_examples=20, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck))
+STEPS = settings(max_examples=20, stateful_step_count=20, suppress_health_check=list(HealthCheck))
 FourGpus.TestCase.settings = STEPS
 FourOfEight.TestCase.settings = STEPS
 TestFourGpus = FourGpus.TestCase

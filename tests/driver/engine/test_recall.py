@@ -60,7 +60,7 @@ UPPER_HALF = Fault(gpu_uuid=TRAY.gpus[0].uuid, reason="validation", message="", 
 PAIRS_AND_4G = Offer(whole=False, mig_shapes=frozenset({"4g"}), group_sizes=frozenset({2}))
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(OFFERS, st.lists(faults(), max_size=4))
 @example(PAIRS_AND_4G, [UPPER_HALF])
 def test_every_device_that_was_quarantined_still_is(offer: Offer, known: list[Fault]) -> None:
@@ -72,7 +72,7 @@ def test_every_device_that_was_quarantined_still_is(offer: Offer, known: list[Fa
         assert {fault.gpu_uuid for fault in recalled} == evident, "and no healthy GPU is suspected"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(faults(), min_size=1, max_size=1))
 def test_of_one_fault_nothing_healthy_is_quarantined(known: list[Fault]) -> None:
     everything = Offer(whole=True, mig_shapes=frozenset(SHAPES), shared=True)
@@ -124,7 +124,7 @@ def test_what_a_quarantine_needs_is_known_by_its_reason(reason: str, cure: Cure)
     assert fault.cure is cure
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.permutations(range(4)), st.sampled_from(SINGLE))
 def test_slots_are_read_from_the_counters(slots: list[int], offer: Offer) -> None:
     published = publish(offer, node=SlottedHardware(hardware=TRAY, slots=tuple(slots)))

@@ -94,7 +94,7 @@ def brute_force(
     return None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(devices, requests, st.integers(0, 6), st.sets(st.integers(0, 5), max_size=3), st.booleans())
 def test_the_search_finds_the_first_solution_of_brute_force(
     found: list[dict[str, Any]],
@@ -115,7 +115,7 @@ def test_the_search_finds_the_first_solution_of_brute_force(
     assert allocate(published(found, split), *plans, use=use, steps=100_000) == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(devices, st.lists(requests, max_size=6))
 def test_nothing_is_ever_given_twice(found: list[dict[str, Any]], pods: list[list[dict[str, Any]]]) -> None:
     """Pod after pod, each seeing what the earlier ones hold: no device twice, no counter below zero."""

@@ -120,7 +120,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(_STEPS)
 def test_whatever_happens_a_pod_has_at_most_one_choice_and_time_ends_them_all(steps: list[tuple[str, int]]) -> None:
     world = World()

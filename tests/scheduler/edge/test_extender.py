@@ -103,7 +103,7 @@ def test_not_ready_names_the_reason_and_is_still_healthy(client: FlaskClient, wo
     assert client.get("/healthz").status_code == 200
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.text(max_size=40))
 def test_no_path_breaks_a_question(client: FlaskClient, path: str) -> None:
     for start in ("/explain/default/", "/explain/", "/"):
@@ -112,7 +112,7 @@ def test_no_path_breaks_a_question(client: FlaskClient, path: str) -> None:
         assert client.get(url).status_code < 500
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(verb=st.sampled_from(["preempt", "simulate"]), raw=BODIES)
 def test_no_body_breaks_a_verb(client: FlaskClient, verb: str, raw: bytes) -> None:
     answer = client.post(f"/{verb}", data=raw)

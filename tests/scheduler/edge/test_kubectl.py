@@ -130,7 +130,7 @@ def test_what_other_drivers_publish_is_not_ours_to_draw() -> None:
     assert fleet(ClusterView(slices={"n9": (other,)})) == ()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.sampled_from([d for d in DEVICES if d.placement]), max_size=12))
 def test_drawn_cells_are_the_memory_slices_of_the_placements(wanted: list[OfferedDevice]) -> None:
     """Partitions that do not overlap take each cell once; the map shows exactly those cells."""

@@ -111,7 +111,7 @@ def test_of_two_that_read_the_same_lease_one_gets_it(cluster: Cluster) -> None:
 _STEPS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["step", "step", "release", "wait"])), max_size=25)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=_STEPS, run=st.uuids())
 def test_there_are_never_two_leaders(cluster: Cluster, steps: list[tuple[int, str]], run: object) -> None:
     clock = Clock()

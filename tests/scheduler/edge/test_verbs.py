@@ -192,7 +192,7 @@ def test_requests_are_counted_once_by_verb_and_outcome(ask: Ask, world: World) -
     }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(verb=st.sampled_from(["filter", "prioritize"]), raw=BODIES)
 def test_no_body_breaks_a_verb(ask: Ask, verb: str, raw: bytes) -> None:
     told = ask(verb, raw)

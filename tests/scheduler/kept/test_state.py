@@ -317,7 +317,7 @@ def test_nodes_that_come_and_go_leave_nothing_behind(monkeypatch: pytest.MonkeyP
     same(world, pod_of("c0", "p"), ["a", "short-lived-39"])
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(steps, st.permutations([*NODES, "ghost"]))
 def test_it_answers_as_a_decision_made_afresh(changes: list[tuple[str, int, int]], names: list[str]) -> None:
     world = Twice()

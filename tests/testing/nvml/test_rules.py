@@ -52,7 +52,7 @@ def _mig_on(twin: Twin) -> None:
 
 
 @pytest.mark.parametrize("machine", MACHINES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(data=st.data())
 def test_codes_and_records_are_the_same_after_every_step(machine: str, data: st.DataObject) -> None:
     with twins(machine) as (ours, theirs):

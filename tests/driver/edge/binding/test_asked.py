@@ -13,7 +13,7 @@ from partita_plugins.errors import InvalidInput, Permanent, Retryable, Validatio
 from partita_plugins.wire import VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION
 from partita_plugins.wire.resource import ResourceClaim
 from tests.driver.edge.binding.world import POOL, body
-from tests.driver.edge.test_claims import DEVICE
+from tests.driver.edge.one_claim import DEVICE
 
 
 def asked(*devices: str, said: dict[str, str] | None = None, **fields: Any) -> ResourceClaim:

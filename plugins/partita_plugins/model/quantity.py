@@ -35,6 +35,7 @@ parsed = lru_cache(maxsize=8192)(parse_quantity)
 """The same, remembered: a cluster says few quantities over and over."""
 
 
+@lru_cache(maxsize=8192)
 def to_mib(text: str) -> int:
     """MiB of a memory quantity, rounded up so that nobody gets less than asked."""
     return ceil(Fraction(parse_quantity(text)) / MIB)

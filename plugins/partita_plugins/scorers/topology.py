@@ -9,6 +9,7 @@ import numpy as np
 from partita_plugins.contracts import Counts, Floats, Measures, Outcome, Workload
 from partita_plugins.scorers.links import Rows, linked_pairwise, pairs, rows, slot_list
 from partita_plugins.scorers.sets import best_set, worth_of
+from partita_plugins.scorers.worth import NO_WORTH
 
 _RING_UNIT = 1e-6
 """Turns the ring's sum into less than any difference in bandwidth: a node has under 1e5 GB/s."""
@@ -22,7 +23,7 @@ class TopologyScorer:
 
     def measure(self, outcomes: Sequence[Outcome], _workload: Workload) -> Measures:
         """Minus the set's GB/s. 0 for one GPU and for partitions."""
-        worths = [worth_of(rows(one.before), one.whole) for one in outcomes]
+        worths = [worth_of(rows(one.before), one.whole) if len(one.whole) > 1 else NO_WORTH for one in outcomes]
         return np.array([[0.0 - round(worth.gbps, 1) - worth.ring_gbps * _RING_UNIT] for worth in worths])
 
     def score(self, measures: Measures, _nodes: Counts, _workload: Workload) -> Floats:

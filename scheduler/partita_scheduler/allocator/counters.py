@@ -32,7 +32,7 @@ class Ledger:
         self._available = available
         self._reserved: dict[CounterKey, Decimal] = {}
         # One overdrawn counter blocks every counted device of the pool, as in kube-scheduler.
-        self._overdrawn = any(value < 0 for value in available.values())
+        self._overdrawn = bool(available) and min(available.values()) < 0
 
     def reserve(self, consumption: Consumption) -> bool:
         """Reserve all or nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -91,20 +91,29 @@ class Column:
             self._rank_of = np.concatenate([self._rank_of, np.full(len(new), -1, dtype=np.int64)])
 
     def refresh(
-        self, view: ClusterView, uses: Mapping[PoolId, PoolUse], budget: Budget, *, most: int | None = None
+        self,
+        view: ClusterView,
+        uses: Mapping[PoolId, PoolUse],
+        budget: Budget,
+        *,
+        most: int | None = None,
+        late: Callable[[], bool] = lambda: False,
     ) -> None:
-        """Answer for nodes that changed, at most so many new contents; the rest stays stale."""
+        """Answer for nodes that changed, until so many new contents were looked at; the rest stays stale. Once it is
+        `late` only for those whose content was answered for before."""
         waiting: dict[Hashable, list[int]] = {}
         looked: list[Row | Fit] = []
         alike: dict[Hashable, Row | Fit] = {}
         for number in list(self.stale):
+            if most is not None and len(looked) >= most:
+                break
             devices, content = self._alike(number, view)
             found = self._by_content.get(content)
             if found is not None:
                 self._put(number, found)
             elif content in waiting:
                 waiting[content].append(number)
-            elif budget.steps > 0 and (most is None or len(looked) < most):
+            elif budget.steps > 0 and not late():
                 final = budget.steps >= STEPS_PER_NODE
                 known = alike.get(devices)
                 one = self._with_cpu(known, number, view) if known else self._look(number, view, uses, budget)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -26,8 +27,12 @@ from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring, ranking_
 
 log = structlog.get_logger(__name__)
 
-LOOKS_AT_ONCE = 20
-"""Nodes looked at, or new contents answered for, before a question is let in: about a millisecond."""
+LOOKS_AT_ONCE = 10
+"""Nodes looked at, or new contents answered for, before a question is let in: one or two milliseconds."""
+
+ANSWER_SECONDS = 0.2
+"""For the search on nodes not known yet: kube-scheduler gives us half a second. We have no opinion on the others,
+for which the background goes on."""
 
 BEHIND = 500
 """Changes and nodes still to be looked at, up to 0.3 ms each: with more an answer would be late."""
@@ -48,9 +53,12 @@ class KeptState:
         server_minor: Callable[[], int],
         scoring: Scoring = DEFAULT_SCORING,
         cpu_left_milli: Callable[[Node], int | None] = lambda _: None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         ranking_of(scoring).prepare(Workload())  # Not at the first question.
         self._cluster = Cluster(slices, server_minor, scoring, cpu_left_milli)
+        self._clock = clock
         self._cpu_changed: set[str] = set()
         """Nodes whose CPU is to be looked at: each waits once, however many pods it gets."""
 
@@ -126,7 +134,8 @@ class KeptState:
             column = self._columns.column(asked)
             if column is None:
                 return Decided(decide_each(view, asked, node_names, self._uses), claims_of(asked), policy)
-            column.refresh(view, self._uses, Budget(STEPS_PER_POD))
+            enough = self._clock() + ANSWER_SECONDS
+            column.refresh(view, self._uses, Budget(STEPS_PER_POD), late=lambda: self._clock() > enough)
             column.give_up()
             fleet = self._fleet
             return Answers(asked, fleet.names, tuple(column.answers), fleet.offers, column.ranks(view))

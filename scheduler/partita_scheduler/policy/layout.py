@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 
 from partita_plugins.contracts import GpuState, ProfileShape
@@ -45,6 +45,16 @@ class Layout:
     """With nothing taken."""
 
     _known: dict[Hashable, GpuState] = field(default_factory=dict)
+    _uses: dict[Hashable, Mapping[int, GpuState]] = field(default_factory=dict)
+
+    def remembered(self, use: Hashable, make: Callable[[], Mapping[int, GpuState]]) -> Mapping[int, GpuState]:
+        """The GPUs in a use, made once: every kind of question is about the same machines."""
+        found = self._uses.get(use)
+        if found is None:
+            if len(self._uses) >= MAX_STATES:
+                self._uses.clear()
+            found = self._uses[use] = make()
+        return found
 
     def gpu_with(self, slot: int, taken: frozenset[int], shared_free_mib: int | None) -> GpuState:
         """A GPU of which something is taken: one object for equal ones, of which a fleet has many."""
@@ -58,8 +68,8 @@ class Layout:
         return found
 
 
-MAX_STATES = 2_000
-"""Of the GPUs of one layout; eight with MIG have some 1,500."""
+MAX_STATES = 5_000
+"""Of the GPUs of one layout, of which eight with MIG have some 1,500, and of whole machines."""
 
 MAX_LAYOUTS = 1_000
 """Each some 90 KB."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from partita_plugins.contracts import GpuState, NodeState, Outcome, PodShape
@@ -32,9 +32,9 @@ def outcome(pools: tuple[InputPool, ...], uses: Uses, picks: Iterable[Pick]) -> 
         if found is None:
             continue
         here = [pick for pick in chosen if pick.pool == p]
-        use = uses.get(pool.id, NOTHING)
-        before |= _occupied(found, use, [])
-        after |= _occupied(found, use, here)
+        now = _occupied(found, uses.get(pool.id, NOTHING))
+        before |= now
+        after |= _with_picks(found, now, here)
         for pick in here:
             piece = found.pieces[pick.device]
             if piece and piece.units.keys() <= found.gpus.keys():
@@ -83,24 +83,40 @@ def _granted_mib(device: Device, pick: Pick) -> int:
     return to_mib(device.capacity["memory"].value) if "memory" in device.capacity else 0
 
 
-def _occupied(found: Layout, use: PoolUse, picks: list[Pick]) -> dict[int, GpuState]:
-    """GPUs with everything taken that is in use or picked."""
+def _occupied(found: Layout, use: PoolUse) -> Mapping[int, GpuState]:
+    """GPUs with everything taken that is in use. Nobody changes it: equal machines in equal use share it."""
+    return found.remembered(use.key, lambda: _occupied_now(found, use))
+
+
+def _occupied_now(found: Layout, use: PoolUse) -> dict[int, GpuState]:
     taken: dict[int, set[int]] = {}
     shared: dict[int, int] = {}
-    held = [found.by_name[name] for name in (*use.whole, *use.shares) if name in found.by_name]
-    for index in (*held, *(pick.device for pick in picks)):
-        piece = found.pieces[index]
+    for name in (*use.whole, *use.shares):
+        piece = found.pieces[found.by_name[name]] if name in found.by_name else None
         for slot, units in piece.units.items() if piece else ():
             taken.setdefault(slot, set()).update(units)
     for name, used in use.shares.items():
         _share(found, shared, found.by_name.get(name), used.get("memory", Decimal(0)))
-    for pick in picks:
-        if pick.consumed is not None:
-            _share(found, shared, pick.device, dict(pick.consumed).get("memory", Decimal(0)))
     return {
         slot: found.gpu_with(slot, frozenset(taken[slot]), shared.get(slot)) if taken.get(slot) else gpu
         for slot, gpu in found.gpus.items()
     }
+
+
+def _with_picks(found: Layout, now: Mapping[int, GpuState], picks: Iterable[Pick]) -> dict[int, GpuState]:
+    """The same GPUs with what is picked taken too."""
+    gpus = dict(now)
+    for pick in picks:
+        piece = found.pieces[pick.device]
+        for slot, units in piece.units.items() if piece else ():
+            if slot not in gpus or not units:
+                continue
+            free = gpus[slot].shared_free_mib
+            if pick.consumed is not None:
+                memory = int(dict(pick.consumed).get("memory", Decimal(0)) / MIB)
+                free = max(0, (piece.memory_mib if piece and free is None else free or 0) - memory)
+            gpus[slot] = found.gpu_with(slot, gpus[slot].taken | units, free)
+    return gpus
 
 
 def _share(found: Layout, shared: dict[int, int], index: int | None, used: Decimal) -> None:

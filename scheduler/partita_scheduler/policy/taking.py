@@ -113,7 +113,7 @@ def _taking(pools: tuple[InputPool, ...], uses: Uses, picks: Picks) -> Taking:
         picks=picks,
         place=float(sum(request.alternative for _, request in chosen)),
         outcome=result,
-        nvlink=linked_pairwise(rows(result.before), result.whole),
+        nvlink=len(result.whole) < 2 or linked_pairwise(rows(result.before), result.whole),
         parts=tuple(_part(pools[pick.pool], pick) for pick in flat),
     )
 

@@ -16,6 +16,7 @@ from partita_scheduler.assumed.assumptions import ASSUME_SECONDS
 from partita_scheduler.cluster.view import Pod
 from partita_scheduler.kept import column, state
 from partita_scheduler.policy import decision as policy
+from partita_scheduler.policy import row
 from tests.scheduler.decision import small
 from tests.scheduler.decision.fleet import TYPE, device_class
 from tests.scheduler.kept.world import NODES, WISHES, Twice, pod_of
@@ -280,6 +281,30 @@ def test_nodes_with_the_same_devices_are_each_judged_by_their_own_cpu() -> None:
         pass
     same(world, pod_of("c0", "p"), ["a", "b"])
     assert world.whole(pod_of("c0", "p"), ["a", "b"]).order == ("b", "a")
+
+
+def test_an_answer_does_not_wait_for_nodes_that_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """kube-scheduler would have given up on us; the rest is answered for in the background."""
+    world, asking, real = Twice(), pod_of("c0", "p"), row.look
+    for name in NODES:
+        world.node(name, own=name)
+        world.publish(name, faulty=(NODES.index(name),))
+    world.wish("c0", "one")
+
+    def slow(*asked: Any) -> Any:
+        world.clock.now += state.ANSWER_SECONDS * 0.6
+        return real(*asked)
+
+    monkeypatch.setattr(column, "look", slow)
+    found = world.find(asking, list(NODES))
+    assert found is not None
+    assert (
+        sorted(one.undecided for one in found.among(list(NODES)).decision().verdicts.values())
+        == [False] * 2 + [True] * 2
+    )
+    while world.kept.step():
+        pass
+    same(world, asking, list(NODES))
 
 
 def test_a_pod_that_waits_finds_its_answers_made_also_on_the_standby(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ class Twice:
     def __post_init__(self) -> None:
         self.index = SliceIndex(all_without_selector=self.all_without_selector)
         self.tally = CpuTally()
-        self.kept = KeptState(self.index.value, lambda: MINOR, cpu_left_milli=self.tally.left_milli)
+        self.kept = KeptState(self.index.value, lambda: MINOR, cpu_left_milli=self.tally.left_milli, clock=self.clock)
         self.assumptions = Assumptions(Metrics(), clock=self.clock, listener=self.kept.assumption_changed)
         for found in CLASSES.values():
             self.device_class(found)

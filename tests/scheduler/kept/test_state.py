@@ -342,6 +342,22 @@ def test_nodes_that_come_and_go_leave_nothing_behind(monkeypatch: pytest.MonkeyP
     same(world, pod_of("c0", "p"), ["a", "short-lived-39"])
 
 
+RULED = ["ruled", "ruled", "ruled", "rule_gone", "upgraded", "published", "over_two_nodes", "for_a_zone", "background"]
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(st.sampled_from(RULED), st.integers(0, 4), st.integers(0, 5)), max_size=12))
+def test_it_answers_as_one_made_afresh_while_rules_come_and_go(changes: list[tuple[str, int, int]]) -> None:
+    world = Twice()
+    for name in NODES[:2]:
+        world.node(name, labels={"zone": "a"})
+        world.publish(name)
+    world.wish("c0", "one")
+    for change, i, j in changes:
+        getattr(Changes(), change)(world, i % 2, j)
+        same(world, pod_of("c0", "p"), list(NODES))
+
+
 @settings(max_examples=80)
 @given(steps, st.permutations([*NODES, "ghost"]))
 def test_it_answers_as_a_decision_made_afresh(changes: list[tuple[str, int, int]], names: list[str]) -> None:

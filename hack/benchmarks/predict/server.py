@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 from hack.benchmarks.predict.case import ALLOCATED, ERROR, EXTENDED, UNSCHEDULABLE, Case, Json, Outcome, told
-from hack.benchmarks.predict.devices import TAINT_KEYS
+from hack.benchmarks.predict.witness import FREE, Witness, witness
 
 from partita_plugins.errors import PartitaError
 from partita_plugins.kube.api import KubeApi
@@ -68,6 +68,7 @@ class Batch:
         if rules is None:
             raise CaseRefused("the API server has no DeviceTaintRules: --runtime-config asks for them")
         self._rules = rules
+        self._witnesses = count()
 
     def play(self, cases: Sequence[Case]) -> list[tuple[Case, Outcome]]:
         """Each case as the API server has it, and what kube-scheduler did with its pod."""
@@ -133,37 +134,23 @@ class Batch:
         self._create(NODES, {"metadata": {"name": name}, "status": {"allocatable": {"cpu": "1", "pods": "9"}}})
         self._create(DEVICE_CLASSES, {"metadata": {"name": name}, "spec": {}})
         deadline = time.monotonic() + DEADLINE_SECONDS
-        for attempt in count():
-            if self._avoids_what_the_last_rule_taints(name, f"{name}-{attempt}", deadline):
-                return
+        while not self._has_seen(witness(f"{name}-{next(self._witnesses)}", name), deadline):
+            if time.monotonic() > deadline:
+                raise NoAnswer("kube-scheduler takes no notice of DeviceTaintRules: is DRADeviceTaintRules off?")
 
-    def _avoids_what_the_last_rule_taints(self, node: str, name: str, deadline: float) -> bool:
-        """Whether kube-scheduler, which has seen the last slice, has seen the last rule too."""
-        driver = f"{name}.example.com"
-        taint = {"key": "example.com/last", "effect": "NoSchedule"}
-        selector = {"driver": driver, "device": "tainted"}
-        self._create(self._rules, {"metadata": {"name": name}, "spec": {"deviceSelector": selector, "taint": taint}})
-        pool = {"name": name, "resourceSliceCount": 1, "generation": 1}
-        devices = [{"name": "tainted"}, {"name": "free"}]
-        spec: Json = {"driver": driver, "pool": pool, "nodeName": node, "devices": devices}
-        self._create(RESOURCE_SLICES, {"metadata": {"name": name}, "spec": spec})
-        # A rule of a case may taint every device.
-        tolerations = [{"key": key, "operator": "Exists"} for key in TAINT_KEYS]
-        exactly = {"deviceClassName": node, "selectors": [_driver_is(driver)], "tolerations": tolerations}
-        requests = [{"name": "r", "exactly": exactly}]
-        self._create(RESOURCE_CLAIMS, {"metadata": {"name": name}, "spec": {"devices": {"requests": requests}}})
-        pod_spec: Json = {
-            "containers": [{"name": "c", "image": "none"}],
-            "tolerations": [{"operator": "Exists"}],
-            "resourceClaims": [{"name": "c", "resourceClaimName": name}],
-        }
-        self._create(PODS, {"metadata": {"name": name}, "spec": pod_spec})
+    def _has_seen(self, last: Witness, deadline: float) -> bool:
+        """Whether kube-scheduler, which knows the last slice when it places the last pod, knew the last rule too."""
+        self._create(self._rules, last.rule)
+        self._create(RESOURCE_SLICES, last.slice_)
+        self._create(RESOURCE_CLAIMS, last.claim)
+        self._create(PODS, last.pod)
+        name = last.pod["metadata"]["name"]
         while not self._api.get(PODS, name, self.name, as_=dict[str, Any])["spec"].get("nodeName"):
             if time.monotonic() > deadline:
                 raise NoAnswer("kube-scheduler does not schedule: hack/cluster logs kube-scheduler")
             time.sleep(POLL_SECONDS / 3)
         allocation = self._api.get(RESOURCE_CLAIMS, name, self.name, as_=ResourceClaim).status.allocation
-        return allocation is not None and allocation.devices.results[0].device == "free"
+        return allocation is not None and allocation.devices.results[0].device == FREE
 
     def _outcomes(self, cases: Sequence[Case]) -> list[Outcome]:
         found: dict[int, Outcome] = {}
@@ -221,7 +208,3 @@ def _stored(raw: bytes) -> Json:
     # Where the request itself came from is a kilobyte, and nothing here depends on it.
     body["metadata"].pop("managedFields", None)
     return body
-
-
-def _driver_is(driver: str) -> Json:
-    return {"cel": {"expression": f'device.driver == "{driver}"'}}

@@ -24,10 +24,11 @@ from partita_driver.opening.options import SIMULATED, Options, StateLock
 from partita_driver.opening.simulated_machine import with_machine
 from partita_driver.running.handover import HANDOVER_LOCKS
 from partita_plugins.errors import PartitaError, Retryable
-from partita_plugins.kube.api import KubeApi, NotFound
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import NotFound
 from partita_plugins.kube.resources import RESOURCE_SLICES
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import ObjectMeta
+from partita_plugins.wire.objects import ObjectMeta
 
 log = structlog.get_logger(__name__)
 

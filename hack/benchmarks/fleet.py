@@ -18,7 +18,8 @@ from partita_plugins.backends.catalog import machine, names
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.offer import Offer, SlottedHardware
 from partita_plugins.wire import DRIVER_NAME, pool_name
-from partita_plugins.wire.resource import ObjectMeta, Pool, ResourceSlice, ResourceSliceSpec
+from partita_plugins.wire.objects import ObjectMeta
+from partita_plugins.wire.resource_slice import Pool, ResourceSlice, ResourceSliceSpec
 
 Json = dict[str, Any]
 NAMESPACE = "default"

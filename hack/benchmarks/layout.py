@@ -16,7 +16,7 @@ from hack.benchmarks.scheduling import CLAIMS, measure, names, nodes, published
 from hack.realcluster.modules import DEFAULT_VERSION, VERSIONS
 
 from partita_plugins.model.offer import Offer
-from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSlice
 
 MIG = Offer(mig_shapes=frozenset({"1g", "1g-double", "2g", "3g", "4g"}))
 LAYOUTS = ("whole", "partita", "naive")

@@ -10,7 +10,8 @@ from hack.benchmarks.scheduling import CLAIMS
 
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import MAX_DEVICES_PER_SLICE, AttributeValue, Device, ObjectMeta, ResourceSlice
+from partita_plugins.wire.objects import ObjectMeta
+from partita_plugins.wire.resource_slice import MAX_DEVICES_PER_SLICE, AttributeValue, Device, ResourceSlice
 
 EVERYTHING = Offer(mig_shapes=frozenset({"1g", "1g-double", "2g", "3g", "4g", "7g"}))
 ORDER = ("1g", "1g-me", "1g-double", "2g", "3g", "4g", "7g", "gpu")

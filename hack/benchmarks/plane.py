@@ -18,7 +18,8 @@ from hack.realcluster.readiness import Readiness
 from hack.realcluster.scheduler_config import merge
 
 from partita_plugins.errors import PartitaError
-from partita_plugins.kube.api import KubeApi, NotFound
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import NotFound
 from partita_plugins.kube.resources import DEVICE_CLASSES, NODES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES, Resource
 
 Json = dict[str, Any]

@@ -18,7 +18,7 @@ from hack.benchmarks.vitals import cpu_seconds
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import PODS
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSlice
 
 DEADLINE_SECONDS = 900.0
 TELL_SECONDS = 0.2

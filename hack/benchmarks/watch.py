@@ -24,7 +24,7 @@ from tests.e2e.lab import CLUSTER, run
 
 from partita_plugins.kube.api import KubeApi, WatchLine
 from partita_plugins.kube.resources import RESOURCE_CLAIMS
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 
 NAMESPACE = "default"
 TICKS = os.sysconf("SC_CLK_TCK")

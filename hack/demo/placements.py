@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from hack.demo.cluster import Cluster
 
 from partita_plugins.testing.kubelet import ContainerView
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.kubectl.fleet import fleet
 from partita_scheduler.simulator.loop import view_of

@@ -12,7 +12,8 @@ from hack.gpucheck.report import Section
 from partita_plugins.backends.nvml.library import find
 from partita_plugins.backends.nvml.tools import PLACES
 from partita_plugins.contracts import DeviceBackend
-from partita_plugins.model.gpu import ComputeMode, Gpu, NodeHardware
+from partita_plugins.model.gpu import Gpu, NodeHardware
+from partita_plugins.model.instances import ComputeMode
 from partita_plugins.rooted import seen
 
 SECONDS = 60.0

@@ -19,16 +19,10 @@ from partita_plugins.backends.catalog.machines import MACHINES
 from partita_plugins.model.gpu import Gpu, NodeHardware
 from partita_plugins.model.offer import DeviceKind, Offer, SlottedHardware
 from partita_plugins.wire import DRIVER_NAME, pool_name
+from partita_plugins.wire.objects import ObjectMeta
 from partita_plugins.wire.opaque import API_VERSION, GpuConfig
-from partita_plugins.wire.resource import (
-    Device,
-    DeviceClass,
-    ObjectMeta,
-    Pool,
-    ResourceClaim,
-    ResourceSlice,
-    ResourceSliceSpec,
-)
+from partita_plugins.wire.resource_claim import DeviceClass, ResourceClaim
+from partita_plugins.wire.resource_slice import Device, Pool, ResourceSlice, ResourceSliceSpec
 from partita_scheduler.cluster.view import ClusterView, Node, Pod
 from partita_scheduler.policy.decision import decide
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from hack.released import contents
 
-from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSlice
 
 ROOT = Path(__file__).resolve().parents[2] / "tests" / "released"
 

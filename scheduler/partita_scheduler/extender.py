@@ -13,7 +13,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from partita_plugins.errors import InvalidInput, Retryable
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_scheduler.answers.decider import Decider
 from partita_scheduler.answers.rehearsal import Placement, with_own_claims
 from partita_scheduler.answers.report import PodReport, describe, judge

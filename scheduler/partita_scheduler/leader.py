@@ -16,9 +16,10 @@ import msgspec
 import structlog
 
 from partita_plugins.errors import PartitaError
-from partita_plugins.kube.api import KubeApi, NotFound
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import NotFound
 from partita_plugins.kube.resources import LEASES
-from partita_plugins.wire.resource import ObjectMeta, Struct
+from partita_plugins.wire.objects import ObjectMeta, Struct
 
 log = structlog.get_logger(__name__)
 

@@ -18,7 +18,7 @@ from partita_plugins.backends.simulated import (
     Xid,
 )
 from partita_plugins.errors import BackendError, InvalidInput, NvmlCode
-from partita_plugins.model.gpu import GpuInstance
+from partita_plugins.model.instances import GpuInstance
 from partita_plugins.model.mig import Placement
 from tests.backends.conftest import Opener
 

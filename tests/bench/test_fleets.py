@@ -10,7 +10,7 @@ from hack.benchmarks.layout import MIG
 from hack.benchmarks.naive import EVERYTHING, ORDER, naive_slices
 
 from partita_plugins.errors import InvalidInput
-from partita_plugins.wire.resource import Device, ResourceSlice
+from partita_plugins.wire.resource_slice import Device, ResourceSlice
 
 
 def devices(found: list[ResourceSlice]) -> list[Device]:

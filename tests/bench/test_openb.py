@@ -17,7 +17,7 @@ from hack.benchmarks.openb.trace import Trace, TraceNode, TracePod, arrivals, re
 
 from partita_plugins.contracts import PodShape, Workload
 from partita_plugins.model.offer import Offer
-from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.policy.decision import decide
 from tests.scheduler.decision.fleet import allocated, claim, exactly, pod, slices, view, with_claims

@@ -14,10 +14,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from partita_plugins.kube.api import KubeApi, NotFound
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import NotFound
 from partita_plugins.kube.resources import EVENTS, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import AllocationResult, Device, ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource_claim import AllocationResult, ResourceClaim
+from partita_plugins.wire.resource_slice import Device, ResourceSlice
 
 ROOT = Path(__file__).resolve().parents[2]
 CLUSTER = ROOT / "hack" / "cluster"

@@ -16,7 +16,8 @@ import msgspec
 from partita_driver.journal.format import decode_journal, encode_journal
 from partita_driver.journal.records import JournalState
 from partita_plugins.backends.simulated import Fault, SimulatedBackend, open_existing
-from partita_plugins.model.gpu import Gpu, GpuInstance
+from partita_plugins.model.gpu import Gpu
+from partita_plugins.model.instances import GpuInstance
 from partita_plugins.model.mig import Placement
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.device_names import DeviceName, parse_name

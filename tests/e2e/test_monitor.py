@@ -7,7 +7,7 @@ import json
 import pytest
 
 from partita_plugins.backends.simulated import GpuLost
-from partita_plugins.kube.api import Refused
+from partita_plugins.kube.errors import Refused
 from partita_plugins.wire import DRIVER_NAME, MONITOR_TAINT_KEY
 from partita_plugins.wire.device_names import MONITOR_NAME
 from tests.e2e.lab import CLUSTER, Json, Lab, request, run, until

@@ -10,9 +10,10 @@ import pytest
 
 from partita_driver.mps.daemons import MpsDaemon, MpsFolders
 from partita_driver.mps.manifest import Image, pod, pod_name
-from partita_plugins.kube.api import KubeApi, NotFound, Refused
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import NotFound, Refused
 from partita_plugins.kube.resources import PODS
-from partita_plugins.model.gpu import ComputeMode
+from partita_plugins.model.instances import ComputeMode
 from partita_plugins.wire import DRIVER_NAME
 from tests.e2e.installation import SYSTEM, Installation
 from tests.e2e.lab import Json, Lab, request, until

@@ -12,7 +12,8 @@ from tests.e2e.lab import Lab, until
 
 TRY = """
 import sys
-from partita_plugins.kube.api import STRATEGIC_PATCH, KubeApi, Refused
+from partita_plugins.kube.api import STRATEGIC_PATCH, KubeApi
+from partita_plugins.kube.errors import Refused
 from partita_plugins.kube.resources import NODES
 node, condition = sys.argv[1:]
 patch = {"status": {"conditions": [{"type": condition, "status": "False", "reason": "Test", "message": ""}]}}

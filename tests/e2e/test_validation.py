@@ -15,7 +15,7 @@ import pytest
 from partita_plugins.kube.resources import EVENTS
 from partita_plugins.wire import FAULT_TAINT_KEY
 from partita_plugins.wire.device_names import parse_name
-from partita_plugins.wire.resource import Device
+from partita_plugins.wire.resource_slice import Device
 from tests.e2e.installation import Installation
 from tests.e2e.lab import BUSYBOX, CLUSTER, SLEEP, Json, Lab, request, run, until
 

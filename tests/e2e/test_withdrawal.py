@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from partita_plugins.wire import WITHDRAWN_TAINT_KEY
-from partita_plugins.wire.resource import Device
+from partita_plugins.wire.resource_slice import Device
 from tests.e2e.installation import Installation
 from tests.e2e.lab import Lab, request, until
 from tests.e2e.node import Node, nothing_left

@@ -11,11 +11,12 @@ from kubernetes.config import ConfigException
 
 from partita_plugins.errors import Permanent, Retryable
 from partita_plugins.kube import api as kube
+from partita_plugins.kube import errors
 from partita_plugins.kube.events import EventRecorder
 from partita_plugins.kube.resources import CONFIG_MAPS, EVENTS, NODES, RESOURCE_CLAIMS
 from partita_plugins.testing.apiserver.faults import Fault
 from partita_plugins.testing.apiserver.server import ApiServer
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:
@@ -65,7 +66,8 @@ def test_a_list_reads_all_pages(api: kube.KubeApi, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize(
-    ("code", "kind"), [(409, kube.Conflict), (404, kube.NotFound), (410, kube.Gone), (403, Permanent), (503, Retryable)]
+    ("code", "kind"),
+    [(409, errors.Conflict), (404, errors.NotFound), (410, errors.Gone), (403, Permanent), (503, Retryable)],
 )
 def test_an_error_says_what_to_do_next(api: kube.KubeApi, server: ApiServer, code: int, kind: type[Exception]) -> None:
     server.faults.plant(Fault(method="GET", path="nodes", code=code))
@@ -75,7 +77,7 @@ def test_an_error_says_what_to_do_next(api: kube.KubeApi, server: ApiServer, cod
 
 def test_no_server_is_worth_another_try(api: kube.KubeApi, server: ApiServer) -> None:
     server.stop()
-    with pytest.raises(kube.Unavailable) as caught:
+    with pytest.raises(errors.Unavailable) as caught:
         api.list(NODES, as_=dict[str, Any])
     assert caught.value.delay_seconds > 0
 
@@ -109,7 +111,7 @@ def test_an_event_repeated_is_counted(api: kube.KubeApi) -> None:
 def test_a_slow_server_does_not_hold_a_caller_longer_than_its_deadline(api: kube.KubeApi, server: ApiServer) -> None:
     server.faults.plant(Fault(path="nodes", delay_seconds=3))
     begun = time.monotonic()
-    with pytest.raises(kube.Unavailable):
+    with pytest.raises(errors.Unavailable):
         api.request("GET", NODES.path(), timeout_seconds=0.3)
     assert time.monotonic() - begun < 2
 
@@ -121,5 +123,5 @@ def test_credentials_that_cannot_be_renewed_now_are_an_error_that_says_later(
         raise ConfigException("Token file exists but empty.")
 
     monkeypatch.setattr(api._client, "update_params_for_auth", refuse)
-    with pytest.raises(kube.Unavailable, match="Token file"):
+    with pytest.raises(errors.Unavailable, match="Token file"):
         api.request("GET", NODES.path())

@@ -9,13 +9,14 @@ from typing import Any, cast
 import msgspec
 import pytest
 
-from partita_plugins.kube.api import KubeApi, Refused, Unavailable, WatchLine
+from partita_plugins.kube.api import KubeApi, WatchLine
+from partita_plugins.kube.errors import Refused, Unavailable
 from partita_plugins.kube.reflector import Reflector
 from partita_plugins.kube.resources import CONFIG_MAPS
 from partita_plugins.pauses import Pause
 from partita_plugins.testing.apiserver.faults import Fault
 from partita_plugins.testing.apiserver.server import ApiServer
-from partita_plugins.wire.resource import DeviceClass
+from partita_plugins.wire.resource_claim import DeviceClass
 
 Seen = list[tuple[str | None, str | None]]
 

@@ -13,7 +13,7 @@ from partita_plugins.backends.catalog import machine, names
 from partita_plugins.model.offer import Offer, SlottedHardware, offered_devices
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.offer import encode_device
-from partita_plugins.wire.resource import Device
+from partita_plugins.wire.resource_slice import Device
 from partita_scheduler.cel.selector import Selector
 from tests.manifests.kustomize import EXAMPLES, MANIFESTS, Json, render
 

@@ -13,7 +13,7 @@ from partita_plugins.model.quantity import parse_quantity
 from partita_plugins.wire import MONITOR_TAINT_KEY
 from partita_plugins.wire.device_names import MONITOR_NAME
 from partita_plugins.wire.offer import encode_counter_sets, encode_device
-from partita_plugins.wire.resource import MAX_COUNTER_SETS_PER_SLICE, Device
+from partita_plugins.wire.resource_slice import MAX_COUNTER_SETS_PER_SLICE, Device
 from tests.model.conftest import EVERYTHING, slotted
 
 DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")

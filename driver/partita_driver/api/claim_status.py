@@ -11,7 +11,8 @@ import msgspec
 from partita_driver.journal.records import ValidationSummary
 from partita_driver.kubelet.claims import Prepared
 from partita_plugins.wire import DRIVER_NAME, VALIDATED_CONDITION
-from partita_plugins.wire.resource import AllocatedDeviceStatus, AllocationResult, Condition, ResourceClaim
+from partita_plugins.wire.objects import Condition
+from partita_plugins.wire.resource_claim import AllocatedDeviceStatus, AllocationResult, ResourceClaim
 
 
 def status_patch(found: dict[str, Any], uid: str, entries: Sequence[AllocatedDeviceStatus]) -> dict[str, Any] | None:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 
 from partita_driver.engine.recall import Recalled
 from partita_driver.runtime import THREADS, Runtime
-from partita_plugins.kube.api import KubeApi, NotFound
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import NotFound
 from partita_plugins.kube.resources import RESOURCE_CLAIMS, RESOURCE_SLICES
 from partita_plugins.pauses import Pause, spread
 from partita_plugins.wire import DRIVER_NAME, pool_name
-from partita_plugins.wire.resource import ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource_claim import ResourceClaim
+from partita_plugins.wire.resource_slice import ResourceSlice
 
 TRUST = Pause(60.0, 600.0)
 """From one look at a prepared claim that is there to the next."""

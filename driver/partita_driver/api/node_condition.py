@@ -11,7 +11,7 @@ import msgspec
 from partita_driver.doctor.others import Other
 from partita_plugins.kube.api import STRATEGIC_PATCH, KubeApi
 from partita_plugins.kube.resources import NODES
-from partita_plugins.wire.resource import Condition, Struct
+from partita_plugins.wire.objects import Condition, Struct
 
 CONDITION = "PartitaGPUsWithheld"
 MESSAGE_MAX = 1024

@@ -13,7 +13,7 @@ from partita_driver.metrics import Metrics
 from partita_driver.settings.parse import NodeSettings
 from partita_driver.slices.described import answers
 from partita_driver.slices.pool import PoolInputs, Published, broken_devices
-from partita_plugins.model.gpu import HealthState
+from partita_plugins.model.health import HealthState
 from partita_plugins.wire import pool_name
 
 

@@ -25,10 +25,11 @@ from partita_driver.slices.contents import Features
 from partita_driver.slices.feature_probe import DROPPED_ADVICE
 from partita_driver.slices.plan import Owner
 from partita_plugins.errors import InvalidInput, PartitaError, ValidationFailed
-from partita_plugins.kube.api import Conflict, KubeApi, NotFound
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import Conflict, NotFound
 from partita_plugins.kube.events import EventRecorder
 from partita_plugins.kube.resources import RESOURCE_CLAIMS
-from partita_plugins.wire.resource import AllocatedDeviceStatus, ResourceClaim
+from partita_plugins.wire.resource_claim import AllocatedDeviceStatus, ResourceClaim
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,10 @@ from partita_driver.api.claim_status import status_patch
 from partita_driver.binding.asked import is_same_allocation
 from partita_driver.fault_points import reached
 from partita_plugins.errors import Retryable
-from partita_plugins.kube.api import Conflict, KubeApi, NotFound
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import Conflict, NotFound
 from partita_plugins.kube.resources import RESOURCE_CLAIMS
-from partita_plugins.wire.resource import AllocatedDeviceStatus, ResourceClaim
+from partita_plugins.wire.resource_claim import AllocatedDeviceStatus, ResourceClaim
 
 CONFLICT_TRIES = 4
 

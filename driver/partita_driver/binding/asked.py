@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from partita_driver.api.claim_status import condition
 from partita_plugins.errors import InvalidInput, PartitaError, Retryable, ValidationFailed
 from partita_plugins.wire import DRIVER_NAME, VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION
-from partita_plugins.wire.resource import AllocatedDeviceStatus, AllocationResult, ResourceClaim
+from partita_plugins.wire.resource_claim import AllocatedDeviceStatus, AllocationResult, ResourceClaim
 
 MESSAGE_MAX = 512
 """Characters of a failure's message: it comes to the pod's event by way of kube-scheduler, among its own words."""

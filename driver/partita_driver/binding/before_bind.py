@@ -20,7 +20,7 @@ from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.reflector import Listener
 from partita_plugins.pauses import Backoff, Pause
 from partita_plugins.wire import pool_name
-from partita_plugins.wire.resource import AllocatedDeviceStatus, ResourceClaim
+from partita_plugins.wire.resource_claim import AllocatedDeviceStatus, ResourceClaim
 
 log = structlog.get_logger(__name__)
 

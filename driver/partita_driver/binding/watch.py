@@ -16,7 +16,7 @@ from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.reflector import Listener, Reflector
 from partita_plugins.kube.resources import RESOURCE_CLAIMS
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 
 log = structlog.get_logger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from partita_plugins.model.gpu import DeviceNode
+from partita_plugins.model.instances import DeviceNode
 from partita_plugins.wire import DRIVER_NAME
 
 CDI_KIND = f"{DRIVER_NAME}/claim"

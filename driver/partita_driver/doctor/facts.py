@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from partita_driver.health.faults import Fault
 from partita_driver.journal.records import GpuLook
-from partita_plugins.model.gpu import ComputeMode, Gpu, GpuInstance, GpuProcess, HealthEvent, NodeHardware
+from partita_plugins.model.gpu import Gpu, NodeHardware
+from partita_plugins.model.health import HealthEvent
+from partita_plugins.model.instances import ComputeMode, GpuInstance, GpuProcess
 from partita_plugins.model.mig import Placement
 
 

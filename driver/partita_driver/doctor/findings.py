@@ -10,7 +10,8 @@ from partita_driver.doctor.facts import GpuFacts, NodeFacts
 from partita_driver.doctor.others import others
 from partita_driver.health.classes import ADVICE, Part, class_of
 from partita_driver.health.faults import RESET, Cure
-from partita_plugins.model.gpu import ComputeMode, FabricState
+from partita_plugins.model.gpu import FabricState
+from partita_plugins.model.instances import ComputeMode
 
 
 class Weight(StrEnum):

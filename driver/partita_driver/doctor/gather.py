@@ -22,10 +22,11 @@ from partita_plugins.contracts import DeviceBackend
 from partita_plugins.errors import PartitaError
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import NODES, RESOURCE_SLICES
-from partita_plugins.model.gpu import ComputeMode, Gpu, NodeHardware
+from partita_plugins.model.gpu import Gpu, NodeHardware
+from partita_plugins.model.instances import ComputeMode
 from partita_plugins.model.mig import Placement
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSlice
 
 T = TypeVar("T")
 

@@ -15,7 +15,7 @@ from partita_driver.doctor.facts import GpuFacts, KubeFacts, NodeFacts
 from partita_driver.doctor.others import Other, others
 from partita_driver.loop import Loop
 from partita_driver.runtime import THREADS, Runtime
-from partita_plugins.model.gpu import GpuProcess
+from partita_plugins.model.instances import GpuProcess
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.pauses import spread

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from partita_driver.doctor.facts import GpuFacts, KubeFacts, NodeFacts
-from partita_plugins.model.gpu import GpuProcess
+from partita_plugins.model.instances import GpuProcess
 from partita_plugins.model.mig import Placement
 
 NVIDIA_DRIVER = "gpu.nvidia.com"

@@ -14,7 +14,8 @@ from partita_driver.engine.instances import find_instance
 from partita_driver.engine.tools import Tools
 from partita_driver.journal.records import ClaimRecord, DeviceRecord
 from partita_plugins.contracts import strategy_name
-from partita_plugins.model.gpu import DeviceNode, Gpu
+from partita_plugins.model.gpu import Gpu
+from partita_plugins.model.instances import DeviceNode
 from partita_plugins.model.offer import DeviceKind
 
 

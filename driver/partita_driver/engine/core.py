@@ -30,8 +30,9 @@ from partita_driver.moments import Moment
 from partita_driver.mps.keeper import Mps
 from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
-from partita_plugins.model.gpu import GpuProcess, HealthEvent
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.model.health import HealthEvent
+from partita_plugins.model.instances import GpuProcess
+from partita_plugins.wire.resource_claim import ResourceClaim
 
 
 class ClaimEngine(Known):

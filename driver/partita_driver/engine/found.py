@@ -20,7 +20,7 @@ from partita_driver.journal.records import ClaimRecord, DeviceRecord
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.errors import InvalidInput
 from partita_plugins.wire import DRIVER_NAME, pool_name
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from partita_plugins.model.quantity import to_mib
 from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.device_names import parse_name
 from partita_plugins.wire.opaque import config_for
-from partita_plugins.wire.resource import (
+from partita_plugins.wire.resource_claim import (
     AllocationResult,
     DeviceClaim,
     DeviceConfig,

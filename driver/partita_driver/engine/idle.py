@@ -9,7 +9,7 @@ import structlog
 from partita_driver.engine.tools import Tools
 from partita_driver.hardware.calls import HardwareError
 from partita_plugins.errors import NvmlCode, PartitaError
-from partita_plugins.model.gpu import GpuProcess
+from partita_plugins.model.instances import GpuProcess
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from partita_driver.engine.tools import Tools
 from partita_driver.journal.records import DeviceRecord
 from partita_plugins.errors import Retryable
-from partita_plugins.model.gpu import Gpu, GpuInstance
+from partita_plugins.model.gpu import Gpu
+from partita_plugins.model.instances import GpuInstance
 
 
 class PartitionGone(Retryable):

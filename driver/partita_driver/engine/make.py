@@ -13,7 +13,7 @@ from partita_driver.journal.records import ClaimRecord
 from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent
 from partita_plugins.errors import Permanent, Retryable
-from partita_plugins.model.gpu import ComputeMode
+from partita_plugins.model.instances import ComputeMode
 from partita_plugins.model.offer import DeviceKind
 from partita_plugins.model.steps import EnableMig, SetTimeSlice, Step
 

@@ -25,7 +25,7 @@ from partita_driver.journal.records import ClaimRecord
 from partita_driver.journal.store import Durability
 from partita_driver.lifecycle import ClaimEvent, ClaimState
 from partita_plugins.errors import Retryable
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 
 log = structlog.get_logger(__name__)
 

@@ -16,7 +16,9 @@ from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind, SlottedHardware
 from partita_plugins.wire import FAULT_TAINT_KEY
 from partita_plugins.wire.device_names import DeviceName, parse_name
-from partita_plugins.wire.resource import Device, ResourceClaim, Taint
+from partita_plugins.wire.objects import Taint
+from partita_plugins.wire.resource_claim import ResourceClaim
+from partita_plugins.wire.resource_slice import Device
 
 _COUNTER = re.compile(r"g(?P<slot>\d{1,3})p\d{1,2}", re.ASCII)
 

@@ -20,7 +20,8 @@ from partita_driver.hardware.instances import destroy_instance
 from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.lifecycle import ClaimEvent, ClaimState
 from partita_plugins.errors import PartitaError
-from partita_plugins.model.gpu import Gpu, GpuInstance
+from partita_plugins.model.gpu import Gpu
+from partita_plugins.model.instances import GpuInstance
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind
 

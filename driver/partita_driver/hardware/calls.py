@@ -12,7 +12,9 @@ from partita_driver.hardware.workers import NODE, Deadlines, Hung, Workers
 from partita_driver.health.faults import as_partita_error
 from partita_plugins.contracts import DeviceBackend, Look, ValidationResult, ValidationTarget, Validator
 from partita_plugins.errors import BackendError, DeviceHung, NvmlCode, Retryable
-from partita_plugins.model.gpu import ComputeMode, DeviceNode, GpuInstance, GpuProcess, HealthEvent, NodeHardware
+from partita_plugins.model.gpu import NodeHardware
+from partita_plugins.model.health import HealthEvent
+from partita_plugins.model.instances import ComputeMode, DeviceNode, GpuInstance, GpuProcess
 from partita_plugins.model.mig import Placement
 
 T = TypeVar("T")

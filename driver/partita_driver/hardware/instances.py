@@ -8,7 +8,7 @@ from __future__ import annotations
 from partita_driver.fault_points import reached
 from partita_driver.hardware.calls import Hardware
 from partita_plugins.errors import Retryable
-from partita_plugins.model.gpu import GpuInstance
+from partita_plugins.model.instances import GpuInstance
 from partita_plugins.model.steps import CreateComputeInstance, CreateGpuInstance
 
 

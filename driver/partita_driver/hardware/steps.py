@@ -14,7 +14,8 @@ from partita_driver.hardware import instances
 from partita_driver.hardware.calls import Hardware
 from partita_driver.mps.keeper import Mps
 from partita_plugins.errors import Permanent, Retryable
-from partita_plugins.model.gpu import ComputeMode, Gpu, MigSupport
+from partita_plugins.model.gpu import Gpu, MigSupport
+from partita_plugins.model.instances import ComputeMode
 from partita_plugins.model.steps import (
     CreateComputeInstance,
     CreateGpuInstance,

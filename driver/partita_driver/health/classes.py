@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from partita_driver.health.faults import RESET, Cure, Effect, Fault
-from partita_plugins.model.gpu import MIG_CHANGE, HealthEvent
+from partita_plugins.model.health import MIG_CHANGE, HealthEvent
 from partita_plugins.model.mig import Placement
 
 

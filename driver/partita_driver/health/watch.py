@@ -12,7 +12,7 @@ from partita_driver.health.faults import GPU_LOST, Fault
 from partita_driver.loop import Loop
 from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.errors import PartitaError
-from partita_plugins.model.gpu import MIG_CHANGE, HealthEvent
+from partita_plugins.model.health import MIG_CHANGE, HealthEvent
 from partita_plugins.pauses import Pause
 
 log = structlog.get_logger(__name__)

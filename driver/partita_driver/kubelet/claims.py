@@ -15,10 +15,11 @@ import structlog
 from partita_driver.fault_points import reached
 from partita_driver.kubelet.dra_service import ClaimRef, GrantedDevice
 from partita_plugins.errors import InvalidInput, PartitaError, Permanent, Retryable, ValidationFailed
-from partita_plugins.kube.api import KubeApi, NotFound, Unavailable
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import NotFound, Unavailable
 from partita_plugins.kube.resources import RESOURCE_CLAIMS
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 
 log = structlog.get_logger(__name__)
 

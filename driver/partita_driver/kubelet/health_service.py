@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 
 from partita_plugins.kubelet_api import health_v1_pb2, health_v1alpha1_pb2
-from partita_plugins.model.gpu import HealthState
+from partita_plugins.model.health import HealthState
 
 TIMEOUT_SECONDS = 30
 """After this long without a word the kubelet calls a device's health Unknown."""

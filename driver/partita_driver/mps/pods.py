@@ -10,9 +10,10 @@ from partita_driver.mps.control import find_root, tell
 from partita_driver.mps.daemons import CLAIM_LABEL, MpsDaemon
 from partita_driver.mps.manifest import NAME, NAME_LABEL, Image, pod, pod_name
 from partita_plugins.errors import Permanent, Retryable
-from partita_plugins.kube.api import ApiError, Conflict, KubeApi, NotFound
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import ApiError, Conflict, NotFound
 from partita_plugins.kube.resources import PODS
-from partita_plugins.wire.resource import ObjectMeta, Struct
+from partita_plugins.wire.objects import ObjectMeta, Struct
 
 
 class _Waiting(Struct, frozen=True, kw_only=True):

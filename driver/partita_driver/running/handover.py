@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from partita_driver.kubelet.claims import Engine, Prepared
 from partita_driver.opening.options import Options, StateLock
 from partita_plugins.errors import Retryable
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 
 HANDOVER_LOCKS = ("standby", "turn", "registered")
 """Beside the state folder's own: somebody waits, is to be called, has been found by the kubelet."""

@@ -18,7 +18,7 @@ from partita_plugins.errors import InvalidInput
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.reflector import Reflector
 from partita_plugins.kube.resources import CONFIG_MAPS, NODES
-from partita_plugins.wire.resource import ObjectMeta, Struct
+from partita_plugins.wire.objects import ObjectMeta, Struct
 
 log = structlog.get_logger(__name__)
 

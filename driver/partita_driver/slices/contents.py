@@ -12,14 +12,14 @@ from dataclasses import dataclass
 import msgspec
 
 from partita_plugins.wire import DRIVER_NAME
+from partita_plugins.wire.objects import Taint
 from partita_plugins.wire.offer import split_slices
-from partita_plugins.wire.resource import (
+from partita_plugins.wire.resource_slice import (
     MAX_DEVICES_PER_SLICE,
     CounterSet,
     CounterValue,
     Device,
     ResourceSliceSpec,
-    Taint,
 )
 
 MAX_NAME = 253

@@ -19,8 +19,9 @@ from partita_plugins.errors import PartitaError
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import RESOURCE_SLICES
 from partita_plugins.wire import FAULT_TAINT_KEY, VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION
+from partita_plugins.wire.objects import Taint
 from partita_plugins.wire.offer import shared_capacity
-from partita_plugins.wire.resource import CounterConsumption, CounterSet, CounterValue, Device, ResourceSlice, Taint
+from partita_plugins.wire.resource_slice import CounterConsumption, CounterSet, CounterValue, Device, ResourceSlice
 
 log = structlog.get_logger(__name__)
 

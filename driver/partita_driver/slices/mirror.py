@@ -12,7 +12,7 @@ from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.reflector import Listener, Reflector
 from partita_plugins.kube.resources import RESOURCE_SLICES
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSlice
 
 GONE_MAX = 256
 """Deleted slices that are remembered: more than a pool has."""

@@ -10,7 +10,8 @@ import msgspec
 
 from partita_driver.slices.contents import SliceContent, content_of, with_times
 from partita_plugins.wire import DRIVER_NAME, pool_name
-from partita_plugins.wire.resource import ObjectMeta, OwnerReference, Pool, ResourceSlice, ResourceSliceSpec
+from partita_plugins.wire.objects import ObjectMeta, OwnerReference
+from partita_plugins.wire.resource_slice import Pool, ResourceSlice, ResourceSliceSpec
 
 
 class Verb(StrEnum):

@@ -19,8 +19,9 @@ from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware, offered_devices
 from partita_plugins.wire import FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY
 from partita_plugins.wire.device_names import format_name
+from partita_plugins.wire.objects import Taint
 from partita_plugins.wire.offer import encode_counter_sets, encode_device
-from partita_plugins.wire.resource import CounterSet, Device, Taint
+from partita_plugins.wire.resource_slice import CounterSet, Device
 
 WITHDRAWN = Taint(key=WITHDRAWN_TAINT_KEY, effect="NoSchedule")
 

@@ -20,10 +20,11 @@ from partita_driver.slices.pool import PoolInputs, Published, desired_pool
 from partita_driver.slices.withdrawals import Withdrawals
 from partita_driver.slices.writer import SliceWriter
 from partita_plugins.errors import Retryable
-from partita_plugins.kube.api import ApiError, Conflict, KubeApi, NotFound
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import ApiError, Conflict, NotFound
 from partita_plugins.kube.reflector import Listener
 from partita_plugins.pauses import Backoff, Pause
-from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSlice
 
 log = structlog.get_logger(__name__)
 

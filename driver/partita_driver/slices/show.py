@@ -9,7 +9,7 @@ import msgspec
 from partita_driver.slices.contents import SliceContent
 from partita_driver.slices.pool import PoolInputs, Published, desired_pool
 from partita_plugins.model.offer import Offer, SlottedHardware
-from partita_plugins.wire.resource import Device
+from partita_plugins.wire.resource_slice import Device
 
 
 def contents_of(node_name: str, node: SlottedHardware, offer: Offer) -> tuple[SliceContent, ...]:

@@ -12,9 +12,10 @@ from partita_driver.slices.feature_probe import KeptFields
 from partita_driver.slices.mirror import SliceMirror
 from partita_driver.slices.plan import Accepted, Owner, Verb, Write, plan_writes
 from partita_plugins.errors import Retryable
-from partita_plugins.kube.api import Conflict, KubeApi, NotFound
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import Conflict, NotFound
 from partita_plugins.kube.resources import RESOURCE_SLICES
-from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSlice
 
 
 class SliceWriter:

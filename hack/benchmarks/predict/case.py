@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from partita_plugins.wire.resource import Allocation, AllocationResult
+from partita_plugins.wire.resource_claim import Allocation, AllocationResult
 
 Json = dict[str, Any]
 

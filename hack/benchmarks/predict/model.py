@@ -7,7 +7,8 @@ from typing import TypeVar
 import msgspec
 from hack.benchmarks.predict.case import ALLOCATED, ERROR, EXTENDED, UNSCHEDULABLE, Case, Json, Outcome, told
 
-from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource_claim import DeviceClass, ResourceClaim
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_plugins.wire.taint_rule import DeviceTaintRule
 from partita_scheduler.allocator.rules import rules_for
 from partita_scheduler.cluster.slice_index import indexed

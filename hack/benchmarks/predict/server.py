@@ -28,7 +28,7 @@ from partita_plugins.kube.resources import (
     RESOURCE_SLICES,
     Resource,
 )
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
 
 WRITERS = 8

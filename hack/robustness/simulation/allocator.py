@@ -15,20 +15,18 @@ from hack.robustness.simulation.node import NODE
 
 from partita_plugins.model.quantity import to_mib
 from partita_plugins.wire import DRIVER_NAME, VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION, pool_name
-from partita_plugins.wire.resource import (
+from partita_plugins.wire.objects import ObjectMeta
+from partita_plugins.wire.resource_claim import (
     Allocation,
     AllocationResult,
     ConsumerReference,
-    CounterConsumption,
-    Device,
     DeviceAllocation,
     DeviceConfig,
-    ObjectMeta,
     OpaqueConfig,
     ResourceClaim,
     ResourceClaimStatus,
-    ResourceSlice,
 )
+from partita_plugins.wire.resource_slice import CounterConsumption, Device, ResourceSlice
 
 SHARE = "10Gi"
 """Of a shared GPU's memory, for every claim that wants a share."""

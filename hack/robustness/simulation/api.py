@@ -11,9 +11,11 @@ import msgspec
 from hack.robustness.simulation.runtime import EPOCH
 from hack.robustness.simulation.tasks import Process, Task, Tasks
 
-from partita_plugins.kube.api import Conflict, NotFound, Unavailable
+from partita_plugins.kube.errors import Conflict, NotFound, Unavailable
 from partita_plugins.kube.resources import RESOURCE_CLAIMS, RESOURCE_SLICES, Resource
-from partita_plugins.wire.resource import AllocatedDeviceStatus, Device, ObjectMeta, ResourceClaim, ResourceSlice
+from partita_plugins.wire.objects import ObjectMeta
+from partita_plugins.wire.resource_claim import AllocatedDeviceStatus, ResourceClaim
+from partita_plugins.wire.resource_slice import Device, ResourceSlice
 
 T = TypeVar("T")
 Listener = Callable[[Any, Any], None]

@@ -21,7 +21,8 @@ from partita_plugins.backends.simulated.records import GpuRecord, MachineRecord
 from partita_plugins.backends.simulated.rules import refuse
 from partita_plugins.contracts import Depth, Look, MemoryBackend, ValidationResult, ValidationTarget
 from partita_plugins.errors import NvmlCode
-from partita_plugins.model.gpu import DeviceNode, GpuInstance, HealthEvent
+from partita_plugins.model.health import HealthEvent
+from partita_plugins.model.instances import DeviceNode, GpuInstance
 from partita_plugins.validators.checks import check_figures
 
 WORDS_PER_SLICE = 16

@@ -42,7 +42,7 @@ from partita_plugins.sharing.mig import Mig
 from partita_plugins.sharing.monitor import Monitor
 from partita_plugins.sharing.timeslice import Timeslice
 from partita_plugins.wire import pool_name
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 
 NODE = "node-a"
 STRATEGIES: dict[str, SharingStrategy] = {

@@ -29,7 +29,8 @@ from partita_driver.engine.validation.own import OWN_CLAIM
 from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import GpuLost, HungCall
-from partita_plugins.model.gpu import Gpu, GpuInstance
+from partita_plugins.model.gpu import Gpu
+from partita_plugins.model.instances import GpuInstance
 
 if TYPE_CHECKING:
     from hack.robustness.simulation.world import SimulatedWorld

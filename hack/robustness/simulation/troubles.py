@@ -11,7 +11,7 @@ from partita_plugins.backends.simulated import Fault as Planted
 from partita_plugins.backends.simulated import GpuLost, HungCall, SelfReport, StuckBit, WrongMemorySize, Xid
 from partita_plugins.backends.simulated.faults import Report
 from partita_plugins.errors import BackendError, NvmlCode
-from partita_plugins.model.gpu import GpuInstance
+from partita_plugins.model.instances import GpuInstance
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import Offer
 

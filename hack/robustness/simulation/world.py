@@ -24,7 +24,7 @@ from partita_driver.kubelet.dra_service import ClaimRef
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 
 MACHINE, GPUS = "hgx-h100", 2
 EVERYTHING = Offer(

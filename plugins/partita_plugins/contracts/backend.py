@@ -9,15 +9,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from partita_plugins.model.gpu import (
-    ComputeInstance,
-    ComputeMode,
-    DeviceNode,
-    GpuInstance,
-    GpuProcess,
-    HealthEvent,
-    NodeHardware,
-)
+from partita_plugins.model.gpu import NodeHardware
+from partita_plugins.model.health import HealthEvent
+from partita_plugins.model.instances import ComputeInstance, ComputeMode, DeviceNode, GpuInstance, GpuProcess
 from partita_plugins.model.mig import Placement
 
 

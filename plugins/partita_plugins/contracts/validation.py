@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
-from partita_plugins.model.gpu import Gpu, GpuInstance
+from partita_plugins.model.gpu import Gpu
+from partita_plugins.model.instances import GpuInstance
 
 
 class Depth(StrEnum):

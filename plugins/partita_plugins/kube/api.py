@@ -11,7 +11,8 @@ import msgspec
 import urllib3
 from kubernetes import client, config
 
-from partita_plugins.errors import PartitaError, Permanent, Retryable
+from partita_plugins.errors import PartitaError, Permanent
+from partita_plugins.kube.errors import NotFound, Unavailable, error_of
 from partita_plugins.kube.resources import Resource
 
 T = TypeVar("T")
@@ -29,38 +30,6 @@ MAX_LINE_BYTES = 16 * 2**20
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
-
-
-class ApiError(PartitaError):
-    """The API server said no: `status` is the HTTP code, `reason` its word for it ("NotFound", "Conflict")."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(f"the API server answered {status} {reason}: {message}")
-        self.status = status
-        self.reason = reason
-
-
-class NotFound(ApiError):
-    """The object is not there."""
-
-
-class Conflict(ApiError):
-    """Somebody else wrote first (409): read again and decide again."""
-
-
-class Gone(ApiError):
-    """The resource version is too old (410): list again."""
-
-
-class Refused(ApiError, Permanent):
-    """The request is wrong or not allowed (other 4xx): asking again will not help."""
-
-
-class Unavailable(Retryable):
-    """No answer, or one that says later (429, 5xx)."""
-
-
-_BY_STATUS: Mapping[int, type[ApiError]] = {404: NotFound, 409: Conflict, 410: Gone}
 
 
 class _Status(msgspec.Struct):
@@ -218,7 +187,7 @@ class KubeApi:
                 event = msgspec.json.decode(line, type=WatchLine)
                 if event.type == "ERROR":
                     status = msgspec.json.decode(event.object, type=_Status)
-                    raise _error(status.code, status.reason, status.message)
+                    raise error_of(status.code, status.reason, status.message)
                 yield event
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unavailable(f"the watch on {resource.plural} broke: {error}") from error
@@ -263,13 +232,7 @@ def _answer_error(response: urllib3.BaseHTTPResponse) -> PartitaError:
         status = msgspec.json.decode(response.data, type=_Status)
     except msgspec.DecodeError:
         status = _Status(message=raw.decode("utf-8", "replace"))
-    return _error(response.status, status.reason, status.message)
-
-
-def _error(code: int, reason: str, message: str) -> PartitaError:
-    if code == 429 or code >= 500:
-        return Unavailable(f"the API server answered {code} {reason}: {message}", delay_seconds=1.0)
-    return _BY_STATUS.get(code, Refused)(code, reason, message)
+    return error_of(response.status, status.reason, status.message)
 
 
 def _lines(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

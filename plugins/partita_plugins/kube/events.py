@@ -6,7 +6,8 @@ import hashlib
 from datetime import UTC, datetime
 from typing import Any
 
-from partita_plugins.kube.api import Conflict, KubeApi
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import Conflict
 from partita_plugins.kube.resources import EVENTS
 
 MAX_MESSAGE = 1024

@@ -7,7 +7,8 @@ from typing import TypeVar
 
 import structlog
 
-from partita_plugins.kube.api import KubeApi, NotFound, Refused
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import NotFound, Refused
 from partita_plugins.kube.reflector import HasMetadata, Listener, Reflector
 from partita_plugins.kube.resources import Resource
 from partita_plugins.pauses import Draw, by_chance, spread

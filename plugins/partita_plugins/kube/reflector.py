@@ -11,10 +11,11 @@ import msgspec
 import structlog
 
 from partita_plugins.errors import Retryable
-from partita_plugins.kube.api import Gone, KubeApi, Unavailable
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import Gone, Unavailable
 from partita_plugins.kube.resources import Resource
 from partita_plugins.pauses import Backoff, Draw, Pause, by_chance, spread
-from partita_plugins.wire.resource import ObjectMeta
+from partita_plugins.wire.objects import ObjectMeta
 
 log = structlog.get_logger(__name__)
 

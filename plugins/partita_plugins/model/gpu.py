@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from partita_plugins.model.mig import MigGeometry, MigProfile, Placement
+from partita_plugins.model.mig import MigGeometry, MigProfile
 
 
 class Architecture(StrEnum):
@@ -171,96 +171,3 @@ class NodeHardware:
         pairs = [(a, b) for a in range(len(gpus)) for b in range(a + 1, len(gpus))]
         found = [(a, b, links.get(frozenset((gpus[a].uuid, gpus[b].uuid)), far)) for a, b in pairs]
         return replace(self, gpus=gpus, links=tuple(replace(link, a=a, b=b) for a, b, link in found))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComputeInstance:
-    """A compute instance: with its GPU instance it is a MIG device that CUDA can open."""
-
-    compute_instance_id: int
-    mig_uuid: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuInstance:
-    """A GPU instance that exists now. Without a compute instance nothing can run on it."""
-
-    gpu_uuid: str
-    gpu_instance_id: int
-    profile_id: int
-    placement: Placement
-    compute_instances: tuple[ComputeInstance, ...] = ()
-
-
-class ComputeMode(StrEnum):
-    """Which processes may compute on a whole GPU, by NVML's names. A reboot or a reload of the driver forgets it."""
-
-    DEFAULT = "Default"
-    """Any number."""
-
-    EXCLUSIVE_PROCESS = "ExclusiveProcess"
-    """One at a time: an MPS control daemon, for instance."""
-
-    PROHIBITED = "Prohibited"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GpuProcess:
-    """A process that holds a GPU or an instance of it."""
-
-    pid: int
-    """In the node's PID namespace."""
-
-    name: str = ""
-    """Its program; empty where it cannot be looked at."""
-
-    memory_mib: int | None = None
-    """GPU memory it uses; None where the driver does not say."""
-
-    gpu_instance_id: int | None = None
-    """None: the GPU itself."""
-
-    only_draws: bool = False
-    """An X server or compositor, which computes nothing and is on every GPU that it finds."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceNode:
-    """A character device a container needs."""
-
-    path: str
-    """Path inside the container."""
-
-    host_path: str
-    """Path on the node; equal to `path` where the driver's own device files are used."""
-
-    major: int
-    minor: int
-    mode: int = 0o666
-
-
-class HealthState(StrEnum):
-    """What the driver thinks of a GPU."""
-
-    HEALTHY = "Healthy"
-    UNHEALTHY = "Unhealthy"
-    UNKNOWN = "Unknown"
-
-
-MIG_CHANGE = "mig-change"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthEvent:
-    """Something a GPU reported by itself (NVML event)."""
-
-    gpu_uuid: str
-    kind: str
-    """"xid"; "gpu-lost"; "ecc", which is uncorrectable; "remap-pending" and "remap-failed" of the row remapper;
-    "recovery-" and "reset", "reboot", "drain-p2p" or "drain-and-reset" (NVML's recovery action, field 230).
-    And MIG_CHANGE, where nothing is wrong: somebody has changed a GPU's mode or instances, perhaps this driver."""
-
-    xid: int | None = None
-    message: str = ""
-    placements: tuple[Placement, ...] = field(default=())
-    """The part of the GPU it concerns; empty: all of it."""

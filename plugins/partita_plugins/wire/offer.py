@@ -22,7 +22,8 @@ from partita_plugins.model.quantity import format_mib
 from partita_plugins.model.topology import PCIE_LETTERS, Topology
 from partita_plugins.wire import MONITOR_TAINT_KEY, VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION
 from partita_plugins.wire.device_names import format_name
-from partita_plugins.wire.resource import (
+from partita_plugins.wire.objects import Taint
+from partita_plugins.wire.resource_slice import (
     AttributeValue,
     Capacity,
     CounterConsumption,
@@ -30,7 +31,6 @@ from partita_plugins.wire.resource import (
     CounterValue,
     Device,
     RequestPolicy,
-    Taint,
     ValidRange,
 )
 

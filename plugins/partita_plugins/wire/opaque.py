@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from partita_plugins.errors import InvalidInput
-from partita_plugins.wire.resource import DeviceConfig
+from partita_plugins.wire.resource_claim import DeviceConfig
 
 API_VERSION = "gpu.partita.dev/v1alpha1"
 

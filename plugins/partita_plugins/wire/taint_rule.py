@@ -4,7 +4,7 @@ v1beta2; the fields are the same.
 
 from __future__ import annotations
 
-from partita_plugins.wire.resource import ObjectMeta, Struct, Taint
+from partita_plugins.wire.objects import ObjectMeta, Struct, Taint
 
 
 class DeviceTaintSelector(Struct, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any
 
 from partita_plugins.model.quantity import parsed
-from partita_plugins.wire.resource import Allocation, AllocationResult, Capacity, DeviceAllocation
+from partita_plugins.wire.resource_claim import Allocation, AllocationResult, DeviceAllocation
+from partita_plugins.wire.resource_slice import Capacity
 from partita_scheduler.allocator.capacity import canonical, is_binary
 from partita_scheduler.allocator.in_use import PREDICTED_SHARE
 from partita_scheduler.allocator.inputs import InputDevice, InputPool

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import ROUND_CEILING, Decimal
 
 from partita_plugins.model.quantity import parsed
-from partita_plugins.wire.resource import Capacity, ValidRange
+from partita_plugins.wire.resource_slice import Capacity, ValidRange
 from partita_scheduler.allocator.rules import Rules
 
 MAX_INT64 = 2**63 - 1

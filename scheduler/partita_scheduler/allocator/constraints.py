@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from partita_plugins.wire.resource import AttributeValue, Device
+from partita_plugins.wire.resource_slice import AttributeValue, Device
 from partita_scheduler.allocator.plan import ConstraintPlan, RequestPlan
 from partita_scheduler.allocator.rules import Rules
 

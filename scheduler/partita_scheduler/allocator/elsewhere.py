@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from itertools import chain
 
-from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.in_use import PoolId
 
 Slices = Mapping[str, tuple[ResourceSlice, ...]]

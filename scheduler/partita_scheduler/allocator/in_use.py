@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from partita_plugins.model.quantity import parsed
-from partita_plugins.wire.resource import Allocation, AllocationResult, ResourceClaim
+from partita_plugins.wire.resource_claim import Allocation, AllocationResult, ResourceClaim
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView
 
 EXTENDED_CLAIM_ANNOTATION = "resource.kubernetes.io/extended-resource-claim"

@@ -11,7 +11,7 @@ from operator import attrgetter
 import msgspec
 
 from partita_plugins.model.quantity import parsed
-from partita_plugins.wire.resource import Device, ResourceSlice
+from partita_plugins.wire.resource_slice import Device, ResourceSlice
 from partita_scheduler.allocator.counters import Consumption, CounterKey
 from partita_scheduler.allocator.in_use import PoolId
 from partita_scheduler.allocator.node_match import node_matches

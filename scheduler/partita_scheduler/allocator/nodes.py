@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
 
-from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.in_use import PoolId
 from partita_scheduler.allocator.inputs import InputPool, gather_pools
 from partita_scheduler.allocator.numbers import Numbers

@@ -8,14 +8,13 @@ from decimal import Decimal
 
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.quantity import parse_quantity
-from partita_plugins.wire.resource import (
+from partita_plugins.wire.objects import Taint, Toleration
+from partita_plugins.wire.resource_claim import (
     DeviceClass,
     DeviceConstraint,
     DeviceSelector,
     ExactRequest,
     ResourceClaim,
-    Taint,
-    Toleration,
 )
 from partita_scheduler.allocator.capacity import is_binary
 from partita_scheduler.cel.selector import Selector, selector

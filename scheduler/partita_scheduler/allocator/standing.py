@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from partita_plugins.wire.resource import Taint
+from partita_plugins.wire.objects import Taint
 from partita_scheduler.allocator import capacity
 from partita_scheduler.allocator.counters import Ledger, left
 from partita_scheduler.allocator.in_use import NOTHING, PoolUse, Uses

@@ -9,7 +9,7 @@ from partita_plugins.model.offer import DeviceKind
 from partita_plugins.model.quantity import parsed
 from partita_plugins.scorers.links import slot_list
 from partita_plugins.wire import DRIVER_NAME, FAULT_TAINT_KEY, MONITOR_TAINT_KEY
-from partita_plugins.wire.resource import Taint
+from partita_plugins.wire.objects import Taint
 from partita_scheduler.allocator import capacity
 from partita_scheduler.allocator.constraints import attribute_of
 from partita_scheduler.allocator.in_use import Uses

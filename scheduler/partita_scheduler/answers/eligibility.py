@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from partita_plugins.wire.resource import Taint, Toleration
+from partita_plugins.wire.objects import Taint, Toleration
 from partita_scheduler.cluster.view import Node, Pod
 from partita_scheduler.reasons import Reason
 

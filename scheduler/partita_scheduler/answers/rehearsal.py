@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_scheduler.allocator.allocation import devices_of
 from partita_scheduler.answers.eligibility import partition
 from partita_scheduler.answers.report import ReasonReport

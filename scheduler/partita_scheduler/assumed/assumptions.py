@@ -14,7 +14,7 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from partita_plugins.wire.resource import Allocation, ResourceClaim
+from partita_plugins.wire.resource_claim import Allocation, ResourceClaim
 from partita_scheduler.assumed.predictions import Pending, Prediction, keys_of
 from partita_scheduler.cluster.groups import Groups
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Pod, assumed_key

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from partita_plugins.wire.resource import Allocation, ResourceClaim
+from partita_plugins.wire.resource_claim import Allocation, ResourceClaim
 from partita_scheduler.allocator.allocation import devices_of, node_of
 from partita_scheduler.allocator.in_use import extended_owners
 from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, AssumedAllocation

@@ -14,7 +14,7 @@ import cel as library
 from cel import stdlib
 
 from partita_plugins.errors import InvalidInput, Permanent
-from partita_plugins.wire.resource import AttributeValue, Device
+from partita_plugins.wire.resource_slice import AttributeValue, Device
 from partita_scheduler.cel.syntax import WHOLE, Reads, plain, reads
 from partita_scheduler.cel.values import FUNCTIONS, quantity, semver
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.quantity import parsed
-from partita_plugins.wire.resource import ObjectMeta
+from partita_plugins.wire.objects import ObjectMeta
 from partita_scheduler.cluster.view import ApiValue, Container, Node, Pod, PodSpec
 
 LEAST_REQUEST_MILLI = 500

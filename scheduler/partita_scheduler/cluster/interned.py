@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from partita_plugins.wire.resource import Allocation, Device, ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource_claim import Allocation, ResourceClaim
+from partita_plugins.wire.resource_slice import Device, ResourceSlice
 from partita_scheduler.cluster.view import IDENTITY_ATTRIBUTES
 
 MAX_PARTS = 50_000

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 
-from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_plugins.wire.taint_rule import DeviceTaintRule
 from partita_scheduler.cluster.taint_rules import tainted, touches
 

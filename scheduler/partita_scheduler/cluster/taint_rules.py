@@ -6,7 +6,8 @@ from collections.abc import Iterable
 
 import msgspec
 
-from partita_plugins.wire.resource import Device, ResourceSlice, Taint
+from partita_plugins.wire.objects import Taint
+from partita_plugins.wire.resource_slice import Device, ResourceSlice
 from partita_plugins.wire.taint_rule import DeviceTaintRule
 
 

@@ -12,16 +12,9 @@ from typing import Protocol
 import msgspec
 
 from partita_plugins.contracts import Workload
-from partita_plugins.wire.resource import (
-    Allocation,
-    Condition,
-    DeviceClass,
-    ObjectMeta,
-    ResourceClaim,
-    ResourceSlice,
-    Taint,
-    Toleration,
-)
+from partita_plugins.wire.objects import Condition, ObjectMeta, Taint, Toleration
+from partita_plugins.wire.resource_claim import Allocation, DeviceClass, ResourceClaim
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.scoring.ranking import Scoring
 
 EXTENDED_CLAIM_NAME = "<extended-resources>"

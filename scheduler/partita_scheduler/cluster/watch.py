@@ -23,7 +23,8 @@ from partita_plugins.kube.resources import (
     RESOURCE_CLAIMS,
     RESOURCE_SLICES,
 )
-from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource_claim import DeviceClass, ResourceClaim
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_plugins.wire.taint_rule import DeviceTaintRule
 from partita_scheduler.cluster.interned import claim_parts, slice_parts
 from partita_scheduler.cluster.slice_index import SliceIndex

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from partita_plugins.contracts import Workload
-from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource_claim import DeviceClass, ResourceClaim
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.in_use import Holdings, PoolId, PoolUse, extended_owners, is_pending
 from partita_scheduler.cluster.groups import Groups
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Node

@@ -11,7 +11,8 @@ from functools import partial
 import structlog
 
 from partita_plugins.contracts import Workload
-from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource_claim import DeviceClass, ResourceClaim
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.in_use import PoolId, PoolUse
 from partita_scheduler.allocator.result import Budget
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Node, Pod

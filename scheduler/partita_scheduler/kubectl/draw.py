@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
-from partita_plugins.wire.resource import AllocatedDeviceStatus, ResourceClaim
+from partita_plugins.wire.resource_claim import AllocatedDeviceStatus, ResourceClaim
 from partita_scheduler.allocator.allocation import devices_of, node_of
 from partita_scheduler.answers.report import PodReport
 from partita_scheduler.kubectl.fleet import GpuMap, Holding, NodeMap

@@ -12,7 +12,8 @@ from partita_plugins.model.offer import DeviceKind
 from partita_plugins.model.quantity import format_mib, to_mib
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.device_names import DeviceName, parse_name
-from partita_plugins.wire.resource import AllocationResult, Device, ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource_claim import AllocationResult, ResourceClaim
+from partita_plugins.wire.resource_slice import Device, ResourceSlice
 from partita_scheduler.cluster.taint_rules import RuleTaint, told
 from partita_scheduler.cluster.view import ClusterView
 

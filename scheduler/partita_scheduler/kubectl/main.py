@@ -8,9 +8,10 @@ import click
 import msgspec
 
 from partita_plugins.errors import PartitaError, Permanent
-from partita_plugins.kube.api import KubeApi, NotFound
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import NotFound
 from partita_plugins.kube.resources import PODS
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_scheduler.answers.report import judge
 from partita_scheduler.cli import Plain
 from partita_scheduler.cluster.view import ClusterView, Pod

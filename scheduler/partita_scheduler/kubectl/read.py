@@ -9,7 +9,8 @@ import click
 import msgspec
 
 from partita_plugins.errors import PartitaError
-from partita_plugins.kube.api import KubeApi, Refused
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import Refused
 from partita_plugins.kube.optional import list_served
 from partita_plugins.kube.resources import (
     DEVICE_CLASSES,
@@ -19,7 +20,8 @@ from partita_plugins.kube.resources import (
     RESOURCE_CLAIMS,
     RESOURCE_SLICES,
 )
-from partita_plugins.wire.resource import DeviceClass, ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource_claim import DeviceClass, ResourceClaim
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_plugins.wire.taint_rule import DeviceTaintRule
 from partita_scheduler.allocator.rules import rules_for
 from partita_scheduler.cluster.slice_index import indexed

@@ -8,7 +8,7 @@ from partita_plugins.contracts import PodShape
 from partita_plugins.errors import PartitaError
 from partita_plugins.model.quantity import to_mib
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import AllocationResult, ResourceClaim
+from partita_plugins.wire.resource_claim import AllocationResult, ResourceClaim
 from partita_scheduler.allocator.allocation import node_of
 from partita_scheduler.allocator.inputs import InputDevice, InputPool
 from partita_scheduler.allocator.nodes import node_pools

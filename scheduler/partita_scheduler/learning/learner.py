@@ -14,7 +14,7 @@ import structlog
 
 from partita_plugins.contracts import Workload
 from partita_plugins.scorers.history import History
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_scheduler.cluster.cpu import cpu_milli
 from partita_scheduler.cluster.cpu_watch import CpuWatch
 from partita_scheduler.cluster.view import ClusterView, ViewSource

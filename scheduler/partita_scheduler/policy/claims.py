@@ -6,11 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from partita_plugins.errors import InvalidInput
-from partita_plugins.wire.resource import (
-    Allocation,
-    DeviceClass,
-    ResourceClaim,
-)
+from partita_plugins.wire.resource_claim import Allocation, DeviceClass, ResourceClaim
 from partita_scheduler.allocator.elsewhere import unsound_pool
 from partita_scheduler.allocator.plan import ClaimPlan, plan_claim
 from partita_scheduler.allocator.rules import rules_for

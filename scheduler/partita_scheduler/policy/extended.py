@@ -7,12 +7,12 @@ from typing import Any
 
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.quantity import parsed
-from partita_plugins.wire.resource import (
+from partita_plugins.wire.objects import ObjectMeta
+from partita_plugins.wire.resource_claim import (
     DeviceClaim,
     DeviceClass,
     DeviceRequest,
     ExactRequest,
-    ObjectMeta,
     ResourceClaim,
     ResourceClaimSpec,
 )

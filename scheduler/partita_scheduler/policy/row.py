@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from partita_plugins.errors import InvalidInput
-from partita_plugins.wire.resource import Allocation
+from partita_plugins.wire.resource_claim import Allocation
 from partita_scheduler.allocator.allocation import allocation
 from partita_scheduler.allocator.in_use import Uses
 from partita_scheduler.allocator.inputs import InputPool

@@ -9,7 +9,7 @@ from decimal import Decimal
 from partita_plugins.contracts import GpuState, NodeState, Outcome, PodShape
 from partita_plugins.model.offer import DeviceKind
 from partita_plugins.model.quantity import MIB, to_mib
-from partita_plugins.wire.resource import Device
+from partita_plugins.wire.resource_slice import Device
 from partita_scheduler.allocator.in_use import NOTHING, PoolUse, Uses
 from partita_scheduler.allocator.inputs import InputPool
 from partita_scheduler.allocator.result import Pick

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, field
 
-from partita_plugins.wire.resource import ObjectMeta
+from partita_plugins.wire.objects import ObjectMeta
 from partita_scheduler.protocol.bodies import MAX_NODE_NAMES, NodeName, decode
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from partita_plugins.errors import InvalidInput
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_scheduler.cluster.view import Pod
 from partita_scheduler.protocol.bodies import Asked, bounded, decode, decode_names, pod_of, raw_names
 

@@ -11,7 +11,7 @@ import msgspec
 
 from partita_plugins.testing.kubeapi import Json, KubeApi
 from partita_plugins.testing.objects import name_of, namespace_of, owner_reference
-from partita_plugins.wire.resource import (
+from partita_plugins.wire.resource_claim import (
     Allocation,
     AllocationResult,
     DeviceAllocation,

@@ -13,7 +13,8 @@ from partita_plugins.testing.extender_client import ExtenderClient, ExtenderErro
 from partita_plugins.testing.kubeapi import Json, KubeApi
 from partita_plugins.testing.objects import name_of, namespace_of
 from partita_plugins.testing.scheduling import bind_pod, pending_pods, report_unschedulable, reserve_claim
-from partita_plugins.wire.resource import Allocation, DeviceClass, ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource_claim import Allocation, DeviceClass, ResourceClaim
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_plugins.wire.taint_rule import DeviceTaintRule
 from partita_scheduler.allocator.allocation import node_of
 from partita_scheduler.allocator.rules import rules_for

@@ -10,7 +10,8 @@ import pynvml
 import pytest
 
 from partita_plugins.backends.nvml import NvmlBackend, instances, links, mig, processes
-from partita_plugins.model.gpu import GpuProcess, PcieLevel
+from partita_plugins.model.gpu import PcieLevel
+from partita_plugins.model.instances import GpuProcess
 
 H100 = SimpleNamespace(id=9, sliceCount=3, instanceCount=2)
 

@@ -11,7 +11,7 @@ from partita_plugins.backends.nvml import NvmlBackend, health
 from partita_plugins.backends.simulated import GpuLost, HungCall, SelfReport, SimulatedBackend, Xid
 from partita_plugins.backends.simulated.faults import REPORTS
 from partita_plugins.errors import BackendError, NvmlCode
-from partita_plugins.model.gpu import MIG_CHANGE
+from partita_plugins.model.health import MIG_CHANGE
 from partita_plugins.testing.contracts.answers import refused
 
 

@@ -11,7 +11,7 @@ from partita_plugins.backends.nvml.memory import Memory
 from partita_plugins.backends.nvml.names import Names
 from partita_plugins.backends.nvml.nodes import DeviceNodes
 from partita_plugins.errors import NvmlCode
-from partita_plugins.model.gpu import ComputeInstance, GpuInstance
+from partita_plugins.model.instances import ComputeInstance, GpuInstance
 from partita_plugins.model.mig import Placement
 from partita_plugins.testing.contracts.answers import refused
 

@@ -9,7 +9,7 @@ import pytest
 from partita_driver.health.classes import XIDS
 from partita_driver.health.faults import Cure
 from partita_plugins.backends.nvml.memory import GpuMemory, Memory, XidRecord, after_look, remembering
-from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.health import HealthEvent
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.xids import MENDED_BY_REBOOT, MENDED_BY_RESET
 

@@ -8,7 +8,7 @@ import pytest
 
 from partita_plugins.backends.nvml.tools import NvidiaSmi
 from partita_plugins.errors import BackendError, NvmlCode
-from partita_plugins.model.gpu import ComputeMode
+from partita_plugins.model.instances import ComputeMode
 from partita_plugins.testing.contracts.answers import refused
 
 GPU = "GPU-aaaaaaaa-0000-4000-8000-000000000000"

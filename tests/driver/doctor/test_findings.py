@@ -15,7 +15,9 @@ from partita_driver.doctor.show import as_text
 from partita_driver.health.faults import Fault
 from partita_driver.journal.records import GpuLook
 from partita_plugins.backends.catalog import machine
-from partita_plugins.model.gpu import ComputeMode, Fabric, FabricState, GpuInstance, GpuProcess, HealthEvent
+from partita_plugins.model.gpu import Fabric, FabricState
+from partita_plugins.model.health import HealthEvent
+from partita_plugins.model.instances import ComputeMode, GpuInstance, GpuProcess
 from partita_plugins.model.mig import Placement
 
 HARDWARE = machine("hgx-h100", seed="node-a")

@@ -17,7 +17,7 @@ from partita_driver.slices.publisher import WITHDRAW_SECONDS, Publisher
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import Resource
 from partita_plugins.model.offer import Offer
-from partita_plugins.wire.resource import Device, ResourceSlice
+from partita_plugins.wire.resource_slice import Device, ResourceSlice
 from tests.driver.edge.worlds import NODE, Counted, inputs_of, slotted
 
 TRIES = 8

@@ -14,7 +14,7 @@ from partita_driver.kubelet.dra_service import ClaimRef
 from partita_plugins.errors import PartitaError, ValidationFailed
 from partita_plugins.model.offer import DeviceKind
 from partita_plugins.wire import pool_name
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.worlds import NODE
 
 POOL = pool_name(NODE)

@@ -20,11 +20,12 @@ from partita_driver.kubelet.sockets import SocketPaths, socket_paths
 from partita_driver.opening.options import Options
 from partita_plugins.errors import Retryable
 from partita_plugins.kubelet_api import dra_v1_pb2, registration_pb2
-from partita_plugins.model.gpu import GpuProcess, HealthEvent
+from partita_plugins.model.health import HealthEvent
+from partita_plugins.model.instances import GpuProcess
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.testing.apiserver import ApiServer
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.one_claim import DEVICE
 from tests.driver.edge.worlds import node_options
 

@@ -13,9 +13,9 @@ from partita_driver.hardware.workers import Hung
 from partita_driver.kubelet.claims import Claims, check_claim, read_claim, result_of
 from partita_driver.kubelet.dra_service import ClaimRef
 from partita_plugins.errors import InvalidInput, PartitaError, Permanent, Retryable, ValidationFailed
-from partita_plugins.kube.api import Unavailable
+from partita_plugins.kube.errors import Unavailable
 from partita_plugins.testing.apiserver import Fault as HttpFault
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.one_claim import DEVICE, POOL, REF, Spy, claim, claim_json, result
 from tests.driver.edge.worlds import api_server, eventually
 from tests.driver.engine.nodes import Node as EngineNode

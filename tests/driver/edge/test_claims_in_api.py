@@ -12,7 +12,8 @@ import pytest
 from partita_driver.api.claims import ClaimsInApi, recall
 from partita_driver.kubelet.claims import Claims
 from partita_plugins.errors import Retryable
-from partita_plugins.kube.api import KubeApi, Unavailable
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import Unavailable
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire import pool_name
 from tests.driver.edge.in_memory import Api as MemoryApi

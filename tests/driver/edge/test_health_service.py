@@ -18,7 +18,7 @@ from partita_driver.api.offering import device_health
 from partita_driver.kubelet.health_service import MAX_STREAMS, TIMEOUT_SECONDS, DeviceHealth, HealthService
 from partita_driver.slices.pool import Published, desired_pool
 from partita_plugins.kubelet_api import health_v1_pb2, health_v1alpha1_pb2
-from partita_plugins.model.gpu import HealthState
+from partita_plugins.model.health import HealthState
 from partita_plugins.model.offer import Offer
 from tests.driver.edge.worlds import MIXED, fault_on, inputs_of, slotted, without_gpu
 

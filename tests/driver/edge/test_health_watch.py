@@ -9,7 +9,7 @@ from typing import Any
 from partita_driver.health.faults import Fault
 from partita_driver.health.watch import HealthWatch
 from partita_plugins.errors import BackendError, NvmlCode, Retryable
-from partita_plugins.model.gpu import MIG_CHANGE, HealthEvent
+from partita_plugins.model.health import MIG_CHANGE, HealthEvent
 from partita_plugins.model.mig import Placement
 from partita_plugins.pauses import Pause
 

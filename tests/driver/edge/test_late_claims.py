@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from partita_driver.slices.contents import Features
 from partita_driver.slices.publisher import LOOK_SECONDS_MIN, WITHDRAW_SECONDS
 from partita_driver.slices.withdrawals import HELD_SECONDS_MAX, START_SECONDS
-from partita_plugins.kube.api import Unavailable
+from partita_plugins.kube.errors import Unavailable
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY
 from tests.driver.edge.in_memory import H100, InMemory

@@ -9,11 +9,11 @@ import msgspec
 from partita_driver.api.offering import device_health
 from partita_driver.slices.contents import Features
 from partita_driver.slices.pool import PoolInputs, Published, desired_pool
-from partita_plugins.model.gpu import HealthState
+from partita_plugins.model.health import HealthState
 from partita_plugins.model.offer import Offer, SlottedHardware
 from partita_plugins.wire import MONITOR_TAINT_KEY, WITHDRAWN_TAINT_KEY
 from partita_plugins.wire.device_names import MONITOR_NAME
-from partita_plugins.wire.resource import Device
+from partita_plugins.wire.resource_slice import Device
 from tests.driver.edge.worlds import MIXED, fault_on, inputs_of, slotted, without_gpu
 
 H100 = slotted("hgx-h100")

@@ -14,9 +14,10 @@ from partita_driver.doctor.facts import KubeFacts
 from partita_driver.doctor.neighbours import LOOK_SECONDS, SLICES_SECONDS, WAIT_SECONDS, Neighbours
 from partita_driver.doctor.others import Other
 from partita_driver.slices.plan import Owner
-from partita_plugins.kube.api import STRATEGIC_PATCH, Unavailable
+from partita_plugins.kube.api import STRATEGIC_PATCH
+from partita_plugins.kube.errors import Unavailable
 from partita_plugins.kube.resources import NODES
-from partita_plugins.model.gpu import GpuProcess
+from partita_plugins.model.instances import GpuProcess
 from partita_plugins.model.offer import SlottedHardware
 from tests.driver.edge.in_memory import Clock
 from tests.driver.edge.worlds import NODE, AllTold, api_server, slotted

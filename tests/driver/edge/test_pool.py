@@ -23,7 +23,7 @@ from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware
 from partita_plugins.wire import FAULT_TAINT_KEY, MONITOR_TAINT_KEY, WITHDRAWN_TAINT_KEY
 from partita_plugins.wire.device_names import format_name
-from partita_plugins.wire.resource import Device
+from partita_plugins.wire.resource_slice import Device
 from tests.driver.edge.worlds import ALL_SHAPES, MIXED, NODE, fault_on, inputs_of, slotted, without_gpu
 
 EVERYTHING = Offer(whole=True, mig_shapes=ALL_SHAPES, shared=True, group_sizes=frozenset({2, 4, 8}), monitor=True)

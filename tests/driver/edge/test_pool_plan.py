@@ -9,15 +9,8 @@ from hypothesis import strategies as st
 from partita_driver.slices.contents import SliceContent, content_of
 from partita_driver.slices.plan import Accepted, Owner, Verb, plan_writes
 from partita_plugins.wire import pool_name
-from partita_plugins.wire.resource import (
-    Device,
-    ObjectMeta,
-    OwnerReference,
-    Pool,
-    ResourceSlice,
-    ResourceSliceSpec,
-    Taint,
-)
+from partita_plugins.wire.objects import ObjectMeta, OwnerReference, Taint
+from partita_plugins.wire.resource_slice import Device, Pool, ResourceSlice, ResourceSliceSpec
 
 OWNER = Owner(node_name="node-a", uid="node-uid")
 OURS = OwnerReference(api_version="v1", kind="Node", name="node-a", uid="node-uid", controller=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from partita_plugins.kube.api import Unavailable
+from partita_plugins.kube.errors import Unavailable
 from tests.driver.edge.in_memory import H100, InMemory
 from tests.driver.edge.worlds import MIXED, fault_on, inputs_of
 

@@ -8,7 +8,8 @@ import pytest
 from partita_driver.opening.options import Options
 from partita_driver.opening.simulated_machine import MACHINE_LABEL, with_machine
 from partita_plugins.errors import InvalidInput
-from partita_plugins.kube.api import KubeApi, NotFound
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import NotFound
 from tests.driver.edge.worlds import api_server
 
 SIMULATED = Options(node_name="node-a", backend="simulated")

@@ -18,10 +18,10 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from partita_driver.slices.described import EVERYTHING
 from partita_driver.slices.pool import PoolInputs, devices_to_offer
-from partita_plugins.kube.api import Unavailable
+from partita_plugins.kube.errors import Unavailable
 from partita_plugins.model.offer import Offer, OfferedDevice, SlottedHardware, offered_devices
 from partita_plugins.wire.device_names import format_name, parse_name
-from partita_plugins.wire.resource import Device
+from partita_plugins.wire.resource_slice import Device
 from tests.driver.edge.in_memory import InMemory
 from tests.driver.edge.worlds import ALL_SHAPES, fault_on, slotted, without_gpu
 from tests.driver.edge.worlds import NODE as NODE_NAME

@@ -21,7 +21,7 @@ from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import RESOURCE_SLICES
 from partita_plugins.model.offer import Offer, SlottedHardware
 from partita_plugins.testing.apiserver import ApiServer
-from partita_plugins.wire.resource import Device, ResourceSlice
+from partita_plugins.wire.resource_slice import Device, ResourceSlice
 
 NODE = "node-a"
 ALL_SHAPES = frozenset({"1g", "1g-double", "2g", "3g", "4g", "7g"})

@@ -14,7 +14,8 @@ from partita_plugins.errors import Retryable
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import DRIVER_NAME, pool_name
-from partita_plugins.wire.resource import AllocatedDeviceStatus, Device, ResourceClaim, ResourceClaimStatus
+from partita_plugins.wire.resource_claim import AllocatedDeviceStatus, ResourceClaim, ResourceClaimStatus
+from partita_plugins.wire.resource_slice import Device
 from tests.driver.engine.nodes import NODE, Node, claim, new_uid
 from tests.driver.engine.test_crash import CrashNow, crash_at
 

@@ -19,7 +19,7 @@ from partita_driver.journal.store import Journal
 from partita_driver.mps.keeper import Mps
 from partita_plugins.backends.simulated import Delays, SimulatedBackend, open_backend
 from partita_plugins.contracts import DeviceBackend, SharingStrategy, Validator
-from partita_plugins.model.gpu import GpuInstance
+from partita_plugins.model.instances import GpuInstance
 from partita_plugins.model.mig import Placement
 from partita_plugins.sharing.exclusive import Exclusive
 from partita_plugins.sharing.mig import Mig
@@ -28,7 +28,7 @@ from partita_plugins.sharing.mps import Mps as MpsStrategy
 from partita_plugins.sharing.timeslice import Timeslice
 from partita_plugins.validators.reference import ReferenceValidator
 from partita_plugins.wire import DRIVER_NAME, pool_name
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.engine.mps_daemons import FakeDaemons
 
 NODE = "node-a"

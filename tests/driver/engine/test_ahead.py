@@ -12,7 +12,7 @@ from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import PartitaError, Permanent, Retryable, ValidationFailed
 from partita_plugins.model.mig import Placement
 from partita_plugins.validators.reference import ReferenceValidator
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.engine.nodes import Node, claim
 from tests.driver.engine.test_crash import CrashNow, check_owners, crash_at
 

@@ -11,7 +11,7 @@ import pytest
 from partita_driver.cdi.files import CdiFolder, environment
 from partita_driver.cdi.lint import CDI_KIND, CdiDevice, CdiMount, CdiNode, CdiSpec, ContainerEdits, lint, version_for
 from partita_plugins.errors import Retryable
-from partita_plugins.model.gpu import DeviceNode
+from partita_plugins.model.instances import DeviceNode
 from tests.driver.engine.nodes import Node, claim
 
 NULL = CdiNode.of(DeviceNode(path="/dev/nvidia0", host_path="/dev/null", major=1, minor=3))

@@ -21,7 +21,7 @@ from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import Delays, GpuLost
 from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import BackendError, NvmlCode, PartitaError, Retryable
-from partita_plugins.model.gpu import GpuInstance
+from partita_plugins.model.instances import GpuInstance
 from partita_plugins.model.mig import Placement
 from partita_plugins.validators.reference import ReferenceValidator
 from tests.driver.engine.nodes import DEADLINES, Node, claim, result

@@ -18,7 +18,7 @@ from partita_plugins.backends.simulated import GpuLost, HungCall, SelfReport, St
 from partita_plugins.backends.simulated.faults import REPORTS
 from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import Permanent, ValidationFailed
-from partita_plugins.model.gpu import MIG_CHANGE, HealthEvent
+from partita_plugins.model.health import MIG_CHANGE, HealthEvent
 from partita_plugins.model.mig import Placement
 from tests.driver.engine.nodes import DEADLINES, WORDS, Node, claim
 

@@ -22,7 +22,7 @@ from partita_driver.settings.parse import ValidationSettings
 from partita_plugins.backends.simulated import StuckBit
 from partita_plugins.contracts import Look, ValidationTarget
 from partita_plugins.errors import Permanent, ValidationFailed
-from partita_plugins.model.gpu import GpuProcess
+from partita_plugins.model.instances import GpuProcess
 from tests.driver.engine.nodes import Node, claim, result
 from tests.driver.engine.test_crash import CrashNow, crash_at
 from tests.driver.engine.validators import Scripted, nothing

@@ -22,7 +22,7 @@ from partita_plugins.backends.simulated import Fault, GpuLost, HungCall
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.model.offer import DeviceKind, Offer
 from partita_plugins.wire import DRIVER_NAME, pool_name
-from partita_plugins.wire.resource import AllocatedDeviceStatus, ResourceClaim
+from partita_plugins.wire.resource_claim import AllocatedDeviceStatus, ResourceClaim
 from tests.driver.engine.nodes import DEADLINES, NODE, Node, claim, result, time_slice_config
 from tests.driver.engine.test_exchanged_gpu import exchange
 

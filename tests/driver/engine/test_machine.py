@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.errors import PartitaError
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.engine.nodes import Node, claim, result
 from tests.driver.engine.test_crash import PREPARE_POINTS, UNPREPARE_POINTS, CrashNow, crash_at
 

@@ -12,7 +12,7 @@ from partita_driver.journal.format import decode_journal
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import GpuLost, HungCall, Xid
 from partita_plugins.errors import Permanent, Retryable
-from partita_plugins.wire.resource import AllocatedDeviceStatus, ResourceClaim
+from partita_plugins.wire.resource_claim import AllocatedDeviceStatus, ResourceClaim
 from tests.driver.engine.nodes import Node, claim, result
 
 GPUS = {f"/dev/nvidia{minor}" for minor in range(8)}

@@ -12,8 +12,8 @@ from partita_driver.mps import keeper
 from partita_driver.mps.keeper import DaemonStarting
 from partita_plugins.backends.simulated import GpuLost
 from partita_plugins.errors import InvalidInput, Permanent, Retryable
-from partita_plugins.model.gpu import ComputeMode
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.model.instances import ComputeMode
+from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.engine.nodes import Node, claim, gpu_config, new_uid, result
 from tests.driver.engine.test_crash import CrashNow
 from tests.driver.engine.test_exchanged_gpu import exchange

@@ -13,7 +13,7 @@ import pytest
 from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import Permanent, Retryable, ValidationFailed
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.engine.nodes import DEADLINES, Node, claim, result
 from tests.driver.engine.validators import Scripted
 

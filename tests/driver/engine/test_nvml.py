@@ -13,7 +13,7 @@ from partita_plugins.backends.nvml import NvmlBackend, open_backend
 from partita_plugins.backends.simulated import FaultyMultiprocessor, Xid
 from partita_plugins.contracts import DeviceBackend
 from partita_plugins.errors import ValidationFailed
-from partita_plugins.model.gpu import ComputeMode
+from partita_plugins.model.instances import ComputeMode
 from partita_plugins.model.mig import Placement
 from partita_plugins.testing import nvml
 from partita_plugins.testing.gpu import host_validator

@@ -10,7 +10,7 @@ from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import GpuLost
 from partita_plugins.errors import InvalidInput, Permanent, Retryable
 from partita_plugins.model.mig import Placement
-from partita_plugins.wire.resource import ResourceClaim, ResourceClaimStatus
+from partita_plugins.wire.resource_claim import ResourceClaim, ResourceClaimStatus
 from tests.driver.engine.nodes import Node, claim, result, time_slice_config
 
 

@@ -14,7 +14,7 @@ from partita_driver.health.faults import Cure, Fault, settled
 from partita_driver.slices.pool import PoolInputs, Published, desired_pool
 from partita_plugins.backends.catalog import machine
 from partita_plugins.model.offer import Offer, SlottedHardware
-from partita_plugins.wire.resource import Device
+from partita_plugins.wire.resource_slice import Device
 
 SHAPES = ("1g", "1g-double", "2g", "3g", "4g", "7g")
 TRAY = machine("gb200-tray", seed="n")

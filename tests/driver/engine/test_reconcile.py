@@ -15,7 +15,7 @@ from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import GpuLost
 from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.wire import DRIVER_NAME, pool_name
-from partita_plugins.wire.resource import AllocatedDeviceStatus
+from partita_plugins.wire.resource_claim import AllocatedDeviceStatus
 from tests.driver.engine.losses import (
     PLACE,
     World,

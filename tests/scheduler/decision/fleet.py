@@ -12,21 +12,17 @@ import msgspec
 from partita_plugins.backends.catalog import machine
 from partita_plugins.model.offer import Offer, SlottedHardware, offered_devices
 from partita_plugins.wire import DRIVER_NAME, pool_name
+from partita_plugins.wire.objects import ObjectMeta, Taint
 from partita_plugins.wire.offer import encode_counter_sets, encode_device, split_slices
-from partita_plugins.wire.resource import (
+from partita_plugins.wire.resource_claim import (
     Allocation,
     AllocationResult,
-    Device,
     DeviceAllocation,
     DeviceClass,
-    ObjectMeta,
-    Pool,
     ResourceClaim,
     ResourceClaimStatus,
-    ResourceSlice,
-    ResourceSliceSpec,
-    Taint,
 )
+from partita_plugins.wire.resource_slice import Device, Pool, ResourceSlice, ResourceSliceSpec
 from partita_scheduler.cluster.view import ClusterView, Node, NodeStatus, Pod
 from partita_scheduler.policy.row import Verdict
 

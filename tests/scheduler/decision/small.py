@@ -7,7 +7,8 @@ from typing import Any
 
 import msgspec
 
-from partita_plugins.wire.resource import ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource_claim import ResourceClaim
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.in_use import PoolId, PoolUse
 from partita_scheduler.allocator.inputs import gather_pools
 from partita_scheduler.allocator.plan import ClaimPlan, plan_claim

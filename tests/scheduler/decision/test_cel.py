@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import Device
+from partita_plugins.wire.resource_slice import Device
 from partita_scheduler.cel.selector import CelError, CelUnsupported, selector
 from partita_scheduler.cel.syntax import reads
 

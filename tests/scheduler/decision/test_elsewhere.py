@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.elsewhere import unsound_pool
 from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.policy.decision import decide

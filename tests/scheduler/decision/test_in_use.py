@@ -9,7 +9,7 @@ import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
-from partita_plugins.wire.resource import Allocation, ResourceClaim
+from partita_plugins.wire.resource_claim import Allocation, ResourceClaim
 from partita_scheduler.allocator.in_use import PoolId, PoolUse, UseIndex
 from tests.scheduler.decision.fleet import allocated, claim
 

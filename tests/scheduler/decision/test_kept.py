@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from partita_plugins.wire import DRIVER_NAME
-from partita_plugins.wire.resource import AttributeValue, ResourceSlice, Taint
+from partita_plugins.wire.objects import Taint
+from partita_plugins.wire.resource_slice import AttributeValue, ResourceSlice
 from partita_scheduler.allocator import inputs, nodes
 from partita_scheduler.allocator.in_use import UseIndex
 from partita_scheduler.allocator.inputs import gather_pools

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from partita_plugins.model.quantity import parsed
-from partita_plugins.wire.resource import Capacity
+from partita_plugins.wire.resource_slice import Capacity
 from partita_scheduler.allocator import capacity
 from partita_scheduler.allocator.in_use import PoolUse
 from partita_scheduler.allocator.result import Abort

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partita_plugins.wire.resource import ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.in_use import PoolUse
 from tests.scheduler.decision.small import allocate, counters, device, plan, request, slice_of, string
 

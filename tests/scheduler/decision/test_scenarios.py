@@ -9,7 +9,7 @@ import pytest
 
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import DRIVER_NAME, FAULT_TAINT_KEY, pool_name
-from partita_plugins.wire.resource import Taint
+from partita_plugins.wire.objects import Taint
 from partita_scheduler.cluster.view import AssumedAllocation
 from partita_scheduler.policy.decision import decide
 from tests.scheduler.decision.fleet import (

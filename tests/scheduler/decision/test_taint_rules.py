@@ -9,7 +9,8 @@ import pytest
 
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import DRIVER_NAME, FAULT_TAINT_KEY, pool_name
-from partita_plugins.wire.resource import ResourceSlice, Taint, Toleration
+from partita_plugins.wire.objects import Taint, Toleration
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_plugins.wire.taint_rule import DeviceTaintRule
 from partita_scheduler.allocator.rules import RULES
 from partita_scheduler.cluster.slice_index import indexed

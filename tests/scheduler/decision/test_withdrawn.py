@@ -6,15 +6,8 @@ import msgspec
 
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import DRIVER_NAME, WITHDRAWN_TAINT_KEY
-from partita_plugins.wire.resource import (
-    CounterValue,
-    Device,
-    ObjectMeta,
-    Pool,
-    ResourceSlice,
-    ResourceSliceSpec,
-    Taint,
-)
+from partita_plugins.wire.objects import ObjectMeta, Taint
+from partita_plugins.wire.resource_slice import CounterValue, Device, Pool, ResourceSlice, ResourceSliceSpec
 from partita_scheduler.allocator.nodes import node_pools
 from partita_scheduler.policy.decision import decide
 from partita_scheduler.policy.layout import layout

@@ -13,8 +13,9 @@ import msgspec
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire import pool_name
-from partita_plugins.wire.resource import AttributeValue, Capacity, Device, ObjectMeta, Pool, ResourceSlice
-from partita_plugins.wire.resource import ResourceSliceSpec as Spec
+from partita_plugins.wire.objects import ObjectMeta
+from partita_plugins.wire.resource_slice import AttributeValue, Capacity, Device, Pool, ResourceSlice
+from partita_plugins.wire.resource_slice import ResourceSliceSpec as Spec
 
 Json = dict[str, Any]
 GPU_CLASS = "gpu.partita.dev"

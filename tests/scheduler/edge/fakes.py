@@ -8,12 +8,11 @@ from typing import Any
 
 import msgspec
 
-from partita_plugins.wire.resource import (
+from partita_plugins.wire.objects import Condition, ObjectMeta
+from partita_plugins.wire.resource_claim import (
     Allocation,
     AllocationResult,
-    Condition,
     DeviceAllocation,
-    ObjectMeta,
     ResourceClaim,
     ResourceClaimStatus,
 )

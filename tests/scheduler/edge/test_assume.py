@@ -6,7 +6,7 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from partita_plugins.wire.resource import OwnerReference
+from partita_plugins.wire.objects import OwnerReference
 from partita_scheduler.allocator.allocation import node_of
 from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
 from partita_scheduler.assumed.assumptions import ASSUME_SECONDS, GONE_POD_SECONDS, MAX_PENDING

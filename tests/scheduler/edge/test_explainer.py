@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from partita_plugins.kube.api import Unavailable
-from partita_plugins.wire.resource import ObjectMeta
+from partita_plugins.kube.errors import Unavailable
+from partita_plugins.wire.objects import ObjectMeta
 from partita_scheduler.answers.explainer import CHANGED_SECONDS, REPEAT_SECONDS, Explainer
 from partita_scheduler.cluster.view import ClusterView, Node, NodeSpec, Pod
 from partita_scheduler.policy.row import Verdict

@@ -20,20 +20,17 @@ from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, Slotte
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.device_names import format_name
+from partita_plugins.wire.objects import ObjectMeta, Taint
 from partita_plugins.wire.offer import encode_counter_sets, encode_device
-from partita_plugins.wire.resource import (
+from partita_plugins.wire.resource_claim import (
     Allocation,
     AllocationResult,
     ConsumerReference,
     DeviceAllocation,
-    ObjectMeta,
-    Pool,
     ResourceClaim,
     ResourceClaimStatus,
-    ResourceSlice,
-    ResourceSliceSpec,
-    Taint,
 )
+from partita_plugins.wire.resource_slice import Pool, ResourceSlice, ResourceSliceSpec
 from partita_scheduler.cluster.taint_rules import RuleTaint
 from partita_scheduler.cluster.view import ClusterView
 from partita_scheduler.kubectl.draw import draw_map

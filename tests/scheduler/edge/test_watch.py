@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire import pool_name
-from partita_plugins.wire.resource import ObjectMeta, Pool, ResourceSlice, ResourceSliceSpec
+from partita_plugins.wire.objects import ObjectMeta
+from partita_plugins.wire.resource_slice import Pool, ResourceSlice, ResourceSliceSpec
 from partita_scheduler.cluster.slice_index import SliceIndex
 from partita_scheduler.cluster.watch import ClusterWatch, parse_minor
 from tests.scheduler.edge.cluster import Json, api_server, claim, device_class, node, pod, until, whole_gpus

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from partita_plugins.wire.resource import ResourceClaim, ResourceSlice
+from partita_plugins.wire.resource_claim import ResourceClaim
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.cluster.interned import MAX_PARTS, Pool, claim_parts, slice_parts
 from tests.scheduler.decision.fleet import holding, slices
 

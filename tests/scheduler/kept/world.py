@@ -8,15 +8,9 @@ from typing import Any
 import msgspec
 
 from partita_plugins.contracts import PodShape, Workload
-from partita_plugins.wire.resource import (
-    DeviceClass,
-    ObjectMeta,
-    OwnerReference,
-    ResourceClaim,
-    ResourceClaimStatus,
-    ResourceSlice,
-    Taint,
-)
+from partita_plugins.wire.objects import ObjectMeta, OwnerReference, Taint
+from partita_plugins.wire.resource_claim import DeviceClass, ResourceClaim, ResourceClaimStatus
+from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_plugins.wire.taint_rule import DeviceTaintRule
 from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
 from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions

@@ -9,7 +9,7 @@ import pytest
 from partita_plugins.contracts import PodShape, Workload
 from partita_plugins.model.offer import Offer
 from partita_plugins.scorers.history import FIRST, KEPT, MAX_SHAPES, History
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_scheduler.learning.claim_shapes import products_of, shape_of
 from partita_scheduler.learning.learner import Learner
 from partita_scheduler.policy.decision import decide

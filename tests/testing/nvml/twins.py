@@ -17,7 +17,7 @@ from partita_plugins.backends.simulated import SimulatedBackend, open_existing
 from partita_plugins.backends.simulated.machine import build_machine
 from partita_plugins.backends.simulated.records import GpuRecord, MachineRecord
 from partita_plugins.errors import BackendError
-from partita_plugins.model.gpu import ComputeMode
+from partita_plugins.model.instances import ComputeMode
 from partita_plugins.model.mig import Placement
 from partita_plugins.testing.nvml import build_library
 from partita_plugins.testing.nvml.layout import write_inventory

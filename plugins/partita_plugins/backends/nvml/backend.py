@@ -21,15 +21,9 @@ from partita_plugins.backends.nvml.nodes import DeviceNodes
 from partita_plugins.backends.nvml.session import Session
 from partita_plugins.backends.nvml.tools import NvidiaSmi
 from partita_plugins.errors import BackendError, NvmlCode
-from partita_plugins.model.gpu import (
-    ComputeInstance,
-    ComputeMode,
-    DeviceNode,
-    GpuInstance,
-    GpuProcess,
-    HealthEvent,
-    NodeHardware,
-)
+from partita_plugins.model.gpu import NodeHardware
+from partita_plugins.model.health import HealthEvent
+from partita_plugins.model.instances import ComputeInstance, ComputeMode, DeviceNode, GpuInstance, GpuProcess
 from partita_plugins.model.mig import Placement
 
 COMPUTE_MODES = {

@@ -16,7 +16,7 @@ from partita_plugins.backends.nvml.memory import Memory, remembering
 from partita_plugins.backends.nvml.session import Session
 from partita_plugins.backends.nvml.threads import failed, started
 from partita_plugins.errors import BackendError
-from partita_plugins.model.gpu import MIG_CHANGE, HealthEvent
+from partita_plugins.model.health import MIG_CHANGE, HealthEvent
 from partita_plugins.model.mig import Placement
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import Any
 import pynvml
 
 from partita_plugins.backends.nvml.answers import fields, optional
-from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.health import HealthEvent
 
 RECOVERY = pynvml.NVML_FI_DEV_GET_GPU_RECOVERY_ACTION
 PENDING, FAILURE = pynvml.NVML_FI_DEV_REMAPPED_PENDING, pynvml.NVML_FI_DEV_REMAPPED_FAILURE

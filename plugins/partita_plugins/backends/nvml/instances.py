@@ -13,7 +13,7 @@ from partita_plugins.backends.nvml import mig
 from partita_plugins.backends.nvml.answers import NOT_THERE, optional
 from partita_plugins.backends.nvml.processes import holders
 from partita_plugins.errors import BackendError, NvmlCode
-from partita_plugins.model.gpu import ComputeInstance, GpuInstance
+from partita_plugins.model.instances import ComputeInstance, GpuInstance
 from partita_plugins.model.mig import Placement
 
 SHARED = pynvml.NVML_COMPUTE_INSTANCE_ENGINE_PROFILE_SHARED

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from partita_plugins.backends.files import write_atomically
-from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.health import HealthEvent
 from partita_plugins.model.mig import Placement
 from partita_plugins.model.xids import MENDED_BY_REBOOT, MENDED_BY_RESET
 

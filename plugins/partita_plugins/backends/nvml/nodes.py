@@ -15,7 +15,7 @@ from pathlib import Path
 
 from partita_plugins.backends.nvml.host import Host
 from partita_plugins.errors import BackendError, NvmlCode
-from partita_plugins.model.gpu import DeviceNode, GpuInstance
+from partita_plugins.model.instances import DeviceNode, GpuInstance
 
 NVIDIA_MAJOR = 195
 """Registered for NVIDIA (Documentation/admin-guide/devices.txt); the others are dynamic."""

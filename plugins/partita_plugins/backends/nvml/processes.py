@@ -9,7 +9,7 @@ import pynvml
 
 from partita_plugins.backends.nvml.answers import optional
 from partita_plugins.backends.nvml.host import Host
-from partita_plugins.model.gpu import GpuProcess
+from partita_plugins.model.instances import GpuProcess
 
 MIB = 2**20
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from partita_plugins.backends.nvml.answers import code_of
 from partita_plugins.backends.nvml.library import Roots, find, find_library
 from partita_plugins.errors import BackendError, NvmlCode
-from partita_plugins.model.gpu import ComputeMode
+from partita_plugins.model.instances import ComputeMode
 
 PLACES = ("usr/bin/nvidia-smi", "usr/local/bin/nvidia-smi", "bin/nvidia-smi")
 

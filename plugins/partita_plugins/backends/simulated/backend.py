@@ -19,16 +19,9 @@ from partita_plugins.backends.simulated.options import Delays
 from partita_plugins.backends.simulated.records import GpuRecord
 from partita_plugins.backends.simulated.rules import refuse
 from partita_plugins.errors import NvmlCode
-from partita_plugins.model.gpu import (
-    ComputeInstance,
-    ComputeMode,
-    DeviceNode,
-    Gpu,
-    GpuInstance,
-    GpuProcess,
-    HealthEvent,
-    NodeHardware,
-)
+from partita_plugins.model.gpu import Gpu, NodeHardware
+from partita_plugins.model.health import HealthEvent
+from partita_plugins.model.instances import ComputeInstance, ComputeMode, DeviceNode, GpuInstance, GpuProcess
 from partita_plugins.model.mig import Placement
 
 HANG_SECONDS_MAX = 3600.0

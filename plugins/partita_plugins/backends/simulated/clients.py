@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from partita_plugins.backends.simulated.records import ComputeRecord, GpuRecord
 from partita_plugins.backends.simulated.rules import find, refuse
 from partita_plugins.errors import NvmlCode
-from partita_plugins.model.gpu import GpuProcess
+from partita_plugins.model.instances import GpuProcess
 
 PID_MAX = 2**22
 """PIDs are below this on 64-bit Linux."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 from partita_plugins.backends.simulated.faults import FaultFolder, event_of
-from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.health import HealthEvent
 
 EVENT_POLL_SECONDS = 0.05
 

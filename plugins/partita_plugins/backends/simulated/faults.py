@@ -15,7 +15,7 @@ import msgspec
 
 from partita_plugins.backends.files import write_atomically
 from partita_plugins.errors import InvalidInput
-from partita_plugins.model.gpu import HealthEvent
+from partita_plugins.model.health import HealthEvent
 from partita_plugins.model.mig import Placement
 
 FAULTS_MAX = 1000

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable
 from pathlib import Path
 
-from partita_plugins.model.gpu import DeviceNode, GpuInstance
+from partita_plugins.model.instances import DeviceNode, GpuInstance
 
 NVIDIA_MAJOR = 195
 CONTROL_MINOR = 255

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from partita_plugins.model.gpu import ComputeInstance, ComputeMode, GpuInstance
+from partita_plugins.model.instances import ComputeInstance, ComputeMode, GpuInstance
 from partita_plugins.model.mig import Placement
 
 

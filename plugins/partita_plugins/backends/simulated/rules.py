@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from partita_plugins.backends.simulated.records import ComputeRecord, GpuRecord, InstanceRecord
 from partita_plugins.errors import BackendError, NvmlCode
-from partita_plugins.model.gpu import ComputeMode, GpuInstance, MigSupport
+from partita_plugins.model.gpu import MigSupport
+from partita_plugins.model.instances import ComputeMode, GpuInstance
 from partita_plugins.model.mig import MigProfile, Placement
 
 # Ids as seen on real boards, in the order in which they were given out: board's compute slices, then the profile's.

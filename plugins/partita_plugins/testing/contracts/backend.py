@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from partita_plugins.contracts import DeviceBackend
 from partita_plugins.errors import NvmlCode
-from partita_plugins.model.gpu import ComputeMode
+from partita_plugins.model.instances import ComputeMode
 from partita_plugins.model.mig import Placement
 from partita_plugins.testing.contracts.answers import refused
 from partita_plugins.testing.contracts.getters import NOBODY, GettersContract

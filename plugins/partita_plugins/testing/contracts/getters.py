@@ -6,7 +6,8 @@ import time
 
 from partita_plugins.contracts import DeviceBackend
 from partita_plugins.errors import NvmlCode
-from partita_plugins.model.gpu import ComputeMode, FabricState
+from partita_plugins.model.gpu import FabricState
+from partita_plugins.model.instances import ComputeMode
 from partita_plugins.testing.contracts.answers import refused
 
 NOBODY = "GPU-00000000-0000-0000-0000-000000000000"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from partita_plugins.contracts import DeviceBackend
 from partita_plugins.errors import BackendError, NvmlCode
-from partita_plugins.model.gpu import ComputeMode, GpuInstance
+from partita_plugins.model.instances import ComputeMode, GpuInstance
 from partita_plugins.model.mig import PLAIN_PROFILE_ENUMS, MigProfile, Placement
 from partita_plugins.testing.contracts.answers import refused
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from partita_plugins.backends.simulated import SimulatedBackend, open_existing
 from partita_plugins.backends.simulated.faults import link_is_sound
 from partita_plugins.errors import BackendError, NvmlCode
-from partita_plugins.model.gpu import Gpu, GpuInstance
+from partita_plugins.model.gpu import Gpu
+from partita_plugins.model.instances import GpuInstance
 from partita_plugins.testing.gpu.build import build_kernels
 from partita_plugins.testing.gpu.device import HostDevice
 from partita_plugins.testing.gpu.kernels import HostKernels

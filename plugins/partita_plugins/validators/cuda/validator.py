@@ -11,7 +11,7 @@ import msgspec
 
 from partita_plugins.contracts import Depth, Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import DeviceHung
-from partita_plugins.model.gpu import DeviceNode
+from partita_plugins.model.instances import DeviceNode
 from partita_plugins.validators.cuda.conversation import Heard, heard
 from partita_plugins.validators.cuda.messages import Answer, Limits, Request
 from partita_plugins.validators.cuda.plan import FINDINGS_MAX

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from partita_plugins.contracts import DeviceBackend, DriverLibraries, ValidationTarget
 from partita_plugins.errors import InvalidInput
-from partita_plugins.model.gpu import DeviceNode
+from partita_plugins.model.instances import DeviceNode
 from partita_plugins.validators.cuda.messages import Limits
 from partita_plugins.validators.cuda.process import ChildProcess
 from partita_plugins.validators.cuda.validator import SPARES, CudaValidator

@@ -10,7 +10,7 @@ import pytest
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.testing.scheduling import deallocate_claim
 from partita_plugins.wire import pool_name
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.binding.world import World, body, broken
 from tests.driver.edge.worlds import eventually
 from tests.driver.engine.nodes import time_slice_config

@@ -11,7 +11,7 @@ from partita_driver.api.claim_status import ahead_status, device_status, status_
 from partita_driver.binding.asked import failed_status, is_asked, own_results
 from partita_plugins.errors import InvalidInput, Permanent, Retryable, ValidationFailed
 from partita_plugins.wire import VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.binding.world import POOL, body
 from tests.driver.edge.one_claim import DEVICE
 

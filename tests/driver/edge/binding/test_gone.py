@@ -7,7 +7,7 @@ import pytest
 
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.testing.scheduling import deallocate_claim
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.binding.world import HeldUp, World, body
 from tests.driver.edge.worlds import eventually
 

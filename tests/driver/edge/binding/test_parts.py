@@ -19,7 +19,8 @@ from partita_driver.slices.pool import PoolInputs, Published, desired_pool
 from partita_plugins.kube.reflector import Listener
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION
-from partita_plugins.wire.resource import Device, ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
+from partita_plugins.wire.resource_slice import Device
 from tests.driver.edge.worlds import ALL_SHAPES, NODE, eventually, pooled, slotted
 
 EVERYTHING = Offer(whole=True, mig_shapes=ALL_SHAPES, shared=True, group_sizes=frozenset({2}), monitor=True)

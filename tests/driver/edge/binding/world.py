@@ -19,7 +19,7 @@ from partita_plugins.kube.api import KubeApi
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.testing.scheduling import binding_failure, is_ready_to_bind
 from partita_plugins.wire import VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION, pool_name
-from partita_plugins.wire.resource import ResourceClaim
+from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.worlds import NODE
 from tests.driver.engine.nodes import Node, result
 

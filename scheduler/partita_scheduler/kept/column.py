@@ -156,7 +156,8 @@ class Column:
         return (devices, own), (content, own)
 
     def _look(self, number: int, view: ClusterView, uses: Mapping[PoolId, PoolUse], budget: Budget) -> Row | Fit:
-        return look(view, self.asked, self._fleet.name(number), uses, budget)
+        # Watches change the slices meanwhile: an answer by others than the content tells would be other nodes' too.
+        return look(view, self.asked, self._fleet.name(number), uses, budget, known=self._fleet.offered[number])
 
     def _with_cpu(self, known: Row | Fit, number: int, view: ClusterView) -> Row | Fit:
         """What was found of a node with the same devices."""

@@ -11,7 +11,7 @@ from partita_scheduler.allocator.allocation import allocation
 from partita_scheduler.allocator.in_use import Uses
 from partita_scheduler.allocator.inputs import InputPool
 from partita_scheduler.allocator.node_match import selector_matches
-from partita_scheduler.allocator.nodes import node_pools, own_pools
+from partita_scheduler.allocator.nodes import NodePools, node_pools, own_pools
 from partita_scheduler.allocator.result import Budget
 from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView
 from partita_scheduler.policy.extended import extended_plan
@@ -88,8 +88,13 @@ class Fit:
         return Fit(node, self.taking, cpu, self.pools, self.extended)
 
 
-def look(view: ClusterView, asked: Question, name: str, uses: Uses, budget: Budget) -> Row | Fit:
-    """What a pod would take of a node. `uses` is everything in use there but what the pod itself is assumed to take."""
+def look(
+    view: ClusterView, asked: Question, name: str, uses: Uses, budget: Budget, *, known: NodePools | None = None
+) -> Row | Fit:
+    """What a pod would take of a node. `uses` is everything in use there but what the pod itself is assumed to take.
+
+    `known` is what the node offers, where it is to be answered for by that even if the view has other slices by now.
+    """
     node = view.nodes.get(name)
     if node is None:
         return Row(name, NOT_SEEN)
@@ -101,7 +106,7 @@ def look(view: ClusterView, asked: Question, name: str, uses: Uses, budget: Budg
         plan = extended_plan(asked.pod, node, extended, view) if extended else None
         plans = (*asked.needs.plans, plan) if plan else asked.needs.plans
         pools_of = own_pools if any(one.reads_everything for one in plans) else node_pools
-        offered = pools_of(view, node)
+        offered = known or pools_of(view, node)
         taking = take(offered, uses, plans, rules=asked.rules, budget=budget)
     except InvalidInput as error:
         return Row(name, Judgement(reasons=(Reason("invalid", str(error)),)))

@@ -199,6 +199,30 @@ def test_a_rule_costs_the_nodes_that_it_touches_and_no_other(monkeypatch: pytest
         looked.clear()
 
 
+def test_slices_that_are_seen_before_they_are_told_of_are_no_other_nodes_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The watch's thread makes a rule's slices anew node by node, and tells of them once all are."""
+    world, asking = Twice(), pod_of("c0", "p")
+    for name in ("a", "b"):
+        world.node(name)
+        world.publish(name)
+    world.wish("c0", "one")
+    while world.kept.step():
+        pass
+    with monkeypatch.context() as meanwhile:
+        untold: list[frozenset[str]] = []
+        meanwhile.setattr(world.kept, "tainted", untold.append)
+        world.rule("drain", taint={"key": "k"}, deviceSelector={"pool": pool_name("a")})
+        found = world.find(asking, ["a", "b"])
+    assert found is not None
+    assert found.among(["a", "b"]).decision().order[0] == "a"
+    world.kept.tainted(*untold)
+    same(world, asking, ["a", "b"])
+    world.rule("drain")
+    same(world, asking, ["a", "b"])
+
+
 def test_how_far_an_eviction_is_changes_nothing() -> None:
     """A rule's status is written every ten seconds while pods go."""
     world = Twice()

@@ -90,7 +90,7 @@ class ClaimPlan:
     def reads_everything(self) -> bool:
         """Whether its result may depend on what tells equal machines apart."""
         return any(
-            one.reads.fields is None or any(identifier == "uuid" for _, _, identifier in one.reads.fields)
+            one.reads_identity
             for alternatives in self.requests
             for request in alternatives
             for one in request.selectors

@@ -58,6 +58,12 @@ class Selector:
         except ValueError as error:
             self._unsupported = str(error).splitlines()[0]
 
+    @property
+    def reads_identity(self) -> bool:
+        """Whether the result may depend on what tells equal machines apart."""
+        fields = self.reads.fields
+        return fields is None or any(identifier == "uuid" for _, _, identifier in fields)
+
     def matches(self, driver: str, device: Device) -> bool:
         """Whether the device is selected. Raises CelError or CelUnsupported."""
         if self._program is None:

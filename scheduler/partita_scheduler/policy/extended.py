@@ -17,6 +17,7 @@ from partita_plugins.wire.resource_claim import (
     ResourceClaimSpec,
 )
 from partita_scheduler.allocator.plan import ClaimPlan, PlanError, plan_claim
+from partita_scheduler.cel.selector import selector
 from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, ClusterView, Container, Node, Pod
 
 IMPLICIT_PREFIX = "deviceclass.resource.kubernetes.io/"
@@ -66,6 +67,12 @@ def extended_plan(pod: Pod, node: Node, extended: Mapping[str, DeviceClass], vie
     requests = sorted(_requests(pod, needed), key=lambda request: request.name)
     spec = ResourceClaimSpec(devices=DeviceClaim(requests=requests))
     return plan_claim(ResourceClaim(metadata=ObjectMeta(name=EXTENDED_CLAIM_NAME), spec=spec), view.classes)
+
+
+def read_everything(classes: Iterable[DeviceClass]) -> bool:
+    """Whether what one of them selects may depend on what tells equal machines apart."""
+    selectors = (one.cel for found in classes for one in found.spec.selectors if one.cel)
+    return any(selector(one.expression).reads_identity for one in selectors)
 
 
 def extended_shape(pod: Pod, extended: Mapping[str, DeviceClass]) -> Hashable:

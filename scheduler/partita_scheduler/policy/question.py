@@ -10,7 +10,7 @@ from partita_scheduler.allocator.rules import Rules, rules_for
 from partita_scheduler.cluster.cpu import cpu_in_steps, cpu_milli
 from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.policy.claims import Wants, claim_problem, wants
-from partita_scheduler.policy.extended import extended_shape
+from partita_scheduler.policy.extended import extended_shape, read_everything
 from partita_scheduler.policy.wishes import Wishes, wishes
 
 
@@ -37,6 +37,8 @@ class Question:
         """
         needs = self.needs
         if needs.problem or needs.allocated or any(plan.reads_everything for plan in needs.plans):
+            return None
+        if needs.extended and read_everything(needs.extended.values()):
             return None
         return needs.plans, extended_shape(self.pod, needs.extended or {}), self.wishes, self.rules, self.cpu_milli
 

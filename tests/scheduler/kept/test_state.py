@@ -223,6 +223,18 @@ def test_slices_that_are_seen_before_they_are_told_of_are_no_other_nodes_answer(
     same(world, asking, ["a", "b"])
 
 
+def test_a_plain_gpu_that_its_class_tells_by_its_uuid_is_on_no_other_node() -> None:
+    world = Twice()
+    for name in ("a", "b"):
+        world.node(name)
+        world.publish(name)
+    devices = [device for one in world.slices.values() for device in one.spec.devices]
+    uuid = next(device.attributes["uuid"].string for device in devices if device.attributes["type"].string == "gpu")
+    by_uuid = f'device.attributes["{DRIVER_NAME}"].uuid == "{uuid}"'
+    world.device_class(device_class(DRIVER_NAME, by_uuid, extendedResourceName="nvidia.com/gpu"))
+    same(world, pod_of("", "p", gpus=1), ["a", "b"])
+
+
 def test_how_far_an_eviction_is_changes_nothing() -> None:
     """A rule's status is written every ten seconds while pods go."""
     world = Twice()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import msgspec
@@ -12,142 +11,12 @@ from hypothesis import strategies as st
 
 from partita_plugins.contracts import PodShape
 from partita_plugins.wire import DRIVER_NAME, pool_name
-from partita_scheduler.assumed.assumptions import ASSUME_SECONDS
-from partita_scheduler.cluster.view import Pod
 from partita_scheduler.kept import column, state
-from partita_scheduler.policy import decision as policy
 from partita_scheduler.policy import row
 from tests.scheduler.decision import small
-from tests.scheduler.decision.fleet import TYPE, device_class
-from tests.scheduler.kept.world import NODES, WISHES, Twice, pod_of
-
-CLAIMS = ("c0", "c1", "c2", "c3", "c4")
-KINDS = tuple(WISHES)
-MACHINES = ("a30-x4", "l40s-x8")
-ZONE = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}
-
-
-class Changes:
-    """What may happen; the numbers choose to whom and how."""
-
-    def node(self, world: Twice, i: int, j: int) -> None:
-        world.node(NODES[i % 4], labels={"zone": "a"} if j % 2 else {}, own=str(j // 3))
-
-    def node_gone(self, world: Twice, i: int, j: int) -> None:
-        world.no_node(NODES[i % 4])
-
-    def published(self, world: Twice, i: int, j: int) -> None:
-        world.publish(NODES[i % 4], MACHINES[j % 2], faulty=(i % 3,) if j > 2 else ())
-
-    def half_published(self, world: Twice, i: int, j: int) -> None:
-        world.publish(NODES[i % 4], some=True)
-
-    def slice_gone(self, world: Twice, i: int, j: int) -> None:
-        world.no_slice(f"{j % 3:02d}-{NODES[i % 4]}")
-
-    def for_a_zone(self, world: Twice, i: int, j: int) -> None:
-        world.slice(small.slice_of("zone-1", *gpus(i % 3), nodeSelector=ZONE, pool="zone", driver=DRIVER_NAME))
-
-    def over_two_nodes(self, world: Twice, i: int, j: int) -> None:
-        device = gpus(1 + j % 3, f"two-{j % 2}")
-        world.slice(
-            small.slice_of(f"two-{j % 2}", *device, nodeName=NODES[i % 4], pool="two", driver=DRIVER_NAME, count=2)
-        )
-
-    def ruled(self, world: Twice, i: int, j: int) -> None:
-        named: tuple[dict[str, str], ...] = (
-            {"pool": pool_name(NODES[i % 4])},
-            {"driver": DRIVER_NAME},
-            {"pool": "two"},
-            {"device": "gpu-0"},
-            {},
-        )
-        effect = ("NoSchedule", "NoExecute", "None")[i % 3]
-        selector = {"deviceSelector": named[j]} if j < 5 else {}
-        world.rule(f"r{i % 3}", taint={"key": f"k{j % 2}", "effect": effect}, **selector)
-
-    def rule_gone(self, world: Twice, i: int, j: int) -> None:
-        world.rule(f"r{i % 3}")
-
-    def upgraded(self, world: Twice, i: int, j: int) -> None:
-        world.upgraded(all_without_selector=bool(j % 2))
-
-    def wish(self, world: Twice, i: int, j: int) -> None:
-        world.wish(CLAIMS[i], KINDS[j % len(KINDS)])
-
-    def allocated(self, world: Twice, i: int, j: int) -> None:
-        world.allocate(CLAIMS[i], NODES[j % 4])
-
-    def claim_gone(self, world: Twice, i: int, j: int) -> None:
-        world.no_claim(CLAIMS[i])
-
-    def extended(self, world: Twice, i: int, j: int) -> None:
-        world.extended(f"x{i}", f"plain-{j % 2}", NODES[i % 4])
-
-    def extended_gone(self, world: Twice, i: int, j: int) -> None:
-        world.no_claim(f"x{i}")
-
-    def class_changed(self, world: Twice, i: int, j: int) -> None:
-        world.device_class(device_class("mig-1g.gpu.partita.dev", "true" if i % 2 else "false"))
-
-    def plain_class_changed(self, world: Twice, i: int, j: int) -> None:
-        kind = "gpu" if i % 2 else "shared"
-        world.device_class(device_class(DRIVER_NAME, f'{TYPE} == "{kind}"', extendedResourceName="nvidia.com/gpu"))
-
-    def class_gone(self, world: Twice, i: int, j: int) -> None:
-        world.no_class("mig-2g.gpu.partita.dev")
-
-    def assumed(self, world: Twice, i: int, j: int) -> None:
-        world.take(asking(i, j), list(NODES))
-
-    def time_passed(self, world: Twice, i: int, j: int) -> None:
-        world.clock.now += (1 + i) * ASSUME_SECONDS / 3
-
-    def cpu(self, world: Twice, i: int, j: int) -> None:
-        world.cpu(NODES[i % 4], 3000 * j)
-
-    def learned(self, world: Twice, i: int, j: int) -> None:
-        world.learned(
-            (PodShape(gpus=1, cpu_milli=1000 * i), 1 + i), (PodShape(gpus=1, gpu_milli=250), j), (PodShape(gpus=4), 3)
-        )
-
-    def background(self, world: Twice, i: int, j: int) -> None:
-        world.kept.step()
-
-
-EACH = sorted(name for name in vars(Changes) if not name.startswith("_"))
-OFTEN = ["background", "assumed", "allocated", "extended", "extended_gone", "time_passed"]
-steps = st.lists(st.tuples(st.sampled_from([*EACH, *OFTEN, *OFTEN]), st.integers(0, 4), st.integers(0, 5)), max_size=30)
-
-
-def asking(i: int, j: int) -> Pod:
-    """Pods with claims, pods for plain GPUs, a wish that the API cannot express."""
-    if j == 5:
-        return pod_of("", f"plain-{i % 2}", gpus=1 + i % 2)
-    return pod_of(CLAIMS[i], f"pod-{i}-{j % 2}", nvlink=j == 4)
-
-
-def gpus(count: int, name: str = "gpu") -> list[dict[str, object]]:
-    return [small.device(f"{name}-{number}", attributes={"type": {"string": "gpu"}}) for number in range(count)]
-
-
-def same(world: Twice, pod: Pod, names: list[str]) -> None:
-    """Both ways agree, down to the bytes of the answer."""
-    found = world.find(pod, names)
-    expected = world.whole(pod, names)
-    if found is None:
-        assert not policy.concerns_us(world.view(), pod)
-        return
-    among = found.among(names)
-    decision = among.decision()
-    assert dict(decision.verdicts) == dict(expected.verdicts)
-    assert decision.order == expected.order
-    assert found.refusals(names) == expected.hard_refusals
-    assert decision.notes == expected.notes
-    scores = json.loads(msgspec.json.encode(among.scores(names)))
-    assert {one["Host"]: one["Score"] for one in scores} == policy.scores(expected, names)
-    assert [one["Host"] for one in scores] == names
-    assert among.best == next(iter(expected.order), "")
+from tests.scheduler.decision.fleet import device_class
+from tests.scheduler.kept.changes import CLAIMS, KINDS, ZONE, Changes, asking, gpus, same, steps
+from tests.scheduler.kept.world import NODES, Twice, pod_of
 
 
 def test_a_pool_over_two_nodes_changes_on_one_when_its_other_slice_comes() -> None:
@@ -327,9 +196,9 @@ def test_an_answer_does_not_wait_for_nodes_that_take_too_long(monkeypatch: pytes
         world.publish(name, faulty=(NODES.index(name),))
     world.wish("c0", "one")
 
-    def slow(*asked: Any) -> Any:
+    def slow(*asked: Any, **known: Any) -> Any:
         world.clock.now += state.ANSWER_SECONDS * 0.6
-        return real(*asked)
+        return real(*asked, **known)
 
     monkeypatch.setattr(column, "look", slow)
     found = world.find(asking, list(NODES))
@@ -352,7 +221,7 @@ def test_a_pod_that_waits_finds_its_answers_made_also_on_the_standby(monkeypatch
     while world.kept.step():
         pass
     answered: list[object] = []
-    monkeypatch.setattr(column, "look", lambda *asked: answered.append(asked))
+    monkeypatch.setattr(column, "look", lambda *asked, **_: answered.append(asked))
     found = world.find(pod_of("c0", "p"), ["a"])
     assert found is not None
     assert found.among(["a"]).best == "a"
@@ -404,6 +273,7 @@ def test_it_answers_as_a_decision_made_afresh(changes: list[tuple[str, int, int]
     for number, kind in zip(CLAIMS, KINDS, strict=False):
         world.wish(number, kind)
     for change, i, j in changes:
+        world.meanwhile = asking(j % 5, i) if j % 2 else None
         getattr(Changes(), change)(world, i, j)
         # Another pod than that of the change, or its assumption would be dropped at once.
         same(world, asking((i + 1) % 5, (j + 2) % 6), names[: 2 + j])

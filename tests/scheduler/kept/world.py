@@ -13,6 +13,7 @@ from partita_plugins.wire.resource_claim import DeviceClass, ResourceClaim, Reso
 from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_plugins.wire.taint_rule import DeviceTaintRule
 from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
+from partita_scheduler.allocator.rules import rules_for
 from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
 from partita_scheduler.cluster.cpu import BoundPod, CpuTally
 from partita_scheduler.cluster.slice_index import SliceIndex
@@ -26,7 +27,7 @@ from partita_scheduler.policy.decision import Decision
 from tests.scheduler.decision.fleet import CLASSES, NAMESPACE, claim, exactly, slices
 from tests.scheduler.edge.fakes import Clock
 
-MINOR = 37
+MINORS = (37, 36)
 NODES = ("a", "b", "c", "d")
 FAULT = Taint(key="gpu.partita.dev/fault", value="stuck-bit", effect="NoSchedule")
 WISHES: dict[str, list[dict[str, Any]]] = {
@@ -35,6 +36,9 @@ WISHES: dict[str, list[dict[str, Any]]] = {
     "part": [exactly(kind="mig-1g")],
     "share": [exactly(kind="shared", capacity={"requests": {"memory": "4Gi"}})],
     "both": [exactly(), exactly("part", kind="mig-2g")],
+    "all": [exactly(kind="mig-2g", allocationMode="All")],
+    "admin": [exactly(kind="any", adminAccess=True)],
+    "tolerant": [exactly(count=4, tolerations=[{"key": "k0", "operator": "Exists"}])],
     "either": [
         {
             "name": "gpu",
@@ -57,15 +61,23 @@ class Twice:
     claims: dict[tuple[str, str], ResourceClaim] = field(default_factory=dict)
     slices: dict[str, ResourceSlice] = field(default_factory=dict)
     rules: dict[str, DeviceTaintRule] = field(default_factory=dict)
-    all_without_selector: bool = False
+    minor: int = MINORS[0]
+    meanwhile: Pod | None = None
+    """Who is asked about when slices have changed and nobody has been told yet."""
 
     def __post_init__(self) -> None:
         self.index = SliceIndex(all_without_selector=self.all_without_selector)
         self.tally = CpuTally()
-        self.kept = KeptState(self.index.value, lambda: MINOR, cpu_left_milli=self.tally.left_milli, clock=self.clock)
+        self.kept = KeptState(
+            self.index.value, lambda: self.minor, cpu_left_milli=self.tally.left_milli, clock=self.clock
+        )
         self.assumptions = Assumptions(Metrics(), clock=self.clock, listener=self.kept.assumption_changed)
         for found in CLASSES.values():
             self.device_class(found)
+
+    @property
+    def all_without_selector(self) -> bool:
+        return rules_for(self.minor).rule_without_selector_taints_all
 
     def view(self) -> ClusterView:
         by_node: dict[str, list[ResourceSlice]] = {}
@@ -80,7 +92,7 @@ class Twice:
             claims=dict(self.claims),
             cpu_left_milli=self.kept._cluster._cpu,
             workload=self.kept._cluster.workload,
-            server_minor=MINOR,
+            server_minor=self.minor,
         )
 
     def node(self, name: str, *, labels: dict[str, str] | None = None, own: str = "0") -> None:
@@ -104,11 +116,13 @@ class Twice:
     def slice(self, new: ResourceSlice) -> None:
         old, self.slices[new.metadata.name] = self.slices.get(new.metadata.name), new
         self.index.change(old, new)
+        self._untold()
         self.kept.slice_changed(old, new)
 
     def no_slice(self, name: str) -> None:
         old = self.slices.pop(name, None)
         self.index.change(old, None)
+        self._untold()
         self.kept.slice_changed(old, None)
 
     def rule(self, name: str, **spec: Any) -> None:
@@ -117,12 +131,18 @@ class Twice:
         new = msgspec.convert({"metadata": {"name": name}, "spec": spec}, DeviceTaintRule) if spec else None
         if new is not None:
             self.rules[name] = new
-        self.kept.tainted(self.index.rule(old, new))
+        touched = self.index.rule(old, new)
+        self._untold()
+        self.kept.tainted(touched)
 
-    def upgraded(self, *, all_without_selector: bool) -> None:
+    def _untold(self) -> None:
+        if self.meanwhile is not None:
+            self.kept.find(self.meanwhile, list(NODES))
+
+    def upgraded(self, minor: int) -> None:
         """To a version that reads rules otherwise."""
-        self.all_without_selector = all_without_selector
-        self.kept.tainted(self.index.read_rules(all_without_selector=all_without_selector))
+        self.minor = minor
+        self.kept.tainted(self.index.read_rules(all_without_selector=self.all_without_selector))
 
     def publish(self, name: str, machine: str = "a30-x4", *, faulty: tuple[int, ...] = (), some: bool = False) -> None:
         """A node's slices; `some`: the last one is not there yet."""
@@ -145,6 +165,13 @@ class Twice:
         if (NAMESPACE, name) not in self.claims:
             self.claim(claim(name, *WISHES[kind]))
 
+    def remade(self, name: str, kind: str) -> None:
+        """Deleted and made anew while nobody watched."""
+        old = self.claims.get((NAMESPACE, name))
+        made = claim(name, *WISHES[kind])
+        uid = f"{old.metadata.uid}-anew" if old else made.metadata.uid
+        self.claim(msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, uid=uid)))
+
     def allocate(self, name: str, where: str) -> None:
         """As kube-scheduler would on this node, if it can."""
         found = self.claims.get((NAMESPACE, name))
@@ -155,6 +182,12 @@ class Twice:
         if verdict.allocations:
             status = ResourceClaimStatus(allocation=verdict.allocations[name])
             self.claim(msgspec.structs.replace(found, status=status))
+
+    def freed(self, name: str) -> None:
+        """Its pod is gone: the claim waits for another."""
+        found = self.claims.get((NAMESPACE, name))
+        if found is not None:
+            self.claim(msgspec.structs.replace(found, status=ResourceClaimStatus()))
 
     def extended(self, name: str, owner: str, where: str) -> None:
         """The claim that kube-scheduler makes for a pod's extended resources."""
@@ -193,10 +226,10 @@ class Twice:
             self.assumptions.assume(found.view, pod, among.best, among.options(among.best, MAX_OPTIONS))
 
 
-def pod_of(claim_name: str, uid: str, *, gpus: int = 0, nvlink: bool = False) -> Pod:
-    """A pod with one claim, or so many plain GPUs."""
-    claims = [{"name": "gpu", "resourceClaimName": claim_name}] if claim_name else []
-    limits = {"nvidia.com/gpu": str(gpus), "cpu": "1"} if gpus else {}
+def pod_of(claims_named: str, uid: str, *, gpus: int = 0, cpu: int = 1, nvlink: bool = False) -> Pod:
+    """A pod with these claims ("c0 c1"), and so many plain GPUs."""
+    claims = [{"name": name, "resourceClaimName": name} for name in claims_named.split()]
+    limits = {"cpu": str(cpu)} | ({"nvidia.com/gpu": str(gpus)} if gpus else {})
     annotations = {"gpu.partita.dev/topology": "nvlink"} if nvlink else {}
     body = {
         "metadata": {"name": uid, "namespace": NAMESPACE, "uid": uid, "annotations": annotations},

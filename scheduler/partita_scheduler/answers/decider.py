@@ -17,7 +17,6 @@ import structlog
 from msgspec import Raw
 
 from partita_plugins.errors import InvalidInput, Retryable
-from partita_scheduler.answers.plain import PlainJudge
 from partita_scheduler.answers.rehearsal import Placement, rehearse
 from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
 from partita_scheduler.cluster.view import ClusterView, Pod, ViewSource
@@ -49,15 +48,14 @@ class Decider:
         assumptions: Assumptions,
         metrics: Metrics,
         *,
+        judge: Judge,
         policy: Policy = default_policy,
-        judge: Judge | None = None,
         expecting: Callable[[ClusterView], ClusterView] = lambda view: view,
         answering: Callable[[], bool] = lambda: True,
         max_at_once: int = MAX_DECISIONS_AT_ONCE,
     ) -> None:
         self._source, self._assumptions, self._metrics, self._policy = source, assumptions, metrics, policy
-        self._judge = judge or PlainJudge(source, assumptions, policy)
-        self._answering, self._expecting = answering, expecting
+        self._judge, self._answering, self._expecting = judge, answering, expecting
         self._slots = threading.BoundedSemaphore(max_at_once)
         self._aside = threading.BoundedSemaphore(MAX_ASIDE_AT_ONCE)
         self._remembered: OrderedDict[str, Among] = OrderedDict()

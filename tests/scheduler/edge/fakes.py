@@ -24,6 +24,7 @@ from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy.decision import Decision, scores
 from partita_scheduler.policy.row import Verdict
 from partita_scheduler.reasons import Reason
+from tests.scheduler.edge.plain_judge import PlainJudge
 
 DRIVER = "gpu.partita.dev"
 
@@ -142,7 +143,12 @@ class World:
     def __post_init__(self) -> None:
         self.assumptions = Assumptions(self.metrics, clock=self.clock)
         self.decider = Decider(
-            self.source, self.assumptions, self.metrics, policy=self.policy, answering=lambda: self.answering
+            self.source,
+            self.assumptions,
+            self.metrics,
+            judge=PlainJudge(self.source, self.assumptions, self.policy),
+            policy=self.policy,
+            answering=lambda: self.answering,
         )
         self.parts = Parts(decider=self.decider, source=self.source, assumptions=self.assumptions, metrics=self.metrics)
 

@@ -1,4 +1,4 @@
-"""The judge that decides on a snapshot, node by node: slow and simple, where the kept state is quick."""
+"""The simplest judge there can be: it decides on a snapshot, node by node, where the kept state is quick."""
 
 from __future__ import annotations
 

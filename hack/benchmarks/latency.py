@@ -16,7 +16,7 @@ from hack.benchmarks.fleet import node_name
 from hack.benchmarks.fleet_server import GPUS, pod, wishes
 from hack.benchmarks.plot import write_plot
 from hack.benchmarks.targets import Target, ended, settle, start_fleet, start_targets, tell
-from hack.benchmarks.vitals import look
+from hack.benchmarks.vitals import cpu_seconds, look
 
 VERBS = ("filter", "prioritize")
 DRAWN = ("warm", "churn")
@@ -37,6 +37,7 @@ warm    once the work of the start is over
 churn   while 50 claims a second get a GPU, and as many give theirs back
 plain   pods without claims
 ratio   p50 against that of noop in the same state
+cpu_ms  what the extender spent for each question of the state, with all else that it did meanwhile
 
 \b
 Example:
@@ -102,12 +103,15 @@ def _names(nodes: int) -> list[bytes]:
 
 
 def _ask(targets: list[Target], state: str, pods: range, names: list[bytes]) -> None:
+    before = [cpu_seconds(target.process.pid) for target in targets]
     for number in pods:
         asked = json.dumps(pod(number, with_claim=state != "plain")).encode()
         body = b'{"Pod":' + asked + b',"Nodes":null,"NodeNames":' + names[number % len(names)] + b"}"
         for verb in VERBS:
             for target in targets if number % 2 else reversed(targets):
                 _judge(target.name, state, verb, target.ask(state, verb, body))
+    for target, spent in zip(targets, before, strict=True):
+        target.cpu_ms[state] = 1000 * (cpu_seconds(target.process.pid) - spent) / (len(pods) * len(VERBS))
 
 
 def _judge(name: str, state: str, verb: str, answer: bytes) -> None:
@@ -129,6 +133,7 @@ def _rows(targets: list[Target], rss_mib: dict[str, float], nodes: int) -> Itera
                 "state": state,
                 "p50_ms": round(p50 * 1000, 3),
                 "p99_ms": round(quantile(seconds, 0.99) * 1000, 3),
+                "cpu_ms": round(target.cpu_ms[state], 3),
                 "rss_mib": round(rss_mib[target.name], 1),
                 "ratio": round(p50 / quantile(noop.seconds[state, verb], 0.5), 3),
             }

@@ -34,6 +34,9 @@ class Target:
     seconds: dict[tuple[str, str], list[float]] = field(default_factory=dict)
     """By state and verb."""
 
+    cpu_ms: dict[str, float] = field(default_factory=dict)
+    """By state, for each question, with all that the process did meanwhile."""
+
     def ask(self, state: str, verb: str, body: bytes) -> bytes:
         begun = time.perf_counter()
         self.connection.request("POST", f"/{verb}", body, {"Content-Type": "application/json"})

@@ -136,4 +136,5 @@ def test_latency_asks_both_extenders_in_every_state_and_partita_has_an_opinion()
     for row in rows:
         assert (row["bench"], row["nodes"]) == ("latency", 20)
         assert 0 < row["p50_ms"] <= row["p99_ms"]
+        assert row["cpu_ms"] >= 0
         assert row["rss_mib"] > 10

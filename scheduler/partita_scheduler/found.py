@@ -65,6 +65,9 @@ class Judge(Protocol):
     def find(self, pod: Pod, node_names: Sequence[str]) -> Found | None:
         """None: the pod is none of ours."""
 
+    def may_concern(self, pod: Pod) -> bool:
+        """False for most pods of a cluster, at once."""
+
     def may_refuse(self, pod: Pod) -> bool | None:
         """Whether filter has to look at the nodes; None: the pod is none of ours."""
 

@@ -178,6 +178,8 @@ class Decider:
 
     def _prioritize(self, args: ExtenderArgs) -> list[HostPriority] | Raw | None:
         self._assumptions.forget(args.pod.metadata.uid)
+        if not self._judge.may_concern(args.pod):
+            return None
         found = self._judge.find(args.pod, args.node_names)
         return None if found is None else self._take(args.pod, found, args.node_names).scores(args.node_names)
 

@@ -23,6 +23,7 @@ from partita_scheduler.kept.columns import Columns
 from partita_scheduler.kept.fleet import Fleet
 from partita_scheduler.policy import decision as policy
 from partita_scheduler.policy.decision import STEPS_PER_POD, concerns_us, decide_each
+from partita_scheduler.policy.extended import asks_for_served
 from partita_scheduler.policy.question import question
 from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring, ranking_of
 
@@ -122,7 +123,7 @@ class KeptState:
 
         Its own assumption must have been dropped before.
         """
-        if not self._may_concern(pod):
+        if not self.may_concern(pod):
             return None
         with self._lock:
             self._take_in()
@@ -149,7 +150,7 @@ class KeptState:
 
     def may_refuse(self, pod: Pod) -> bool | None:
         """Whether the pod has a wish that nodes may break; None: it is none of ours."""
-        if not self._may_concern(pod):
+        if not self.may_concern(pod):
             return None
         with self._lock:
             self._take_in()
@@ -163,9 +164,9 @@ class KeptState:
             names = self._fleet.names
         names.find(node_names)
 
-    def _may_concern(self, pod: Pod) -> bool:
+    def may_concern(self, pod: Pod) -> bool:
         """False for most pods of a cluster: classes alone are looked at, and nobody is waited for."""
-        return bool(pod.spec.resource_claims) or concerns_us(self._cluster.view(), pod)
+        return bool(pod.spec.resource_claims) or asks_for_served(self._cluster.classes, pod)
 
     @property
     def behind(self) -> bool:

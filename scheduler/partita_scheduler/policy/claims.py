@@ -84,7 +84,7 @@ def wants(view: ClusterView, pod: Pod) -> Wants:
                 f"kube-scheduler gives all devices of nothing while pool {unsound.pool} is being changed or is invalid"
             )
             return Wants(problem=Reason("abort", text))
-    return Wants(tuple(plans), tuple(allocated), extended_resources(view, pod) or None, tuple(claims))
+    return Wants(tuple(plans), tuple(allocated), extended_resources(view.classes, pod) or None, tuple(claims))
 
 
 def _assumed_by_others(view: ClusterView, pod: Pod, claim: ResourceClaim) -> Allocation | None:

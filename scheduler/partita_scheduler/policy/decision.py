@@ -12,12 +12,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from partita_plugins.contracts import Counts
-from partita_plugins.errors import InvalidInput
 from partita_scheduler.allocator.in_use import Uses, in_use
 from partita_scheduler.allocator.result import Budget
 from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.policy.claims import claim_of, needs_no_claim
-from partita_scheduler.policy.extended import extended_resources
+from partita_scheduler.policy.extended import asks_for_served
 from partita_scheduler.policy.question import Question, question
 from partita_scheduler.policy.row import Verdict, look, rows, verdict
 from partita_scheduler.scoring.ranking import Rank, ranking_of
@@ -56,10 +55,7 @@ def concerns_us(view: ClusterView, pod: Pod) -> bool:
         claim = claim_of(view, pod, entry.name)
         if claim.status.allocation is None if claim else not needs_no_claim(pod, entry.name):
             return True
-    try:
-        return bool(extended_resources(view, pod))
-    except InvalidInput:
-        return False
+    return asks_for_served(view.classes, pod)
 
 
 def decide(view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:

@@ -40,15 +40,23 @@ def classes_by_resource(classes: Mapping[str, DeviceClass]) -> dict[str, DeviceC
     return known[1]
 
 
-def extended_resources(view: ClusterView, pod: Pod) -> dict[str, DeviceClass]:
-    """Extended resources that the pod asks for and that a class serves."""
-    served = classes_by_resource(view.classes)
+def extended_resources(classes: Mapping[str, DeviceClass], pod: Pod) -> dict[str, DeviceClass]:
+    """Extended resources that the pod asks for and that a class serves. Raises InvalidInput."""
+    served = classes_by_resource(classes)
     return {
         name: served[name]
         for container in (*pod.spec.init_containers, *pod.spec.containers)
         for name in container.resources.requests.keys() | container.resources.limits.keys()
         if name in served and _quantity(container, name)
     }
+
+
+def asks_for_served(classes: Mapping[str, DeviceClass], pod: Pod) -> bool:
+    """Whether a class serves an extended resource that the pod asks for."""
+    try:
+        return bool(extended_resources(classes, pod))
+    except InvalidInput:
+        return False
 
 
 def without_own(node: Node, extended: Mapping[str, DeviceClass]) -> tuple[str, ...]:

@@ -19,6 +19,9 @@ class PlainJudge:
 
     behind = False
 
+    def may_concern(self, pod: Pod) -> bool:
+        return self.concerns_us(pod)
+
     def may_refuse(self, pod: Pod) -> bool | None:
         return self.concerns_us(pod) or None
 

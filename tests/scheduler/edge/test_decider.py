@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 import pytest
 
+from partita_plugins.errors import InvalidInput
 from partita_scheduler.cluster.view import Pod
 from partita_scheduler.protocol.questions import ExtenderArgs
 from partita_scheduler.protocol.replies import HostPriority
@@ -101,6 +102,15 @@ def test_pods_without_claims_are_answered_without_a_decision() -> None:
     assert world.decider.filter(ask(pod)) == {}
     assert not scores_of(world, pod), "nothing is preferred"
     assert not world.policy.calls
+
+
+def test_names_of_a_pod_without_claims_are_not_even_read() -> None:
+    world = World(FixedPolicy(fits=("b",)))
+    asked = ExtenderArgs(pod=make_pod(claim=""), raw_names=b"[no JSON]")
+    assert world.decider.filter(asked) == {}
+    assert world.decider.prioritize(asked) == []
+    with pytest.raises(InvalidInput):
+        world.decider.prioritize(ExtenderArgs(pod=make_pod(), raw_names=b"[no JSON]"))
 
 
 @pytest.mark.parametrize("reason", ["stale", "not_synced"])

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from hack.robustness.simulation.hardware import Devices
 from hack.robustness.simulation.many import workplace
+from hack.robustness.simulation.pods import NAMESPACE
 from hack.robustness.simulation.run import replaced
-from hack.robustness.simulation.world import NAMESPACE, SimulatedWorld
+from hack.robustness.simulation.world import SimulatedWorld
 
 from partita_driver.api.claims import TRUST
 from partita_driver.running.upkeep import GONE_SECONDS, UPKEEP_SECONDS

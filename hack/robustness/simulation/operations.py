@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from hack.robustness.simulation.judge import check
 from hack.robustness.simulation.kubelet import CallFailed, Pod
 from hack.robustness.simulation.losses import damage_journal, lose_cdi, lose_journal
+from hack.robustness.simulation.pods import NAMESPACE
 from hack.robustness.simulation.steps import Step, chosen
 from hack.robustness.simulation.troubles import (
     break_gpu,
@@ -19,7 +20,7 @@ from hack.robustness.simulation.troubles import (
     open_gpu,
     trouble_api,
 )
-from hack.robustness.simulation.world import NAMESPACE, SimulatedWorld
+from hack.robustness.simulation.world import SimulatedWorld
 
 from partita_driver import fault_points
 from partita_driver.kubelet.dra_service import ClaimRef

@@ -94,15 +94,22 @@ class CpuTally:
                 tally._requested[node.metadata.name] = has - left
         return tally
 
-    def change(self, old: BoundPod | None, new: BoundPod | None) -> str:
-        """Take a change in; the node that has more or less than before, empty if none has."""
-        before, after = old.requested_milli if old else 0, new.requested_milli if new else 0
-        pod = new or old
-        node = pod.spec.node_name if pod else None
-        if not node or before == after:
-            return ""
-        self._requested[node] = self._requested.get(node, 0) + after - before
-        return node
+    def change(self, old: BoundPod | None, new: BoundPod | None) -> frozenset[str]:
+        """Take a change in; the nodes of which more or less is requested than before: two where a pod was made anew
+        while nobody watched."""
+        more: dict[str, int] = {}
+        for pod, sign in ((old, -1), (new, 1)):
+            if pod is not None and pod.spec.node_name:
+                more[pod.spec.node_name] = more.get(pod.spec.node_name, 0) + sign * pod.requested_milli
+        changed = frozenset(node for node, milli in more.items() if milli)
+        for node in changed:
+            requested = self._requested.get(node, 0) + more[node]
+            if requested:
+                self._requested[node] = requested
+            else:
+                # Nodes come and go.
+                self._requested.pop(node, None)
+        return changed
 
     def left_milli(self, node: Node) -> int | None:
         """Milli-CPU that pods can still request there, in steps, rounded down; None where the node does not say."""

@@ -35,7 +35,7 @@ class CpuWatch:
         self._began = clock()
 
     def _changed(self, old: BoundPod | None, new: BoundPod | None) -> None:
-        if node := self._tally.change(old, new):
+        for node in self._tally.change(old, new):
             self._listener(node)
 
     def start(self) -> None:

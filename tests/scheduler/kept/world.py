@@ -204,7 +204,8 @@ class Twice:
     def cpu(self, node: str, milli: int) -> None:
         """Another pod of so much CPU."""
         spec = PodSpec(node_name=node)
-        self.kept.cpu_changed(self.tally.change(None, BoundPod(spec=spec, requested_milli=milli)))
+        for changed in self.tally.change(None, BoundPod(spec=spec, requested_milli=milli)):
+            self.kept.cpu_changed(changed)
 
     def learned(self, *counts: tuple[PodShape, int]) -> None:
         """In force once the background has answered for it."""

@@ -12,6 +12,7 @@ import pytest
 
 from partita_plugins.contracts import PodShape, Workload
 from partita_plugins.testing.apiserver import ApiServer
+from partita_plugins.wire.objects import ObjectMeta
 from partita_scheduler.cluster.cpu import BoundPod, CpuTally, cpu_in_steps, small
 from partita_scheduler.cluster.cpu_watch import PATIENCE_SECONDS, CpuWatch
 from partita_scheduler.cluster.view import Node
@@ -34,12 +35,21 @@ def test_what_pods_request_is_gone_and_comes_back_with_them() -> None:
     tally = CpuTally()
     assert tally.left_milli(NODE) == 64_000
     first, second = bound("8"), bound("1500m")
-    assert tally.change(None, first) == "a"
-    assert tally.change(None, second) == "a"
+    assert tally.change(None, first) == {"a"}
+    assert tally.change(None, second) == {"a"}
     assert tally.left_milli(NODE) == 54_000
-    assert tally.change(second, second) == ""
-    assert tally.change(first, None) == "a"
+    assert tally.change(second, second) == set()
+    assert tally.change(first, None) == {"a"}
     assert tally.left_milli(NODE) == 62_000
+
+
+def test_a_pod_that_was_made_anew_on_another_node_while_nobody_watched_counts_there_alone() -> None:
+    tally, elsewhere = CpuTally(), msgspec.structs.replace(NODE, metadata=ObjectMeta(name="b"))
+    before, after = bound("8"), bound("8", nodeName="b")
+    tally.change(None, before)
+    assert tally.change(before, after) == {"a", "b"}
+    assert tally.left_milli(NODE) == 64_000
+    assert tally.left_milli(elsewhere) == 56_000
 
 
 def test_nodes_that_differ_by_little_are_alike() -> None:

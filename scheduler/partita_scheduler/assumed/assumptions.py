@@ -132,7 +132,7 @@ class Assumptions:
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """Listener of the watch on unbound pods: one that left is bound or gone, and the allocation says which."""
-        if new is not None or old is None:
+        if old is None or (new is not None and new.metadata.uid == old.metadata.uid):
             return
         with self._lock:
             if pending := self._pending.get(old.metadata.uid):

@@ -87,6 +87,18 @@ def test_a_pod_that_left_is_forgotten_soon_but_not_before_its_allocation_may_hav
     assert not world.assumptions.active()
 
 
+def test_a_pod_made_anew_while_nobody_watched_left_as_well_and_one_that_only_changed_did_not() -> None:
+    world, before = World(), make_pod()
+    assume(world)
+    world.assumptions.pod_changed(before, before)
+    world.clock.now += GONE_POD_SECONDS
+    assert world.assumptions.active()
+    metadata = msgspec.structs.replace(before.metadata, uid="another")
+    world.assumptions.pod_changed(before, msgspec.structs.replace(before, metadata=metadata))
+    world.clock.now += GONE_POD_SECONDS
+    assert not world.assumptions.active()
+
+
 def test_the_claim_that_kube_scheduler_makes_itself_settles_its_pods_prediction() -> None:
     world = World()
     pod = make_pod(claim="")

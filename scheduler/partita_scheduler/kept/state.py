@@ -97,7 +97,10 @@ class KeptState:
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """A pod that waits will be asked about: its column is made before that, also on the standby."""
-        if old is None and new is not None:
+        if new is not None and (
+            old is None or old.status.resource_claim_statuses != new.status.resource_claim_statuses
+        ):
+            # Those of templates get their claims later.
             self._later(partial(self._expect, new))
 
     def assumption_changed(self, key: str, assumed: AssumedAllocation | None) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from partita_plugins.contracts import PodShape
 from partita_plugins.wire import DRIVER_NAME, pool_name
+from partita_scheduler.cluster.view import PodClaimStatus, PodResourceClaim, PodStatus
 from partita_scheduler.kept import column, state
 from partita_scheduler.policy import row
 from tests.scheduler.decision import small
@@ -212,17 +213,28 @@ def test_an_answer_does_not_wait_for_nodes_that_take_too_long(monkeypatch: pytes
     same(world, asking, list(NODES))
 
 
-def test_a_pod_that_waits_finds_its_answers_made_also_on_the_standby(monkeypatch: pytest.MonkeyPatch) -> None:
-    world = Twice()
+@pytest.mark.parametrize("of_template", [False, True])
+def test_a_pod_that_waits_finds_its_answers_made_also_on_the_standby(
+    monkeypatch: pytest.MonkeyPatch, of_template: bool
+) -> None:
+    world, pod = Twice(), pod_of("c0", "p")
     world.node("a")
     world.publish("a")
     world.wish("c0", "one")
-    world.kept.pod_changed(None, pod_of("c0", "p"))
+    if of_template:
+        entry = PodResourceClaim(name="gpu", resource_claim_template_name="gpus")
+        pod = msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, resource_claims=[entry]))
+        world.kept.pod_changed(None, pod)
+        made = PodStatus(resource_claim_statuses=[PodClaimStatus(name="gpu", resource_claim_name="c0")])
+        before, pod = pod, msgspec.structs.replace(pod, status=made)
+        world.kept.pod_changed(before, pod)
+    else:
+        world.kept.pod_changed(None, pod)
     while world.kept.step():
         pass
     answered: list[object] = []
     monkeypatch.setattr(column, "look", lambda *asked, **_: answered.append(asked))
-    found = world.find(pod_of("c0", "p"), ["a"])
+    found = world.find(pod, ["a"])
     assert found is not None
     assert found.among(["a"]).best == "a"
     assert not answered

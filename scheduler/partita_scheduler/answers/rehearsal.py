@@ -68,7 +68,10 @@ class Rehearsal:
         self._view = view
         self._tally = CpuTally.leaving(view.nodes.values(), view.cpu_left_milli)
         cpu_left = self._tally.left_milli if view.cpu_left_milli else nobody_counts
-        self._state = KeptState(lambda: view.slices, lambda: view.server_minor, view.scoring, cpu_left)
+        # Nobody gives up on it after half a second: its time stands still.
+        self._state = KeptState(
+            lambda: view.slices, lambda: view.server_minor, view.scoring, cpu_left, clock=lambda: 0.0
+        )
         self._assumptions = Assumptions(Metrics(), seconds=float("inf"), listener=self._state.assumption_changed)
         self._state.workload_changed(view.workload)
         for device_class in view.classes.values():
@@ -77,8 +80,12 @@ class Rehearsal:
             self._state.node_changed(None, node)
         for claim in view.claims.values():
             self._state.claim_changed(None, claim)
+        self._own: dict[str, list[str]] = {}
+        """Pods to the keys of what is assumed for them."""
+
         for key, assumed in view.assumed.items():
             self._state.assumption_changed(key, assumed)
+            self._own.setdefault(assumed.pod_uid, []).append(key)
 
     def place(self, pods: Iterable[Pod], node_names: Sequence[str]) -> list[Placement]:
         """One placement a pod, in order."""
@@ -89,6 +96,8 @@ class Rehearsal:
         wanted = {name: known[name] for name in node_names or known if name in known}
         names, shut = partition(wanted, pod)
         shut |= {name: (Reason("unknown_node", "unknown node"),) for name in node_names if name not in known}
+        for key in self._own.pop(pod.metadata.uid, ()):
+            self._state.assumption_changed(key, None)
         found = self._state.find(pod, names)
         if found is None:
             groups = [Group(nodes=names, explanation="no device claims: all nodes are equal to us")] if names else []

@@ -12,6 +12,7 @@ from partita_plugins.errors import InvalidInput
 from partita_scheduler.answers.rehearsal import Placement, rehearse, with_own_claims
 from partita_scheduler.cluster.cpu import cpu_milli
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, NodeStatus, Pod
+from partita_scheduler.kept import state
 from partita_scheduler.policy import decision as policy
 from partita_scheduler.protocol.simulation import parse_simulation
 from tests.scheduler.decision.fleet import NAMESPACE, claim, exactly, pod, slices, view, with_claims
@@ -99,6 +100,23 @@ def test_it_begins_with_what_is_assumed_already() -> None:
     assert [one.fits for one in placed(fleet, train(0))] == [True]
     full = replace(fleet, assumed={wish.metadata.uid: assumed})
     assert [one.fits for one in placed(full, train(0))] == [False]
+
+
+def test_a_pod_that_is_assumed_somewhere_may_have_there_what_it_is_assumed_to_take() -> None:
+    wish = claim("wish", exactly(count=GPUS))
+    fleet = with_claims(view({"a": FLEET.slices["a"]}), wish)
+    allocation = (policy.decide(fleet, pod("wish"), ["a"]).verdicts["a"].allocations or {})["wish"]
+    assumed = AssumedAllocation(
+        pod_uid=pod("wish").metadata.uid, node="a", claim=(NAMESPACE, "wish"), allocation=allocation
+    )
+    full = replace(fleet, assumed={wish.metadata.uid: assumed})
+    assert [one.fits for one in placed(full, pod("wish"), train(0))] == [True, False]
+
+
+def test_it_takes_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody gives up on it as kube-scheduler would, and no background finds the rest."""
+    monkeypatch.setattr(state, "ANSWER_SECONDS", 0.0)
+    assert [one.fits for one in placed(FLEET, train(0))] == [True]
 
 
 def test_nodes_that_are_not_for_the_pod_are_told_with_the_reason() -> None:

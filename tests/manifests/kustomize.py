@@ -76,6 +76,7 @@ def _named(value: Any) -> bool:
 
 OVERLAYS = MANIFESTS / "overlays"
 INSTALLATIONS = [MANIFESTS / "base", OVERLAYS / "simulated", OVERLAYS / "e2e", OVERLAYS / "e2e-nvml"]
+SECOND_SCHEDULER = MANIFESTS / "second-scheduler"
 EXAMPLES = sorted(path for path in (MANIFESTS / "examples").iterdir() if path.is_dir())
 
 

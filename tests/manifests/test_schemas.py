@@ -7,13 +7,21 @@ import pytest
 import yaml
 
 from partita_scheduler.install.stanza import stanza
-from tests.manifests.kustomize import EXAMPLES, INSTALLATIONS, MANIFESTS, Json, documents, render
+from tests.manifests.kustomize import (
+    EXAMPLES,
+    INSTALLATIONS,
+    MANIFESTS,
+    SECOND_SCHEDULER,
+    Json,
+    documents,
+    render,
+)
 
 STANZA = MANIFESTS / "scheduler-stanza" / "kube-scheduler-config.yaml"
 
 
 @pytest.mark.parametrize("version", ["1.36", "1.37"])
-@pytest.mark.parametrize("folder", [*INSTALLATIONS, *EXAMPLES], ids=lambda path: path.name)
+@pytest.mark.parametrize("folder", [*INSTALLATIONS, SECOND_SCHEDULER, *EXAMPLES], ids=lambda path: path.name)
 def test_all_objects_are_valid_to_the_last_field(folder: Path, version: str) -> None:
     objects = render(folder)
     assert objects

@@ -11,7 +11,9 @@ from partita_driver.main import cli as driver_cli
 from partita_driver.settings.parse import CONFIG_MAP, KEY, parse_settings
 from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler.main import main as scheduler_cli
-from tests.manifests.kustomize import INSTALLATIONS, Json, containers, one, render
+from partita_scheduler.scoring.settings_file import Judging
+from partita_scheduler.scoring.settings_file import parse_settings as parse_scoring
+from tests.manifests.kustomize import INSTALLATIONS, MANIFESTS, Json, containers, one, render
 
 installations = pytest.mark.parametrize("folder", INSTALLATIONS, ids=lambda path: path.name)
 POD_UID = "0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f"
@@ -148,3 +150,13 @@ def test_both_programs_come_from_one_image() -> None:
     for folder, tag in zip(INSTALLATIONS, ("0.1.0", "0.1.0", "dev", "dev"), strict=True):
         images = {container["image"] for obj in render(folder) for container in containers(obj)}
         assert images == {f"partita.dev/partita:{tag}"}
+
+
+def test_the_settings_component_hands_the_extender_what_is_so_without_it() -> None:
+    objects = render(MANIFESTS / "components" / "scheduler-settings", render(INSTALLATIONS[0]))
+    [container] = containers(one(objects, "Deployment", "partita-scheduler"))
+    [file] = [entry["value"] for entry in container["env"] if entry["name"] == "PARTITA_SETTINGS"]
+    [folder] = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "settings"]
+    [text] = one(objects, "ConfigMap", "partita-scheduler-settings")["data"].values()
+    assert file == f"{folder}/settings.yaml"
+    assert parse_scoring(text, file) == Judging()

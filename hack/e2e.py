@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from hack.realcluster import binaries, modules
+from tests.e2e.installation import EXTENDER_NAME, SYSTEM
 from tests.e2e.node import all_nodes
 from tests.e2e.nvml_node import lay_out
 
@@ -38,8 +39,6 @@ CLUSTER = ROOT / "hack" / "cluster"
 OVERLAYS = {name: ROOT / "manifests" / "overlays" / folder for name, folder in BACKENDS.items()}
 STANZA = ROOT / "manifests" / "scheduler-stanza" / "kube-scheduler-config.yaml"
 IMAGE = "partita.dev/partita:dev"
-SYSTEM = "partita-system"
-EXTENDER_HOST = "partita-scheduler.partita-system.svc"  # serverName of the stanza
 VERSIONS = ("1.37", "1.36")
 MACHINES = {"node-a": "hgx-h100", "node-b": "hgx-h100"}
 
@@ -89,7 +88,7 @@ def _install(folder: Path, backend: str) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     certificates = folder / "certificates"
     folder.mkdir(parents=True)
-    hosts = ("--host", "127.0.0.1", "--host", EXTENDER_HOST)
+    hosts = ("--host", "127.0.0.1", "--host", EXTENDER_NAME)
     _run(_script("partita-scheduler"), "certificates", "--out", certificates, *hosts)
     for name, machine in MACHINES.items():
         if backend == "nvml":

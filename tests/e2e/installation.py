@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import signal
-import ssl
-import urllib.request
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import Any
 
 import yaml
 
-from tests.e2e.lab import CLUSTER, run, until
+from tests.e2e.endpoint import Endpoint
+from tests.e2e.lab import CLUSTER, ROOT, run, until
 from tests.e2e.node import Node, all_nodes
 from tests.e2e.nvml_node import lay_out
 
@@ -23,8 +24,11 @@ SYSTEM = "partita-system"
 MACHINE_LABEL = "gpu.partita.dev/simulated-machine"
 OFFER_LABEL = "gpu.partita.dev/offer"
 SETTINGS = "partita-nodes"
+SCHEDULER_SETTINGS = "partita-scheduler-settings"
 STATE = "/var/lib/partita/simulated"
 EXTENDER = "https://127.0.0.1:8888"
+EXTENDER_NAME = "partita-scheduler.partita-system.svc"  # in its certificate
+PROGRAMS = Path(sys.executable).parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,66 @@ class Installation:
         """kube-scheduler with or without our stanza."""
         run(CLUSTER, "scheduler-config", *([self.stanza] if on else ["--default"]))
 
+    @contextlib.contextmanager
+    def asked(self, *options: str, url: str = EXTENDER) -> Iterator[None]:
+        """kube-scheduler meanwhile with the stanza that these options print."""
+        of_tls = ("--certificates", self.certificates, "--server-name", EXTENDER_NAME)
+        file = self.folder / "another-stanza.yaml"
+        file.write_text(run(PROGRAMS / "partita-scheduler", "stanza", "--url", url, *of_tls, *options))
+        run(CLUSTER, "scheduler-config", file)
+        try:
+            yield
+        finally:
+            self.use_extender(on=True)
+
+    @contextlib.contextmanager
+    def scheduler_settings(self, text: str) -> Iterator[None]:
+        """The extender meanwhile with this settings file, by the component that is shipped for it."""
+        target = self.folder / "with-settings"
+        target.mkdir(exist_ok=True)
+        settings = {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": SCHEDULER_SETTINGS, "namespace": SYSTEM},
+        }
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "resources": ["../overlay"],
+            "components": [os.path.relpath(ROOT / "manifests" / "components" / "scheduler-settings", target)],
+            "patches": [{"patch": json.dumps({**settings, "data": {"settings.yaml": text}})}],
+        }
+        (target / "kustomization.yaml").write_text(json.dumps(kustomization))
+        self._apply_scheduler(target)
+        try:
+            yield
+        finally:
+            self._apply_scheduler(self.folder / "overlay")
+            self.kubectl("delete", "configmap", "-n", SYSTEM, SCHEDULER_SETTINGS)
+
+    def _apply_scheduler(self, kustomization: Path) -> None:
+        self.kubectl("apply", "-k", str(kustomization))
+        self.kubectl("rollout", "status", "-n", SYSTEM, "deployment/partita-scheduler", "--timeout=90s")
+        until("the extender is ready", self.extender_ready, 90)
+
+    def restart_scheduler_with(self, text: str) -> None:
+        """Another settings file, as somebody edits it; does not wait."""
+        patch = json.dumps({"data": {"settings.yaml": text}})
+        self.kubectl("patch", "configmap", "-n", SYSTEM, SCHEDULER_SETTINGS, "--type=merge", "-p", patch)
+        self.kubectl("rollout", "restart", "-n", SYSTEM, "deployment/partita-scheduler")
+
+    def scheduler_ended_with(self) -> str:
+        """What the extender's containers said that ended; empty while none has."""
+        chosen = ("-l", "app.kubernetes.io/name=partita-scheduler")
+        pods = json.loads(self.kubectl("get", "pods", "-n", SYSTEM, *chosen, "-o", "json"))["items"]
+        states = [
+            state
+            for pod in pods
+            for one in pod["status"].get("containerStatuses", [])
+            for state in (one["state"], one["lastState"])
+        ]
+        return " ".join(state["terminated"].get("message", "") for state in states if "terminated" in state).strip()
+
     def scale_extender(self, replicas: int) -> None:
         self.kubectl("scale", "-n", SYSTEM, "deployment/partita-scheduler", f"--replicas={replicas}")
         if replicas:
@@ -189,32 +253,12 @@ class Installation:
         with (self.stanza.parent / "figures.jsonl").open("a") as lines:
             lines.write(json.dumps({"figure": name, **values}) + "\n")
 
+    @property
+    def extender(self) -> Endpoint:
+        return Endpoint.with_certificates(EXTENDER, self.certificates)
+
     def extender_ready(self) -> bool:
-        try:
-            return bool(self._open("/readyz").status == 200)
-        except OSError:
-            return False
-
-    def get(self, path: str) -> Any:
-        """JSON of an endpoint of the extender."""
-        return json.loads(self._open(path).read())
-
-    def post(self, path: str, body: bytes) -> tuple[int, bytes]:
-        """Status and body of a POST, whatever the status."""
-        request = urllib.request.Request(EXTENDER + path, data=body, headers={"Content-Type": "application/json"})
-        try:
-            answer = urllib.request.urlopen(request, timeout=10, context=self._tls())
-        except urllib.error.HTTPError as error:
-            return error.code, error.read()
-        return answer.status, answer.read()
-
-    def _open(self, path: str) -> Any:
-        return urllib.request.urlopen(EXTENDER + path, timeout=5, context=self._tls())
-
-    def _tls(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=str(self.certificates / "ca.crt"))
-        context.load_cert_chain(self.certificates / "client.crt", self.certificates / "client.key")
-        return context
+        return self.extender.ready()
 
 
 def _is_ready(pod: dict[str, Any]) -> bool:

@@ -12,7 +12,9 @@ def predictions(installation: Installation, lab: Lab) -> list[Json]:
     found: list[Json] = []
 
     def settled() -> bool:
-        found[:] = [p for p in installation.get("/predictions") if str(p["pod"]).startswith(f"{lab.namespace}/")]
+        found[:] = [
+            p for p in installation.extender.get("/predictions") if str(p["pod"]).startswith(f"{lab.namespace}/")
+        ]
         return not any(p["claim_uid"] in held and p["result"] == "pending" for p in found)
 
     until("the extender has seen the allocations", settled, 30)

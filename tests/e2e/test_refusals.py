@@ -33,12 +33,12 @@ def test_an_unknown_opaque_field_is_an_event_that_names_it(lab: Lab) -> None:
 
 
 def test_malformed_and_huge_bodies_are_refused_and_the_extender_lives(installation: Installation) -> None:
-    status, answer = installation.post("/filter", b'{"Pod": 3')
+    status, answer = installation.extender.post("/filter", b'{"Pod": 3')
     assert status == 400
     assert answer
-    status, _ = installation.post("/filter", b'{"Pod":{},"NodeNames":["' + b"x" * 64_000_000 + b'"]}')
+    status, _ = installation.extender.post("/filter", b'{"Pod":{},"NodeNames":["' + b"x" * 64_000_000 + b'"]}')
     assert status in (400, 413)
-    status, answer = installation.post(
+    status, answer = installation.extender.post(
         "/filter", json.dumps({"Pod": {"metadata": {"name": "p"}}, "Nodes": {}}).encode()
     )
     assert status == 400

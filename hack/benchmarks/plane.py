@@ -26,6 +26,7 @@ Json = dict[str, Any]
 CLUSTER = Path(__file__).resolve().parents[1] / "cluster"
 SCHEDULER = "kube-scheduler"
 WRITERS = 8
+CLEAR_TRIES = 5
 CALLS_PER_SECOND = 5000
 """kube-scheduler's own client would stop it at 50."""
 
@@ -109,9 +110,12 @@ def clear(api: KubeApi, namespace: str) -> None:
 
 
 def clear_fleet(api: KubeApi) -> None:
-    """Delete all slices and nodes."""
+    """Delete all slices and nodes. On a busy machine one request ends before all are gone: the next one goes on."""
     for resource in (RESOURCE_SLICES, NODES):
-        try:
-            api.request("DELETE", resource.path(), body=NOW, timeout_seconds=120)
-        except PartitaError as error:
-            raise click.ClickException(f"the fleet is not deleted: {error}") from error
+        for left in reversed(range(CLEAR_TRIES)):
+            try:
+                api.request("DELETE", resource.path(), body=NOW, timeout_seconds=120)
+                break
+            except PartitaError as error:
+                if not left:
+                    raise click.ClickException(f"the fleet is not deleted: {error}") from error

@@ -50,27 +50,27 @@ class Application:
             settings.scoring,
             tally.left_milli if settings.count_cpu else nobody_counts,
         )
-        self.cpu = CpuWatch(api, tally, self.kept.cpu_changed) if settings.count_cpu else None
+        self.cpu = CpuWatch(api, tally, self.kept.told.cpu_changed) if settings.count_cpu else None
         self.learner = Learner(
-            lambda: self.watch, scoring=settings.scoring, listener=self.kept.workload_changed, cpu=self.cpu
+            lambda: self.watch, scoring=settings.scoring, listener=self.kept.told.workload_changed, cpu=self.cpu
         )
-        self.assumptions = Assumptions(self.metrics, listener=self.kept.assumption_changed)
+        self.assumptions = Assumptions(self.metrics, listener=self.kept.told.assumption_changed)
         # The kept state has an allocation before the assumption of it is dropped.
         self.watch = ClusterWatch(
             api,
             stale_seconds=settings.stale_seconds,
             slices=slices,
             listeners=Listeners(
-                node=self.kept.node_changed,
-                slice=self.kept.slice_changed,
-                tainted=self.kept.tainted,
-                device_class=self.kept.class_changed,
+                node=self.kept.told.node_changed,
+                slice=self.kept.told.slice_changed,
+                tainted=self.kept.told.tainted,
+                device_class=self.kept.told.class_changed,
                 claim=both(
-                    self.kept.claim_changed,
+                    self.kept.told.claim_changed,
                     self.assumptions.claim_changed,
                     self.learner.claim_changed,
                 ),
-                pod=both(self.kept.pod_changed, self.assumptions.pod_changed),
+                pod=both(self.kept.told.pod_changed, self.assumptions.pod_changed),
                 version=self._read_rules,
             ),
         )
@@ -175,7 +175,7 @@ class Application:
 
     def _read_rules(self, server_minor: int) -> None:
         everything = rules_for(server_minor).rule_without_selector_taints_all
-        self.kept.tainted(self._slices.read_rules(all_without_selector=everything))
+        self.kept.told.tainted(self._slices.read_rules(all_without_selector=everything))
 
     def _follow_version(self) -> None:
         known = self.watch.refresh_version()

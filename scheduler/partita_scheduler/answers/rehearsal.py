@@ -72,19 +72,19 @@ class Rehearsal:
         self._state = KeptState(
             lambda: view.slices, lambda: view.server_minor, view.scoring, cpu_left, clock=lambda: 0.0
         )
-        self._assumptions = Assumptions(Metrics(), seconds=float("inf"), listener=self._state.assumption_changed)
-        self._state.workload_changed(view.workload)
+        self._assumptions = Assumptions(Metrics(), seconds=float("inf"), listener=self._state.told.assumption_changed)
+        self._state.told.workload_changed(view.workload)
         for device_class in view.classes.values():
-            self._state.class_changed(None, device_class)
+            self._state.told.class_changed(None, device_class)
         for node in view.nodes.values():
-            self._state.node_changed(None, node)
+            self._state.told.node_changed(None, node)
         for claim in view.claims.values():
-            self._state.claim_changed(None, claim)
+            self._state.told.claim_changed(None, claim)
         self._own: dict[str, list[str]] = {}
         """Pods to the keys of what is assumed for them."""
 
         for key, assumed in view.assumed.items():
-            self._state.assumption_changed(key, assumed)
+            self._state.told.assumption_changed(key, assumed)
             self._own.setdefault(assumed.pod_uid, []).append(key)
 
     def place(self, pods: Iterable[Pod], node_names: Sequence[str]) -> list[Placement]:
@@ -97,7 +97,7 @@ class Rehearsal:
         names, shut = partition(wanted, pod)
         shut |= {name: (Reason("unknown_node", "unknown node"),) for name in node_names if name not in known}
         for key in self._own.pop(pod.metadata.uid, ()):
-            self._state.assumption_changed(key, None)
+            self._state.told.assumption_changed(key, None)
         found = self._state.find(pod, names)
         if found is None:
             groups = [Group(nodes=names, explanation="no device claims: all nodes are equal to us")] if names else []
@@ -117,7 +117,7 @@ class Rehearsal:
             devices = {name: devices_of(allocation) for name, allocation in allocations.items()}
             self._assumptions.assume(found.view, pod, best, chosen)
             self._tally.change(None, BoundPod(spec=PodSpec(node_name=best), requested_milli=cpu_milli(pod)))
-            self._state.cpu_changed(best)
+            self._state.told.cpu_changed(best)
         fitting = dict.fromkeys(decision.order)
         feasible: dict[str, list[str]] = {}
         for name in fitting:

@@ -1,5 +1,5 @@
 """What is kept between questions: each node's answer to each kind of question, changed where the cluster changed.
 
 fleet.py numbers the nodes and tells which are equal, column.py keeps the answers to one kind of question, changes.py
-takes in what the watches say, state.py puts them together and answers, answer.py is what a question gets.
+is the cluster as the watches say, told.py takes in what they say, state.py answers, answer.py is what a question gets.
 """

@@ -11,9 +11,11 @@ from partita_scheduler.reasons import Reason
 from partita_scheduler.scoring.cpu import NOT_COUNTED, Cpu
 from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Rank, Scoring, ranking_of
 
-MAX_REMEMBERED = 30_000
-MAX_OUTLOOKS = 4
-"""A workload just learned is another outlook."""
+MAX_REMEMBERED = 10_000
+"""Of one outlook; the kept state remembers its own."""
+
+MAX_OUTLOOKS = 2
+"""The one in force, and that of a workload just learned."""
 
 
 @dataclass(frozen=True, slots=True)

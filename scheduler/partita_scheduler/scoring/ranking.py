@@ -80,7 +80,8 @@ class Ranking:
             else scorer.measure(list(kinds.values()), workload)[rows]
             for scorer in self._scorers.values()
         ]
-        return list(map(tuple, np.column_stack([places, *figures]).tolist()))
+        found: dict[Rank, Rank] = {}  # A fleet has few that differ: equal ones are one object.
+        return [found.setdefault(rank, rank) for rank in map(tuple, np.column_stack([places, *figures]).tolist())]
 
     def grades(self, ranks: Measures, nodes: Counts, workload: Workload) -> Counts:
         """The place of each rank among all, 0 the best, equal for equals. `nodes` says how many have it."""

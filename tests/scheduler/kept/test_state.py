@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from partita_plugins.contracts import PodShape
 from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_scheduler.cluster.view import PodClaimStatus, PodResourceClaim, PodStatus
-from partita_scheduler.kept import column, state
+from partita_scheduler.kept import column, state, told
 from partita_scheduler.policy import row
 from tests.scheduler.decision import small
 from tests.scheduler.decision.fleet import device_class
@@ -55,17 +55,17 @@ def test_a_rule_costs_the_nodes_that_it_touches_and_no_other(monkeypatch: pytest
     world.wish("c0", "one")
     same(world, pod_of("c0", "p"), ["a", "b", "c"])
     looked: list[int] = []
-    look = world.kept._fleet.look
+    look = world.kept.told.fleet.look
 
     def noted(number: int, *more: Any) -> bool:
         looked.append(number)
         return look(number, *more)
 
-    monkeypatch.setattr(world.kept._fleet, "look", noted)
+    monkeypatch.setattr(world.kept.told.fleet, "look", noted)
     for spec in ({"taint": {"key": "k"}, "deviceSelector": {"pool": pool_name("b")}}, {}):
         world.rule("drain", **spec)
         same(world, pod_of("c0", "p"), ["a", "b", "c"])
-        assert looked == [world.kept._fleet.numbers["b"]]
+        assert looked == [world.kept.told.fleet.numbers["b"]]
         looked.clear()
 
 
@@ -82,12 +82,12 @@ def test_slices_that_are_seen_before_they_are_told_of_are_no_other_nodes_answer(
         pass
     with monkeypatch.context() as meanwhile:
         untold: list[frozenset[str]] = []
-        meanwhile.setattr(world.kept, "tainted", untold.append)
+        meanwhile.setattr(world.kept.told, "tainted", untold.append)
         world.rule("drain", taint={"key": "k"}, deviceSelector={"pool": pool_name("a")})
         found = world.find(asking, ["a", "b"])
     assert found is not None
     assert found.among(["a", "b"]).decision().order[0] == "a"
-    world.kept.tainted(*untold)
+    world.kept.told.tainted(*untold)
     same(world, asking, ["a", "b"])
     world.rule("drain")
     same(world, asking, ["a", "b"])
@@ -224,12 +224,12 @@ def test_a_pod_that_waits_finds_its_answers_made_also_on_the_standby(
     if of_template:
         entry = PodResourceClaim(name="gpu", resource_claim_template_name="gpus")
         pod = msgspec.structs.replace(pod, spec=msgspec.structs.replace(pod.spec, resource_claims=[entry]))
-        world.kept.pod_changed(None, pod)
+        world.kept.told.pod_changed(None, pod)
         made = PodStatus(resource_claim_statuses=[PodClaimStatus(name="gpu", resource_claim_name="c0")])
         before, pod = pod, msgspec.structs.replace(pod, status=made)
-        world.kept.pod_changed(before, pod)
+        world.kept.told.pod_changed(before, pod)
     else:
-        world.kept.pod_changed(None, pod)
+        world.kept.told.pod_changed(None, pod)
     while world.kept.step():
         pass
     answered: list[object] = []
@@ -241,7 +241,7 @@ def test_a_pod_that_waits_finds_its_answers_made_also_on_the_standby(
 
 
 def test_nodes_that_come_and_go_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(state, "MOST_GONE", 4)
+    monkeypatch.setattr(told, "MOST_GONE", 4)
     world = Twice()
     world.node("a")
     world.publish("a")
@@ -254,8 +254,8 @@ def test_nodes_that_come_and_go_leave_nothing_behind(monkeypatch: pytest.MonkeyP
         world.no_node(name)
         world.no_slice(name)
         world.kept.step()
-    assert len(world.kept._fleet.contents) <= 10
-    assert len(world.kept._fleet._having) <= 2
+    assert len(world.kept.told.fleet.contents) <= 10
+    assert len(world.kept.told.fleet._having) <= 2
     same(world, pod_of("c0", "p"), ["a", "short-lived-39"])
 
 

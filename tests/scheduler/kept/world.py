@@ -71,7 +71,7 @@ class Twice:
         self.kept = KeptState(
             self.index.value, lambda: self.minor, cpu_left_milli=self.tally.left_milli, clock=self.clock
         )
-        self.assumptions = Assumptions(Metrics(), clock=self.clock, listener=self.kept.assumption_changed)
+        self.assumptions = Assumptions(Metrics(), clock=self.clock, listener=self.kept.told.assumption_changed)
         for found in CLASSES.values():
             self.device_class(found)
 
@@ -90,8 +90,8 @@ class Twice:
             slices={name: tuple(found) for name, found in by_node.items()},
             classes=dict(self.classes),
             claims=dict(self.claims),
-            cpu_left_milli=self.kept._cluster._cpu,
-            workload=self.kept._cluster.workload,
+            cpu_left_milli=self.kept.told.cluster._cpu,
+            workload=self.kept.told.cluster.workload,
             server_minor=self.minor,
         )
 
@@ -101,29 +101,29 @@ class Twice:
             status=NodeStatus(allocatable={"nvidia.com/gpu": own, "cpu": "64"}),
         )
         old, self.nodes[name] = self.nodes.get(name), new
-        self.kept.node_changed(old, new)
+        self.kept.told.node_changed(old, new)
 
     def no_node(self, name: str) -> None:
-        self.kept.node_changed(self.nodes.pop(name, None), None)
+        self.kept.told.node_changed(self.nodes.pop(name, None), None)
 
     def device_class(self, new: DeviceClass) -> None:
         old, self.classes[new.metadata.name] = self.classes.get(new.metadata.name), new
-        self.kept.class_changed(old, new)
+        self.kept.told.class_changed(old, new)
 
     def no_class(self, name: str) -> None:
-        self.kept.class_changed(self.classes.pop(name, None), None)
+        self.kept.told.class_changed(self.classes.pop(name, None), None)
 
     def slice(self, new: ResourceSlice) -> None:
         old, self.slices[new.metadata.name] = self.slices.get(new.metadata.name), new
         self.index.change(old, new)
         self._untold()
-        self.kept.slice_changed(old, new)
+        self.kept.told.slice_changed(old, new)
 
     def no_slice(self, name: str) -> None:
         old = self.slices.pop(name, None)
         self.index.change(old, None)
         self._untold()
-        self.kept.slice_changed(old, None)
+        self.kept.told.slice_changed(old, None)
 
     def rule(self, name: str, **spec: Any) -> None:
         """An administrator's rule; one without `spec` is taken away."""
@@ -133,7 +133,7 @@ class Twice:
             self.rules[name] = new
         touched = self.index.rule(old, new)
         self._untold()
-        self.kept.tainted(touched)
+        self.kept.told.tainted(touched)
 
     def _untold(self) -> None:
         if self.meanwhile is not None:
@@ -142,7 +142,7 @@ class Twice:
     def upgraded(self, minor: int) -> None:
         """To a version that reads rules otherwise."""
         self.minor = minor
-        self.kept.tainted(self.index.read_rules(all_without_selector=self.all_without_selector))
+        self.kept.told.tainted(self.index.read_rules(all_without_selector=self.all_without_selector))
 
     def publish(self, name: str, machine: str = "a30-x4", *, faulty: tuple[int, ...] = (), some: bool = False) -> None:
         """A node's slices; `some`: the last one is not there yet."""
@@ -153,12 +153,12 @@ class Twice:
     def claim(self, new: ResourceClaim) -> None:
         key = (new.metadata.namespace, new.metadata.name)
         old, self.claims[key] = self.claims.get(key), new
-        self.kept.claim_changed(old, new)
+        self.kept.told.claim_changed(old, new)
         self.assumptions.claim_changed(old, new)
 
     def no_claim(self, name: str) -> None:
         old = self.claims.pop((NAMESPACE, name), None)
-        self.kept.claim_changed(old, None)
+        self.kept.told.claim_changed(old, None)
         self.assumptions.claim_changed(old, None)
 
     def wish(self, name: str, kind: str) -> None:
@@ -205,11 +205,11 @@ class Twice:
         """Another pod of so much CPU."""
         spec = PodSpec(node_name=node)
         for changed in self.tally.change(None, BoundPod(spec=spec, requested_milli=milli)):
-            self.kept.cpu_changed(changed)
+            self.kept.told.cpu_changed(changed)
 
     def learned(self, *counts: tuple[PodShape, int]) -> None:
         """In force once the background has answered for it."""
-        self.kept.workload_changed(Workload(counts))
+        self.kept.told.workload_changed(Workload(counts))
 
     def whole(self, pod: Pod, names: list[str]) -> Decision:
         assumed = self.assumptions.active(excluding=pod.metadata.uid)

@@ -46,8 +46,8 @@ def test_a_new_process_knows_the_pods_that_were_placed_before_it_and_the_cpu_tha
         settings = Settings(listen=Address(host="127.0.0.1", port=0), explain=False, leader_election=False)
         application = Application(api, settings).start()
         try:
-            until(lambda: application.kept._cluster.workload.counts)
-            assert application.kept._cluster.workload.counts == ((PodShape(cpu_milli=500, gpus=1), FIRST),)
-            until(lambda: application.kept._cluster.view().cpu_left_milli == {"a": 32_000})
+            until(lambda: application.kept.told.cluster.workload.counts)
+            assert application.kept.told.cluster.workload.counts == ((PodShape(cpu_milli=500, gpus=1), FIRST),)
+            until(lambda: application.kept.told.cluster.view().cpu_left_milli == {"a": 32_000})
         finally:
             application.stop()

@@ -8,20 +8,29 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 STEP_SECONDS = 1.0
+MOST_AT_ONCE = 1000
 
 
 class Deadline:
-    """Cuts connections whose request has not been read and answered in time: `step()` once, or `run()`. Thread-safe."""
+    """Cuts connections whose request has not been read and answered in time: `step()` once, or `run()`. Thread-safe.
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seconds, self._clock = seconds, clock
+    Also the oldest of more than `most` at once.
+    """
+
+    def __init__(
+        self, seconds: float, clock: Callable[[], float] = time.monotonic, *, most: int = MOST_AT_ONCE
+    ) -> None:
+        self._seconds, self._clock, self._most = seconds, clock, most
         self._since: dict[socket.socket, float] = {}
 
     def begin(self, connection: socket.socket) -> None:
-        self._since[connection] = self._clock()
+        """From now on, or from when it was begun before."""
+        self._since.setdefault(connection, self._clock())
+        if len(self._since) > self._most:
+            self._cut(list(self._since)[:1])
 
     def end(self, connection: socket.socket) -> None:
         self._since.pop(connection, None)
@@ -34,6 +43,10 @@ class Deadline:
         """Cut those that are late; how many."""
         now = self._clock()
         late = [connection for connection, since in list(self._since.items()) if now - since >= self._seconds]
+        self._cut(late)
+        return len(late)
+
+    def _cut(self, late: Iterable[socket.socket]) -> None:
         for connection in late:
             self.end(connection)
             try:
@@ -41,4 +54,3 @@ class Deadline:
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
             except OSError:
                 continue  # gone already
-        return len(late)

@@ -6,8 +6,8 @@ and waits. So a request with a plain head (head.py) for one of the server's quic
 then stays with the connection while questions keep coming: 70 µs. Nothing has been taken from the connection
 before it is clear whose a request is.
 
-The TLS handshake is done by the worker that serves the connection, not by the thread that accepts: a client slow with
-it costs one worker for a few seconds, and keeps nobody else waiting.
+The TLS handshake is done by workers, step by step, and a head is taken in part by part: between parts the connection
+waits with the idle ones. So who connects and says nothing, or half of it, holds no worker, and keeps nobody waiting.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import structlog
 from cheroot.server import HTTPConnection, HTTPRequest
 
 from partita_scheduler.http.answer import Answer
-from partita_scheduler.http.head import Head, read_head
+from partita_scheduler.http.head import Head, goes_on, read_head
 from partita_scheduler.http.reader import READ_BYTES, Reader
 
 log = structlog.get_logger(__name__)
@@ -34,87 +35,111 @@ SOCKET_SECONDS = 10
 LINGER_SECONDS = 0.25
 """How long a worker waits for the next question where the last one came the quick way; a stop waits as long."""
 
-HANDSHAKE_SECONDS = 2
 DISCARD_SECONDS = 2
 DISCARD_BYTES = 64 * 1024
 
 
+class Step(Enum):
+    """What became of a connection that had something to say."""
+
+    CLOSE = "close"
+    KEEP = "keep"
+    KEEP_QUICK = "keep quick"
+    """Answered the quick way: the next question is probably not far."""
+
+    MORE = "more"
+    """Only a part of a handshake or of a head has come."""
+
+
 class Request(HTTPRequest):
-    """cheroot's, that tells of a body it has refused."""
+    """cheroot's, that tells of a body it has refused, and does not wait for one that nobody has read."""
 
     def simple_response(self, status: str, msg: str = "") -> None:
         self.conn.body_refused = str(status).startswith("413")
         super().simple_response(status, msg)
 
+    def send_headers(self) -> None:
+        if getattr(self.rfile, "remaining", 0) > 0:
+            self.close_connection = self.conn.body_refused = True
+        super().send_headers()
+
 
 class Connection(HTTPConnection):
-    """Does the TLS handshake in the worker, once, and ends quietly where it fails."""
+    """Does the TLS handshake in the workers, and ends quietly where it fails."""
 
     RequestHandlerClass = Request
     rfile: Reader
     body_refused = False
-    _greeted = False
+    _seen = b""
+    """The beginning of a head."""
 
     def __init__(self, server: Any, sock: socket.socket, makefile: Callable[..., Any]) -> None:
         super().__init__(
             server, sock, lambda sock, mode, size: Reader(sock) if "r" in mode else makefile(sock, mode, size)
         )
+        self._greeted = not isinstance(sock, ssl.SSLSocket)
+        sock.settimeout(SOCKET_SECONDS)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
     def communicate(self) -> bool:
-        """Answer a request, or all that keep coming the quick way. Whether the connection is to be kept."""
-        keep, quick = self._one()
-        if not (keep and quick and self.server.seats.acquire(blocking=False)):
-            return keep
-        try:
-            while keep and self._asked_again():
-                keep, _ = self._one()
-        finally:
-            self.server.seats.release()
+        """Take a step, or all that keep coming the quick way. Whether the connection is to be kept."""
+        step = self._step()
+        keep = step is not Step.CLOSE
+        if step is Step.KEEP_QUICK and self.server.seats.acquire(blocking=False):
+            try:
+                while keep and self._asked_again():
+                    keep = self._step() is not Step.CLOSE
+            finally:
+                self.server.seats.release()
         return keep
 
     def _asked_again(self) -> bool:
         pending = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()
         return bool(self.rfile.has_data() or pending or self._poll.poll(LINGER_SECONDS * 1000))
 
-    def _one(self) -> tuple[bool, bool]:
-        """Answer one request: whether to keep the connection, and whether it came the quick way."""
+    def _step(self) -> Step:
         self.server.deadline.begin(self.socket)
+        step = Step.CLOSE
         try:
-            if not self._greeted and not self._greet():
-                return False, False
-            if self.rfile.has_data():
-                return self._leave_to_cheroot(), False
-            seen = self.socket.recv(READ_BYTES)
-            if not seen:
-                return False, False
-            head = read_head(seen)
-            act = self.server.quick.get(head.line) if head else None
-            if head is None or act is None or head.body_bytes > self.server.max_request_body_size:
-                self.rfile.put_back(seen)
-                return self._leave_to_cheroot(), False
-            return self._answer(seen, head, act), True
+            step = self._take_in() if self._greeted else self._greet()
         except OSError as error:
-            log.info("client left", client=self.remote_addr, error=str(error))
-            return False, False
+            log.info("client left" if self._greeted else "TLS refused", client=self.remote_addr, error=str(error))
         finally:
-            self.server.deadline.end(self.socket)
+            if step is not Step.MORE:
+                self.server.deadline.end(self.socket)
+        return step
 
-    def _greet(self) -> bool:
-        self._greeted = True
-        if not isinstance(self.socket, ssl.SSLSocket):
-            return True
+    def _greet(self) -> Step:
+        """Go on with the TLS handshake."""
+        self.socket.settimeout(0)
         try:
-            self.socket.settimeout(HANDSHAKE_SECONDS)
             self.socket.do_handshake()
+            self._greeted = True
+        except ssl.SSLWantReadError:
+            return Step.MORE
+        finally:
             self.socket.settimeout(SOCKET_SECONDS)
-        except OSError as error:
-            log.info("TLS refused", client=self.remote_addr, error=str(error))
-            return False
-        return True
+        return Step.KEEP
 
-    def _answer(self, seen: bytes, head: Head, act: Callable[[bytes], Answer]) -> bool:
+    def _take_in(self) -> Step:
+        if self.rfile.has_data():
+            return self._leave_to_cheroot()
+        some = self.socket.recv(READ_BYTES)
+        if not some:
+            return Step.CLOSE
+        seen, self._seen = self._seen + some, b""
+        head = read_head(seen)
+        act = self.server.quick.get(head.line) if head else None
+        if head is not None and act is not None and head.body_bytes <= self.server.max_request_body_size:
+            return self._answer(seen, head, act)
+        if goes_on(seen) and len(seen) < self.server.max_request_header_size:
+            self._seen = seen
+            return Step.MORE
+        self.rfile.put_back(seen)
+        return self._leave_to_cheroot()
+
+    def _answer(self, seen: bytes, head: Head, act: Callable[[bytes], Answer]) -> Step:
         end = head.bytes + head.body_bytes
         if len(seen) > end:
             self.rfile.put_back(seen[end:])
@@ -122,19 +147,22 @@ class Connection(HTTPConnection):
         if len(body) < head.body_bytes:
             body += self.rfile.read(head.body_bytes - len(body))
             if len(body) < head.body_bytes:
-                return False
+                return Step.CLOSE
         answer = act(body)
         close = answer.close or not self.server.can_add_keepalive_connection
         self.socket.sendall(answer.on_the_wire(close=close))
         if answer.afterwards is not None:
             answer.afterwards()
-        return not close
+        return Step.CLOSE if close else Step.KEEP_QUICK
 
-    def _leave_to_cheroot(self) -> bool:
+    def _leave_to_cheroot(self) -> Step:
         keep = bool(super().communicate())  # type: ignore[no-untyped-call]
-        if self.body_refused:
-            self._discard()
-        return keep
+        if self.body_refused and self.server.seats.acquire(blocking=False):
+            try:
+                self._discard()
+            finally:
+                self.server.seats.release()
+        return Step.KEEP if keep else Step.CLOSE
 
     def _discard(self) -> None:
         """Take in what the client still sends, for a while, so that it reads our answer and not a reset."""

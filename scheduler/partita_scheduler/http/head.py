@@ -33,6 +33,11 @@ def read_head(seen: bytes) -> Head | None:
     return _plain(seen[:end]) if end >= 0 and seen.startswith(b"POST ") else None
 
 
+def goes_on(seen: bytes) -> bool:
+    """Whether this may be the beginning of a head that has not come to its end."""
+    return END not in seen and seen.count(b"\n") == seen.count(b"\r\n")
+
+
 @lru_cache(maxsize=32)  # kube-scheduler's differ in the length of the body alone
 def _plain(text: bytes) -> Head | None:
     line, *fields = text.split(b"\r\n")

@@ -15,7 +15,7 @@ from partita_plugins.deadline import Deadline
 from partita_plugins.errors import InvalidInput
 from partita_scheduler.http.address import Address
 from partita_scheduler.http.answer import Answer, Quick
-from partita_scheduler.http.connection import SOCKET_SECONDS, Connection
+from partita_scheduler.http.connection import Connection
 from partita_scheduler.http.tls import Adapter, Tls
 
 log = structlog.get_logger(__name__)
@@ -25,12 +25,23 @@ BACKLOG = 128
 REQUEST_SECONDS = 10.0
 """A request that has not been read and answered after this is given up, however lively its client."""
 
+MOST_WAITING = 128
+"""Clients that have begun a handshake or a request, or nothing yet: of more, the first is let go."""
+
+MOST_KEPT = 256
+"""Connections without a request; beyond, each answer closes its own."""
+
+IDLE_SECONDS = 120
+"""After this a kept connection is closed. Longer than the 90 s after which kube-scheduler's side closes it: a question
+that meets our closing is lost, and Go does not send a POST again."""
+
 DRAIN_SECONDS = 5
 
 
 class _Server(WsgiServer):
     ConnectionClass = Connection
     deadline: Deadline
+    _connections: Any
     quick: Mapping[bytes, Callable[[bytes], Answer]]
     """By request line."""
 
@@ -39,6 +50,15 @@ class _Server(WsgiServer):
 
     nodelay = True
     max_request_header_size = 64 * 1024
+    keep_alive_conn_limit = MOST_KEPT
+
+    def process_conn(self, conn: Connection) -> None:
+        """A new client is given a worker once it has said something."""
+        if conn.last_used is not None:
+            super().process_conn(conn)
+            return
+        self.deadline.begin(conn.socket)
+        self._connections.put(conn)
 
     @staticmethod
     def bind_socket(socket_: socket.socket, bind_addr: tuple[str, int]) -> socket.socket:
@@ -72,13 +92,13 @@ class ExtenderServer:
             numthreads=threads,
             max=threads,
             request_queue_size=BACKLOG,
-            timeout=SOCKET_SECONDS,
+            timeout=IDLE_SECONDS,
             shutdown_timeout=DRAIN_SECONDS,
             accepted_queue_size=BACKLOG,
             accepted_queue_timeout=1,
         )
         self._server.max_request_body_size = max_body_bytes
-        self._server.deadline = Deadline(REQUEST_SECONDS)
+        self._server.deadline = Deadline(REQUEST_SECONDS, most=MOST_WAITING)
         self._server.quick = {f"POST {path} HTTP/1.1".encode("ascii"): act for path, act in quick.items()}
         self._server.seats = threading.BoundedSemaphore(threads // 2)
         self._stopping = threading.Event()

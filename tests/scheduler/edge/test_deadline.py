@@ -33,6 +33,14 @@ def trickle(clients: list[socket.socket], stopping: threading.Event) -> None:
                 return
 
 
+def is_cut(client: socket.socket) -> bool:
+    client.settimeout(5)
+    try:
+        return client.recv(1) == b""
+    except ConnectionResetError:
+        return True
+
+
 @pytest.mark.parametrize(
     "begun",
     [b"GET / HTTP/1.1\r\nX: ", b"POST /filter HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"],
@@ -62,6 +70,7 @@ def test_as_many_trickling_clients_as_workers_are_cut_off(begun: bytes, monkeypa
         connection.request("GET", "/")
         assert connection.getresponse().status == 200
         connection.close()
+        assert all(map(is_cut, clients))
     finally:
         stopping.set()
         found.stop()
@@ -84,3 +93,28 @@ def test_only_late_connections_are_cut() -> None:
         clock.now += 10
         assert watched.step() == 1
         assert there.recv(1) == b""
+
+
+def test_of_more_than_so_many_the_oldest_is_cut() -> None:
+    watched = Deadline(10, Clock(), most=1)
+    here, there = socket.socketpair()
+    with here, there:
+        watched.begin(here)
+        watched.begin(here)
+        there.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            there.recv(1)
+        watched.begin(there)
+        assert there.recv(1) == b""
+
+
+def test_what_was_begun_twice_counts_from_the_first_time() -> None:
+    clock = Clock()
+    watched = Deadline(10, clock)
+    here, there = socket.socketpair()
+    with here, there:
+        watched.begin(here)
+        clock.now += 9
+        watched.begin(here)
+        clock.now += 1
+        assert watched.step() == 1

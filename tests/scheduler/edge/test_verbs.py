@@ -4,50 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
-from collections.abc import Callable, Iterator
-from functools import partial
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from partita_scheduler.cluster.view import ClusterView
-from partita_scheduler.extender import create_app
-from partita_scheduler.http.address import Address
-from partita_scheduler.http.answer import Answer
-from partita_scheduler.http.server import ExtenderServer
 from tests.scheduler.edge.bodies import BODIES
 from tests.scheduler.edge.fakes import FixedPolicy, World, body, make_claim, make_nodes, make_pod
-
-MAX_BODY = 1_000_000
-
-
-class Told(NamedTuple):
-    """One answer."""
-
-    status: int
-    headers: dict[str, str]
-    raw: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.raw, parse_constant=_refuse)
-
-
-Ask = Callable[[str, bytes], Told]
-
-
-def _refuse(constant: str) -> None:
-    raise AssertionError(f"Go does not read {constant}")
-
-
-def no_app(_environ: object, respond: Callable[..., object]) -> list[bytes]:
-    """In Flask's place, where nothing is to come there."""
-    respond("418 I'm a teapot", [("Content-Length", "0")])
-    return []
+from tests.scheduler.edge.ways import Ask, Told, Way
 
 
 @pytest.fixture
@@ -55,32 +23,6 @@ def world() -> World:
     made = World(FixedPolicy(fits=("b", "c")))
     made.source.current = ClusterView(nodes=make_nodes("a", "b", "c"), claims={("default", "wish"): make_claim()})
     return made
-
-
-class Way:
-    """A server that asks one way only, for one world after the other."""
-
-    def __init__(self, *, quick: bool) -> None:
-        self.give(World())
-        self.server = ExtenderServer(
-            no_app if quick else self._past,
-            Address(host="127.0.0.1", port=0),
-            tls=None,
-            max_body_bytes=MAX_BODY,
-            threads=2,
-            quick={path: partial(self._ask, path) for path in World().parts.verbs.quick} if quick else {},
-        )
-        self.address = self.server.bind()
-        threading.Thread(target=self.server.serve, daemon=True).start()
-
-    def give(self, world: World) -> None:
-        self.world, self.app = world, create_app(world.parts)
-
-    def _past(self, environ: dict[str, Any], respond: Any) -> Any:
-        return self.app(environ, respond)
-
-    def _ask(self, path: str, raw: bytes) -> Answer:
-        return self.world.parts.verbs.quick[path](raw)
 
 
 @pytest.fixture(scope="module", params=["flask", "quick"])

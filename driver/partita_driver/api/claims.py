@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from partita_driver.engine.recall import Recalled
+from partita_driver.engine.lost_journal.recall import Recalled
 from partita_driver.runtime import THREADS, Runtime
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.errors import NotFound

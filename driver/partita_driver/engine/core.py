@@ -7,12 +7,12 @@ from functools import partial
 
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.engine import reconcile
-from partita_driver.engine.confirm import Confirmation, Recall
 from partita_driver.engine.gone import Holds
 from partita_driver.engine.health import check_health
 from partita_driver.engine.idle import idle_processes
 from partita_driver.engine.known import Known
 from partita_driver.engine.locks import Flights
+from partita_driver.engine.lost_journal.confirm import Confirmation, Recall
 from partita_driver.engine.mending import Mending
 from partita_driver.engine.prepare import prepare, prepare_ahead
 from partita_driver.engine.tools import Tools

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from partita_driver.engine.confirm import Confirmation
 from partita_driver.engine.locks import Flights
+from partita_driver.engine.lost_journal.confirm import Confirmation
 from partita_driver.engine.mending import Mending
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.values import PreparedClaim, prepared_claim

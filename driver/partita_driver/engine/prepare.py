@@ -15,7 +15,7 @@ from partita_driver.engine.claim_file import write_cdi
 from partita_driver.engine.device_records import device_by_name
 from partita_driver.engine.grants import granted_devices
 from partita_driver.engine.instances import PartitionGone, find_instance
-from partita_driver.engine.presence import look
+from partita_driver.engine.lost_journal.presence import look
 from partita_driver.engine.rules import refuse_faulty
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from partita_driver.engine.claim_file import write_cdi
-from partita_driver.engine.presence import look
+from partita_driver.engine.lost_journal.presence import look
 from partita_driver.engine.rules import is_waited_for, owned_placements
 from partita_driver.engine.tools import Tools
 from partita_driver.engine.undo import undo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import structlog
 
-from partita_driver.engine.named import seen_again
+from partita_driver.engine.lost_journal.named import seen_again
 from partita_driver.engine.rules import mig_needed_by_others, time_slice_of
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached

@@ -1,1 +1,9 @@
-"""Answers about pods: to kube-scheduler, to autoscalers, and to people who wonder why one is pending."""
+"""Answers about pods: to kube-scheduler, to autoscalers, and to people who wonder why one is pending.
+
+verbs.py        kube-scheduler's two questions, from body to answer
+decider.py      what is answered, or "no opinion"
+eligibility.py  whether a node is open to a pod at all
+report.py       what is found about one pod, for people
+rehearsal.py    many pods, one after the other, for autoscalers
+explainer.py    the event on a pod that no node can take
+"""

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from partita_driver.engine.recall import Recalled
+from partita_driver.engine.lost_journal.recall import Recalled
 from partita_driver.slices.pool import PoolInputs, Published, desired_pool
 from partita_plugins.errors import Retryable
 from partita_plugins.model.mig import Placement

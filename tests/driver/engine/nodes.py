@@ -11,7 +11,7 @@ import msgspec
 
 from partita_driver.cdi.files import CdiFolder
 from partita_driver.engine import ClaimEngine
-from partita_driver.engine.confirm import Recall
+from partita_driver.engine.lost_journal.confirm import Recall
 from partita_driver.hardware.workers import Deadlines
 from partita_driver.health.faults import Fault
 from partita_driver.journal.copies import COPIES

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from partita_driver.engine.locks import Flights
-from partita_driver.engine.recall import Recalled
+from partita_driver.engine.lost_journal.recall import Recalled
 from partita_driver.fault_points import hooked
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import Delays, GpuLost

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from partita_driver.engine.recall import Recalled
+from partita_driver.engine.lost_journal.recall import Recalled
 from partita_driver.engine.reconcile import foreign_instances
 from partita_driver.engine.rules import refuse_overlap
 from partita_driver.fault_points import hooked

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from partita_driver.engine.recall import Recalled
+from partita_driver.engine.lost_journal.recall import Recalled
 from partita_driver.journal.copies import COPIES
 from partita_driver.journal.format import decode_journal
 from partita_driver.lifecycle import ClaimState

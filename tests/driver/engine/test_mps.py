@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from partita_driver.engine.recall import Recalled
+from partita_driver.engine.lost_journal.recall import Recalled
 from partita_driver.mps import keeper
 from partita_driver.mps.keeper import DaemonStarting
 from partita_plugins.backends.simulated import GpuLost

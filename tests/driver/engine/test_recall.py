@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from partita_driver.engine.recall import published_faults, published_slots
+from partita_driver.engine.lost_journal.recall import published_faults, published_slots
 from partita_driver.hardware.slots import give_slots, slotted
 from partita_driver.health.faults import Cure, Fault, settled
 from partita_driver.slices.pool import PoolInputs, Published, desired_pool

@@ -8,7 +8,7 @@ from enum import Enum
 import msgspec
 import structlog
 
-from partita_driver.engine.named import claim_seen_again
+from partita_driver.engine.lost_journal.named import claim_seen_again
 from partita_driver.engine.rules import time_slice_of
 from partita_driver.engine.tools import Tools
 from partita_driver.hardware.calls import HardwareError

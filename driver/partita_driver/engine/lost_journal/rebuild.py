@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from partita_driver.engine.found import by_api, by_cdi, completed
-from partita_driver.engine.presence import set_time_slices
-from partita_driver.engine.recall import Recalled, published_faults, published_slots
+from partita_driver.engine.lost_journal.found import by_api, by_cdi, completed
+from partita_driver.engine.lost_journal.presence import set_time_slices
+from partita_driver.engine.lost_journal.recall import Recalled, published_faults, published_slots
 from partita_driver.engine.rules import conflicts
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached

@@ -13,8 +13,8 @@ import structlog
 
 from partita_driver.cdi.files import cdi_id
 from partita_driver.engine.grants import granted_devices
-from partita_driver.engine.named import device_or_name
-from partita_driver.engine.presence import Presence, presences
+from partita_driver.engine.lost_journal.named import device_or_name
+from partita_driver.engine.lost_journal.presence import Presence, presences
 from partita_driver.engine.tools import Tools
 from partita_driver.journal.records import ClaimRecord, DeviceRecord
 from partita_driver.lifecycle import ClaimState

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import msgspec
 
 from partita_driver.engine.device_records import GpuAbsent, device_by_name
-from partita_driver.engine.recall import pci_address
+from partita_driver.engine.lost_journal.recall import pci_address
 from partita_driver.journal.records import ClaimRecord, DeviceRecord
 from partita_plugins.contracts import SharingStrategy
 from partita_plugins.errors import InvalidInput

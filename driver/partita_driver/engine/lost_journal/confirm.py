@@ -7,9 +7,9 @@ from collections.abc import Callable
 import msgspec
 import structlog
 
-from partita_driver.engine import rebuild
 from partita_driver.engine.locks import Flights
-from partita_driver.engine.recall import Recalled
+from partita_driver.engine.lost_journal import rebuild
+from partita_driver.engine.lost_journal.recall import Recalled
 from partita_driver.engine.tools import Tools
 from partita_driver.journal.store import Durability
 from partita_plugins.errors import PartitaError, Retryable

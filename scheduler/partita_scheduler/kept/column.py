@@ -21,8 +21,11 @@ from partita_scheduler.policy.taking import STEPS_PER_NODE
 from partita_scheduler.reasons import Reason
 from partita_scheduler.scoring.ranking import Rank, Scoring, ranking_of
 
-MAX_ANSWERS = 20_000
-"""Contents whose answer is remembered by one column."""
+LEAST_REMEMBERED = 1_000
+"""Contents whose answer a column remembers, or as many as there are nodes: each is some 2 KB, in each column."""
+
+RANKS = 4
+"""Times as many ranks are kept before a new column is better."""
 
 _LATE = Judgement(undecided=True, reasons=(Reason("undecided", "no opinion: the search for devices took too long"),))
 
@@ -126,7 +129,7 @@ class Column:
 
     def _remember(self, content: Hashable, numbers: Iterable[int], row: Row) -> None:
         rank = self._ranks.setdefault(row.found.rank, len(self._ranks)) if row.fits else -1
-        if len(self._by_content) >= MAX_ANSWERS:
+        if len(self._by_content) >= self._most:
             self._by_content.clear()
         found = self._by_content[content] = Kept(row.found, row.extended, row.refusal, rank)
         for number in numbers:
@@ -140,7 +143,11 @@ class Column:
     @property
     def overgrown(self) -> bool:
         """Whether it has seen so much that a new column is better."""
-        return len(self._ranks) > MAX_ANSWERS
+        return len(self._ranks) > RANKS * self._most
+
+    @property
+    def _most(self) -> int:
+        return max(LEAST_REMEMBERED, len(self.answers))
 
     def _alike(self, number: int, view: ClusterView) -> tuple[Hashable, Hashable]:
         """What is equal for nodes where the same would be taken, and for those where that is as good."""

@@ -259,6 +259,24 @@ def test_nodes_that_come_and_go_leave_nothing_behind(monkeypatch: pytest.MonkeyP
     same(world, pod_of("c0", "p"), ["a", "short-lived-39"])
 
 
+def test_what_a_node_has_been_is_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy node is another one with every pod, and each column would remember them all."""
+    monkeypatch.setattr(column, "LEAST_REMEMBERED", 2)
+    monkeypatch.setattr(column, "RANKS", 1)
+    world = Twice()
+    for name in ("a", "b"):
+        world.node(name)
+        world.publish(name)
+    world.wish("c0", "one")
+    world.learned((PodShape(gpus=1, cpu_milli=8000), 100))
+    for _ in range(30):
+        world.cpu("a", 2000)
+        same(world, pod_of("c0", "p"), ["a", "b"])
+        [kept] = world.kept._columns._all()
+        assert len(kept._by_content) <= 2
+        assert len(kept._ranks) <= 3
+
+
 RULED = ["ruled", "ruled", "ruled", "rule_gone", "upgraded", "published", "over_two_nodes", "for_a_zone", "background"]
 
 

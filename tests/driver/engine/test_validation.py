@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Sequence
@@ -110,15 +111,15 @@ def test_a_lost_gpu_is_quarantined_alone_and_its_claims_can_still_be_deleted(nod
 
 
 class Slow:
-    """Takes all the time that it is given; GPUs in `broken` fail."""
+    """Takes all the time that it is given, or `seconds` if that is less; GPUs in `broken` fail."""
 
     name = "slow"
 
-    def __init__(self, *broken: str, method: str = "slow") -> None:
-        self.broken, self.method = broken, method
+    def __init__(self, *broken: str, method: str = "slow", seconds: float = math.inf) -> None:
+        self.broken, self.method, self.seconds = broken, method, seconds
 
     def validate(self, target: ValidationTarget, look: Look) -> ValidationResult:
-        time.sleep(look.deadline_seconds)
+        time.sleep(min(self.seconds, look.deadline_seconds))
         findings = ("bit 3 of word 0x5 reads 1",) if target.gpu.uuid in self.broken else ()
         return ValidationResult(method=self.method, depth=look.depth, seconds=look.deadline_seconds, findings=findings)
 
@@ -135,9 +136,9 @@ def test_the_gpus_of_a_claim_are_validated_side_by_side(tmp_path: Path) -> None:
 
 
 def test_every_bad_member_of_a_group_is_quarantined_and_no_other(tmp_path: Path) -> None:
-    node = Node(tmp_path, deadlines=replace(DEADLINES, validate_seconds=0.1))
+    node = Node(tmp_path)
     bad = {node.gpu_uuid(1), node.gpu_uuid(3)}
-    node.engine._tools.validator = Slow(*bad)
+    node.engine._tools.validator = Slow(*bad, seconds=0.01)
     with pytest.raises(ValidationFailed, match="group-4-0-1-2-3"):
         node.engine.prepare(claim("group-4-0-1-2-3"))
     assert {fault.gpu_uuid for fault in node.engine.faults()} == bad

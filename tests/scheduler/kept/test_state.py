@@ -272,7 +272,7 @@ def test_what_a_node_has_been_is_forgotten_in_time(monkeypatch: pytest.MonkeyPat
     for _ in range(30):
         world.cpu("a", 2000)
         same(world, pod_of("c0", "p"), ["a", "b"])
-        [kept] = world.kept._columns._all()
+        [kept] = world.kept.told.columns._all()
         assert len(kept._by_content) <= 2
         assert len(kept._ranks) <= 3
 

@@ -24,6 +24,7 @@ import structlog
 from cheroot.server import HTTPConnection, HTTPRequest
 
 from partita_scheduler.http.answer import Answer
+from partita_scheduler.http.fields import StrictFields
 from partita_scheduler.http.head import Head, goes_on, read_head
 from partita_scheduler.http.reader import READ_BYTES, Reader
 
@@ -52,7 +53,15 @@ class Step(Enum):
 
 
 class Request(HTTPRequest):
-    """cheroot's, that tells of a body it has refused, and does not wait for one that nobody has read."""
+    """cheroot's, stricter: it tells of a body it has refused, and does not wait for one that nobody has read."""
+
+    header_reader = StrictFields()
+
+    def read_request_headers(self) -> bool:
+        read = bool(super().read_request_headers())  # type: ignore[no-untyped-call]
+        if b"Transfer-Encoding" in self.inheaders:
+            self.close_connection = True  # trailers are never read, and would be taken for the next request
+        return read
 
     def simple_response(self, status: str, msg: str = "") -> None:
         self.conn.body_refused = str(status).startswith("413")

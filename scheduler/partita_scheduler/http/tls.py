@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from cheroot.errors import FatalSSLAlert
 from cheroot.ssl.builtin import BuiltinSSLAdapter
 
 from partita_plugins.errors import InvalidInput
@@ -51,7 +52,10 @@ class Adapter(BuiltinSSLAdapter):
 
     def wrap(self, sock: Any) -> tuple[Any, dict[str, str]]:
         self._reload()
-        wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        try:
+            wrapped = self.context.wrap_socket(sock, server_side=True, do_handshake_on_connect=False)
+        except OSError as error:
+            raise FatalSSLAlert(*error.args) from error  # it has left already; cheroot says so and goes on
         return wrapped, {"wsgi.url_scheme": "https", "HTTPS": "on"}
 
     def _reload(self) -> None:

@@ -110,6 +110,21 @@ def test_a_chunked_body_is_answered_by_the_app(client: socket.socket) -> None:
     assert answers(client, 1) == [b"app x"]
 
 
+def test_trailers_of_a_chunked_body_are_not_taken_for_the_next_question(client: socket.socket) -> None:
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    client.sendall(head + b"1\r\nx\r\n0\r\n" + question(b"smuggled"))
+    assert answers(client, 1) == [b"app x"]
+    assert client.recv(1000) == b""
+
+
+def test_a_length_said_twice_is_refused_and_what_follows_is_not_read(client: socket.socket) -> None:
+    head = b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 5\r\n\r\n"
+    client.sendall(head + question(b"smuggled"))
+    told = client.makefile("rb").read()
+    assert told.startswith(b"HTTP/1.1 400 ")
+    assert b"smuggled" not in told
+
+
 def test_who_leaves_in_the_middle_of_a_body_gets_no_answer_and_harms_nobody(
     address: Address, client: socket.socket
 ) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,7 +16,7 @@ from partita_scheduler.http import connection, server
 from partita_scheduler.http.address import Address
 from partita_scheduler.http.server import ExtenderServer
 from partita_scheduler.http.tls import Tls
-from partita_scheduler.install.certificates import write_certificates
+from tests.scheduler.edge.https import client_context, tls_of
 
 THREADS = 2
 HALF_A_HELLO = b"\x16\x03\x01\x02\x00\x01"
@@ -71,13 +70,9 @@ def test_who_does_not_end_a_head_holds_no_worker(begun: bytes) -> None:
 
 
 @pytest.mark.parametrize("begun", [b"", HALF_A_HELLO], ids=["silent", "in a hello"])
-def test_who_does_not_end_a_handshake_holds_no_worker(begun: bytes, tmp_path: Path) -> None:
-    pki = tmp_path / "pki"
-    write_certificates(pki, ("127.0.0.1",))
-    context = ssl.create_default_context(cafile=str(pki / "ca.crt"))
-    context.load_cert_chain(pki / "client.crt", pki / "client.key")
-    tls = Tls(certificate=pki / "server.crt", key=pki / "server.key", client_ca=pki / "ca.crt")
-    with serving(tls) as address, contextlib.ExitStack() as stack:
+def test_who_does_not_end_a_handshake_holds_no_worker(begun: bytes, pki: Path) -> None:
+    context = client_context(pki, certificate=True)
+    with serving(tls_of(pki)) as address, contextlib.ExitStack() as stack:
         crowd = [stack.enter_context(connected(address)) for _ in range(3 * THREADS)]
         for one in crowd:
             one.sendall(begun)

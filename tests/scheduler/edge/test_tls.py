@@ -8,15 +8,17 @@ import shutil
 import socket
 import ssl
 import stat
+import struct
 import time
 from pathlib import Path
 
 import pytest
+from cheroot.errors import FatalSSLAlert
 
 from partita_plugins.errors import InvalidInput, Permanent
 from partita_scheduler.http.address import Address
 from partita_scheduler.http.server import ExtenderServer
-from partita_scheduler.http.tls import Tls
+from partita_scheduler.http.tls import Adapter, Tls
 from partita_scheduler.install.certificates import write_certificates
 from tests.scheduler.edge.fakes import body, make_pod
 from tests.scheduler.edge.https import Start, client_context, post, tls_of
@@ -102,6 +104,16 @@ def test_more_half_open_clients_than_threads_only_delay(start: Start, pki: Path)
         connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=9)
         assert post(connection, "filter", body(make_pod(), "a"))[0] == 200
         connection.close()
+
+
+def test_a_client_that_has_left_before_it_is_greeted_is_no_error_of_ours(pki: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname()) as client:
+            client.sendall(b"\x16\x03\x01")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        left, _ = listener.accept()
+        with left, pytest.raises(FatalSSLAlert):
+            Adapter(tls_of(pki)).wrap(left)
 
 
 def test_renewed_certificates_count_from_the_next_connection_on(start: Start, tmp_path: Path) -> None:

@@ -61,6 +61,18 @@ def node(name: str) -> Json:
     }
 
 
+def bound_pod(where: str, cpus: int) -> Json:
+    """A pod that runs on the node and takes CPU alone."""
+    container = {"name": "main", "image": "none", "resources": {"requests": {"cpu": str(cpus)}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": f"on-{where}", "namespace": NAMESPACE, "uid": f"on-{where}"},
+        "spec": {"nodeName": where, "containers": [container]},
+        "status": {"phase": "Running"},
+    }
+
+
 def slices(name: str, machine_name: str, offer: Offer = WHOLE) -> list[ResourceSlice]:
     """The slices of one node, as its driver would write them; UUIDs are the node's own."""
     contents = _content(machine_name, offer)

@@ -19,6 +19,7 @@ from hack.benchmarks.fleet import (
     WHOLE,
     Holders,
     Json,
+    bound_pod,
     claim,
     device_classes,
     machine_with,
@@ -35,6 +36,9 @@ from partita_plugins.testing.apiserver.resources import find
 from partita_plugins.wire import DRIVER_NAME
 
 HISTORY_MAX = 50_000
+MOST_CPUS = 180
+"""Of 192 that a node has: so many may be taken, and nodes that have the same GPUs free differ in that."""
+
 GPUS = (1, 2, 3, 4)
 """Whole ones that the pods ask for, in turns."""
 
@@ -83,8 +87,10 @@ def main(*, nodes: int, gpus: int, used: float, pods: int, mig: str, churn_per_s
     server = ApiServer(history_max=HISTORY_MAX)
     offer = Offer(mig_shapes=frozenset(mig.split(","))) if mig else WHOLE
     names = [node_name(number) for number in range(nodes)]
+    chance = random.Random(7)
     for name in names:
         _put(server, "Node", node(name))
+        _put(server, "Pod", bound_pod(name, chance.randrange(MOST_CPUS)))
         for one in slices(name, machine_name, offer):
             _put(server, "ResourceSlice", msgspec.to_builtins(one))
     for found in device_classes():

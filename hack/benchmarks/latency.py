@@ -27,9 +27,10 @@ ORDERS = 8
 HELP = f"""{__doc__}
 
 The extender as shipped, in its own process, beside a fleet of machines in an API server stand-in (its own too), half
-of whose GPUs are held by claims; and an extender that decodes the question and answers all alike (noop), on Flask
-and cheroot. They are asked in turns by one client, as kube-scheduler does: filter, then prioritize, for pods that want
-{", ".join(map(str, GPUS))} GPUs; with --mig also for one partition of each shape, and every second claim holds one.
+of whose GPUs are held by claims, and CPUs by pods, on each node as many as chance will have it; and an extender that
+decodes the question and answers all alike (noop), on Flask and cheroot. They are asked in turns by one client, as
+kube-scheduler does: filter, then prioritize, for pods that want {", ".join(map(str, GPUS))} GPUs; with --mig also for
+one partition of each shape, and every second claim holds one.
 
 \b
 cold    the first question of each kind, right after the start

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,6 +68,23 @@ class Ranks:
         return np.asarray(found[ranks])
 
 
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """What a pod would take of a content, for one column."""
+
+    column: Column
+    content: Hashable
+    numbers: list[int]
+    found: Row | Fit
+
+
+def settle(view: ClusterView, searched: Sequence[Searched]) -> None:
+    """Judge all at once, whichever columns they are for, and let each column have its answers."""
+    found = rows(view, [(one.column.asked, one.found) for one in searched])
+    for one, row in zip(searched, found, strict=True):
+        one.column.remember(one.content, one.numbers, row)
+
+
 class Column:
     """The answers to all questions of one shape. Not thread-safe."""
 
@@ -93,7 +110,7 @@ class Column:
             self.answers.extend([_NOTHING] * len(new))
             self._rank_of = np.concatenate([self._rank_of, np.full(len(new), -1, dtype=np.int64)])
 
-    def refresh(
+    def search(
         self,
         view: ClusterView,
         uses: Mapping[PoolId, PoolUse],
@@ -101,11 +118,10 @@ class Column:
         *,
         most: int | None = None,
         late: Callable[[], bool] = lambda: False,
-    ) -> None:
-        """Answer for nodes that changed, until so many new contents were looked at; the rest stays stale. Once it is
-        `late` only for those whose content was answered for before."""
-        waiting: dict[Hashable, list[int]] = {}
-        looked: list[Row | Fit] = []
+    ) -> list[Searched]:
+        """Answer for nodes that changed and whose content was answered for before; of the others search so many
+        contents, and none once it is `late`. What was searched is for `settle`; the rest stays stale."""
+        looked: dict[Hashable, Searched] = {}
         alike: dict[Hashable, Row | Fit] = {}
         for number in list(self.stale):
             if most is not None and len(looked) >= most:
@@ -114,20 +130,19 @@ class Column:
             found = self._by_content.get(content)
             if found is not None:
                 self._put(number, found)
-            elif content in waiting:
-                waiting[content].append(number)
+            elif content in looked:
+                looked[content].numbers.append(number)
             elif budget.steps > 0 and not late():
                 final = budget.steps >= STEPS_PER_NODE
                 known = alike.get(devices)
                 one = self._with_cpu(known, number, view) if known else self._look(number, view, uses, budget)
                 if final or isinstance(one, Fit) or not one.found.undecided:
                     alike[devices] = one
-                    waiting[content] = [number]
-                    looked.append(one)
-        for (content, numbers), row in zip(waiting.items(), rows(view, self.asked, looked), strict=True):
-            self._remember(content, numbers, row)
+                    looked[content] = Searched(self, content, [number], one)
+        return list(looked.values())
 
-    def _remember(self, content: Hashable, numbers: Iterable[int], row: Row) -> None:
+    def remember(self, content: Hashable, numbers: Iterable[int], row: Row) -> None:
+        """The answer for a content, and so for these nodes."""
         rank = self._ranks.setdefault(row.found.rank, len(self._ranks)) if row.fits else -1
         if len(self._by_content) >= self._most:
             self._by_content.clear()

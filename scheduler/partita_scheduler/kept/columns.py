@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from partita_plugins.contracts import Workload
 from partita_scheduler.allocator.in_use import PoolId, PoolUse
 from partita_scheduler.allocator.result import Budget
 from partita_scheduler.cluster.view import ClusterView
-from partita_scheduler.kept.column import Column
+from partita_scheduler.kept.column import Column, Searched, settle
 from partita_scheduler.kept.fleet import Fleet
 from partita_scheduler.policy.decision import STEPS_PER_POD
 from partita_scheduler.policy.question import Question
@@ -83,16 +83,22 @@ class Columns:
 
     def refresh(self, view: ClusterView, uses: Uses, *, most: int) -> None:
         """One small part of it: those asked about last come first, then what is to come."""
-        for column in reversed(self._answering.values()):
-            if column.stale:
-                column.refresh(view, uses, Budget(STEPS_PER_POD), most=most)
-                return
-        if self._expected is None:
+        if _refreshed(reversed(self._answering.values()), view, uses, most) or self._expected is None:
             return
-        seen = replace(view, workload=self._expected)
-        for column in self._coming.values():
-            if column.stale:
-                column.refresh(seen, uses, Budget(STEPS_PER_POD), most=most)
-                return
+        if _refreshed(self._coming.values(), replace(view, workload=self._expected), uses, most):
+            return
         self.workload, self._expected = self._expected, None
         self._answering, self._coming = OrderedDict(self._coming), {}
+
+
+def _refreshed(columns: Iterable[Column], view: ClusterView, uses: Uses, most: int) -> bool:
+    """Answer for so many contents of all that are stale: a node that changed is another in each, and judging it for all
+    at once costs little more than for one. Whether there was anything to do."""
+    stale = [column for column in columns if column.stale]
+    searched: list[Searched] = []
+    budget = Budget(STEPS_PER_POD)
+    for column in stale:
+        if len(searched) < most:
+            searched += column.search(view, uses, budget, most=most - len(searched))
+    settle(view, searched)
+    return bool(stale)

@@ -14,6 +14,7 @@ from partita_scheduler.allocator.result import Budget
 from partita_scheduler.cluster.view import Node, Pod
 from partita_scheduler.found import Decided, Found
 from partita_scheduler.kept.answer import Answers, claims_of
+from partita_scheduler.kept.column import settle
 from partita_scheduler.kept.told import Told
 from partita_scheduler.policy import decision as policy
 from partita_scheduler.policy.decision import STEPS_PER_POD, concerns_us, decide_each
@@ -77,7 +78,8 @@ class KeptState:
             if column is None:
                 return Decided(decide_each(view, asked, node_names, self.told.cluster.uses), claims_of(asked), policy)
             enough = self._clock() + ANSWER_SECONDS
-            column.refresh(view, self.told.cluster.uses, Budget(STEPS_PER_POD), late=lambda: self._clock() > enough)
+            uses, budget = self.told.cluster.uses, Budget(STEPS_PER_POD)
+            settle(view, column.search(view, uses, budget, late=lambda: self._clock() > enough))
             column.give_up()
             fleet = self.told.fleet
             return Answers(asked, fleet.names, tuple(column.answers), fleet.offers, column.ranks(view))

@@ -70,7 +70,8 @@ def decide_each(view: ClusterView, asked: Question, node_names: Sequence[str], u
         reasons = (asked.needs.problem,)
         return Decision(verdicts={name: Verdict(node=name, reasons=reasons) for name in node_names})
     budget = Budget(STEPS_PER_POD)
-    found = rows(view, asked, [look(view, asked, name, uses, budget) for name in dict.fromkeys(node_names)])
+    names = dict.fromkeys(node_names)
+    found = rows(view, [(asked, look(view, asked, name, uses, budget)) for name in names])
     return Decision(
         verdicts={one.node: verdict(asked, one) for one in found},
         order=in_order(view, {one.node: one.found.rank for one in found if one.fits}),

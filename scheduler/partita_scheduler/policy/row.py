@@ -119,11 +119,11 @@ def look(
     return Fit(name, taking, cpu, offered.pools, plan is not None)
 
 
-def rows(view: ClusterView, asked: Question, looked: Sequence[Row | Fit]) -> list[Row]:
-    """The answers of all nodes that were looked at, judged at once."""
-    fits = [one for one in looked if isinstance(one, Fit)]
+def rows(view: ClusterView, looked: Sequence[tuple[Question, Row | Fit]]) -> list[Row]:
+    """The answers of all nodes that were looked at, perhaps for several questions, judged at once."""
+    fits = [one for _, one in looked if isinstance(one, Fit)]
     judged = iter(judge([(one.taking, one.cpu) for one in fits], Outlook(view.scoring, view.workload)))
-    return [_judged(asked, one, next(judged)) if isinstance(one, Fit) else one for one in looked]
+    return [_judged(asked, one, next(judged)) if isinstance(one, Fit) else one for asked, one in looked]
 
 
 def _judged(asked: Question, fit: Fit, found: Judgement) -> Row:

@@ -135,7 +135,9 @@ class Application:
         self.address = self._serve(server)
         if settings.health_listen is not None:
             health = create_health_app(self.parts)
-            self._serve(ExtenderServer(health, settings.health_listen, tls=None, max_body_bytes=1024, threads=2))
+            self._serve(
+                ExtenderServer(health, settings.health_listen, tls=None, max_body_bytes=1024, threads=2, kept=0)
+            )
         self.watch.start()
         if self.cpu is not None:
             self.cpu.start()

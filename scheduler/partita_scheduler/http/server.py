@@ -50,7 +50,6 @@ class _Server(WsgiServer):
 
     nodelay = True
     max_request_header_size = 64 * 1024
-    keep_alive_conn_limit = MOST_KEPT
 
     def process_conn(self, conn: Connection) -> None:
         """A new client is given a worker once it has said something."""
@@ -84,8 +83,12 @@ class ExtenderServer:
         tls: Tls | None,
         max_body_bytes: int,
         threads: int = THREADS,
+        kept: int = MOST_KEPT,
         quick: Quick = MappingProxyType({}),
     ) -> None:
+        """`kept`: connections kept for their next request; with 0 each gets one answer, and who reads none of many
+        answers holds no worker.
+        """
         self._server = _Server(
             (address.host, address.port),
             app,
@@ -98,6 +101,7 @@ class ExtenderServer:
             accepted_queue_timeout=1,
         )
         self._server.max_request_body_size = max_body_bytes
+        self._server.keep_alive_conn_limit = kept
         self._server.deadline = Deadline(REQUEST_SECONDS, most=MOST_WAITING)
         self._server.quick = {f"POST {path} HTTP/1.1".encode("ascii"): act for path, act in quick.items()}
         self._server.seats = threading.BoundedSemaphore(threads // 2)

@@ -28,8 +28,10 @@ def plain(_environ: object, respond: Callable[..., object]) -> list[bytes]:
 
 
 @contextlib.contextmanager
-def serving(tls: Tls | None = None) -> Iterator[Address]:
-    found = ExtenderServer(plain, Address(host="127.0.0.1", port=0), tls=tls, max_body_bytes=1000, threads=THREADS)
+def serving(tls: Tls | None = None, kept: int = 10) -> Iterator[Address]:
+    found = ExtenderServer(
+        plain, Address(host="127.0.0.1", port=0), tls=tls, max_body_bytes=1000, threads=THREADS, kept=kept
+    )
     address = found.bind()
     threading.Thread(target=found.serve, daemon=True).start()
     try:
@@ -116,3 +118,12 @@ def test_a_connection_that_is_kept_for_too_long_is_closed(monkeypatch: pytest.Mo
     with serving() as address, closing(http.client.HTTPConnection(address.host, address.port, timeout=5)) as client:
         assert asked(client) == 200
         assert client.sock.recv(1) == b""
+
+
+def test_where_nothing_is_kept_a_connection_gets_one_answer() -> None:
+    """Who asks often and reads nothing would hold a worker as soon as the buffers between are full."""
+    with serving(kept=0) as address, connected(address) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        told = client.makefile("rb").read()
+        assert told.count(b"HTTP/1.1 200 OK\r\n") == 1
+        assert b"Connection: close" in told

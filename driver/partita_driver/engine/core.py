@@ -192,10 +192,6 @@ class ClaimEngine(Known):
         except HardwareError as error:
             raise error.error from error
 
-    def lift_fault(self, fault: Fault) -> None:
-        """End a quarantine, whatever its words and time; then `on_faults` is called."""
-        self._tools.quarantine.lift(fault)
-
     def revalidate(self, fault: Fault) -> bool:
         """Validate faulty hardware that no claim holds; lift the fault if it passes. False if not, or not now."""
         return self._looks.again(fault)

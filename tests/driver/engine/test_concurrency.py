@@ -253,7 +253,7 @@ def test_reconciling_leaves_alone_what_is_prepared_anew_while_it_undoes_the_rest
         node.engine.unprepare(one.metadata.uid)
         node.backend.faults.lift(lost)
     for fault in node.engine.faults():
-        node.engine.lift_fault(fault)
+        node.engine._tools.quarantine.lift(fault)
     assert {one.state for one in node.engine.claims().values()} == {ClaimState.UNDOING}
 
     again = [second]

@@ -220,7 +220,7 @@ def test_a_fault_that_was_lifted_just_before_its_next_report_is_told_anew(
 
     def lifted_first(what: Change, durability: Durability) -> JournalState:
         monkeypatch.setattr(node.journal, "change", change)
-        node.engine.lift_fault(fault)
+        node.engine._tools.quarantine.lift(fault)
         return change(what, durability)
 
     monkeypatch.setattr(node.journal, "change", lifted_first)

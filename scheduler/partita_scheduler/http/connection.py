@@ -3,8 +3,8 @@
 cheroot reads and answers whatever HTTP allows, in about 250 µs of CPU, of which most is Python reading fields, and
 handing the connection from thread to thread after each request. kube-scheduler asks twice for every pod of the cluster,
 and waits. So a request with a plain head (head.py) for one of the server's quick paths is answered here, and the worker
-then stays with the connection while questions keep coming: 70 µs. Nothing has been taken from the connection
-before it is clear whose a request is.
+then stays with the connection while questions keep coming: 50 µs. (uvicorn took 125 µs, granian 275, measured beside
+it.) What is not plain is put back, and cheroot reads all of it.
 
 The TLS handshake is done by workers, step by step, and a head is taken in part by part: between parts the connection
 waits with the idle ones. So who connects and says nothing, or half of it, holds no worker, and keeps nobody waiting.

@@ -40,7 +40,7 @@ of all extenders take turns, every other one backwards: what else the machine do
 none      no extender
 instant   answers at once from a bare socket: the floor, since what is left is kube-scheduler's side of the calls
 noop      a Flask extender that decodes each question and answers all alike
-partita   as shipped, with the strong preset
+partita   as shipped, with the strong preset, once what its start begins is done
 
 \b
 pods_per_second        the median of the rounds; least and most beside it

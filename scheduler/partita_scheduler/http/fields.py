@@ -11,9 +11,17 @@ from typing import Any
 
 from cheroot.server import HeaderReader
 
-FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)\r\n")
+FIELD = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)")
 LENGTH, CODING = b"content-length", b"transfer-encoding"
 ONCE = frozenset((b"host", LENGTH, CODING))
+
+
+def field_of(line: bytes) -> tuple[bytes, bytes]:
+    """Name, in lower case, and value of a line without its end. Raises ValueError."""
+    found = FIELD.fullmatch(line)
+    if found is None:
+        raise ValueError("A header field is not a name, a colon and a value in one line.")
+    return found[1].lower(), found[2].strip(b" \t")
 
 
 class StrictFields(HeaderReader):
@@ -33,14 +41,10 @@ class _Checked:
     def readline(self) -> bytes:
         line = bytes(self._rfile.readline())
         if line not in (b"", b"\r\n"):
-            self._check(line)
+            self._check(*field_of(line.removesuffix(b"\r\n")))
         return line
 
-    def _check(self, line: bytes) -> None:
-        field = FIELD.fullmatch(line)
-        if field is None:
-            raise ValueError("A header field is not a name, a colon and a value in one line.")
-        name, value = field[1].lower(), field[2].strip(b" \t")
+    def _check(self, name: bytes, value: bytes) -> None:
         if name in ONCE and name in self._found:
             raise ValueError(f"{name.decode()} is there more than once.")
         self._found.add(name)

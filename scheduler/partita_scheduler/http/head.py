@@ -8,6 +8,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from partita_scheduler.http.fields import field_of
+
 PLAIN = frozenset((b"host", b"user-agent", b"content-type", b"accept", b"accept-encoding"))
 """Fields that change nothing about how a request is read and answered."""
 
@@ -41,18 +43,14 @@ def goes_on(seen: bytes) -> bool:
 @lru_cache(maxsize=32)  # kube-scheduler's differ in the length of the body alone
 def _plain(text: bytes) -> Head | None:
     line, *fields = text.split(b"\r\n")
-    # A carriage return or line feed of its own ends a line for some readers and not for others.
-    if not text.count(b"\r") == text.count(b"\n") == len(fields):
+    try:
+        found = [field_of(field) for field in fields]
+    except ValueError:
         return None
-    hosts, lengths = 0, []
-    for field in fields:
-        name, _, value = field.partition(b":")
-        name = name.lower()
-        if name == b"content-length":
-            lengths.append(value.strip(b" \t"))
-        elif name not in PLAIN:
-            return None
-        hosts += name == b"host"
+    hosts = sum(name == b"host" for name, _ in found)
+    lengths = [value for name, value in found if name == b"content-length"]
+    if any(name not in PLAIN and name != b"content-length" for name, _ in found):
+        return None
     if hosts != 1 or len(lengths) != 1 or not lengths[0].isdigit() or len(lengths[0]) > LENGTH_DIGITS:
         return None
     return Head(line=line, bytes=len(text) + len(END), body_bytes=int(lengths[0]))

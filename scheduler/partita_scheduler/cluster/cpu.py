@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.quantity import parsed
 from partita_plugins.wire.objects import ObjectMeta
-from partita_scheduler.cluster.view import ApiValue, Container, Node, Pod, PodSpec
+from partita_scheduler.cluster.view import Amounts, ApiValue, Node, Pod, PodSpec
 
 LEAST_REQUEST_MILLI = 500
 """Of a request: what is smaller counts as this."""
@@ -19,16 +19,27 @@ LEAST_STEP_MILLI = 1000
 
 
 def cpu_milli(pod: Pod) -> int:
-    """CPU that kube-scheduler reckons with: containers and sidecars together, or the largest init container. 0 where it
-    is not written or not readable: kube-scheduler refuses such a pod by itself."""
-    sidecars = [one for one in pod.spec.init_containers if one.restart_policy == "Always"]
-    together = sum(map(_cpu_milli, (*pod.spec.containers, *sidecars)))
-    return max(together, *map(_cpu_milli, pod.spec.init_containers), 0)
+    """CPU that kube-scheduler reckons with: what the pod requests as a whole, or its containers; and its overhead.
+    0 where it is not written or not readable: kube-scheduler refuses such a pod by itself."""
+    whole = pod.spec.resources.requests
+    return _milli(pod.spec.overhead) + (_milli(whole) if "cpu" in whole else _of_containers(pod))
 
 
-def _cpu_milli(container: Container) -> int:
+def _of_containers(pod: Pod) -> int:
+    """Containers and sidecars together, or the largest init container beside the sidecars that run by then."""
+    sidecars = largest = 0
+    for one in pod.spec.init_containers:
+        requested = _milli(one.resources.requests)
+        if one.restart_policy == "Always":
+            sidecars += requested
+        else:
+            largest = max(largest, sidecars + requested)
+    return max(largest, sidecars + sum(_milli(one.resources.requests) for one in pod.spec.containers))
+
+
+def _milli(amounts: Amounts) -> int:
     try:
-        return int(1000 * parsed(str(container.resources.requests.get("cpu", 0))))
+        return int(1000 * parsed(str(amounts.get("cpu", 0))))
     except InvalidInput:
         return 0
 

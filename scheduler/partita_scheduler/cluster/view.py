@@ -43,9 +43,13 @@ class ContainerClaim(ApiValue, frozen=True, kw_only=True):
     request: str = ""
 
 
+Amounts = dict[str, str | int | float]
+"""Quantities by resource."""
+
+
 class Resources(ApiValue, frozen=True, kw_only=True):
-    limits: dict[str, str | int | float] = {}
-    requests: dict[str, str | int | float] = {}
+    limits: Amounts = {}
+    requests: Amounts = {}
     claims: list[ContainerClaim] = []
 
 
@@ -63,6 +67,10 @@ class PodSpec(ApiValue, frozen=True, kw_only=True):
     init_containers: list[Container] = []
     node_selector: dict[str, str] = {}
     tolerations: list[Toleration] = []
+    resources: Resources = Resources()
+    """Of the pod as a whole."""
+
+    overhead: Amounts = {}
 
 
 class PodClaimStatus(ApiValue, frozen=True, kw_only=True):

@@ -72,6 +72,14 @@ def test_an_init_container_counts_as_far_as_it_needs_more_and_a_sidecar_in_full(
 
     assert bound("2", initContainers=inits(("3", None))).requested_milli == 3000
     assert bound("2", initContainers=inits(("1", "Always"))).requested_milli == 3000
+    assert bound("1", initContainers=inits(("1", "Always"), ("3", None))).requested_milli == 4000
+    assert bound("1", initContainers=inits(("3", None), ("1", "Always"))).requested_milli == 3000
+
+
+def test_what_the_pod_as_a_whole_requests_counts_instead_of_its_containers_and_its_overhead_beside() -> None:
+    assert bound("2", resources={"requests": {"cpu": "5"}}).requested_milli == 5000
+    assert bound("2", resources={"requests": {"memory": "1Gi"}}).requested_milli == 2000
+    assert bound("2", overhead={"cpu": "250m"}).requested_milli == 2250
 
 
 @pytest.fixture

@@ -142,8 +142,7 @@ class Assumptions:
     def _settle(self, pending: Pending, key: str, claim: ResourceClaim, allocation: Allocation) -> None:
         found = pending.settled(key, claim, allocation)
         del pending.claims[key]
-        self._waiting.remove(pending.pod_uid, key)
-        self._listener(key, None)
+        self._end(pending.pod_uid, key)
         if not pending.claims:
             del self._pending[pending.pod_uid]
         self._metrics.prediction.labels(found.result).inc()
@@ -177,6 +176,11 @@ class Assumptions:
     def _drop(self, uid: str) -> Pending | None:
         pending = self._pending.pop(uid, None)
         for key in pending.claims if pending else ():
-            self._waiting.remove(uid, key)
-            self._listener(key, None)
+            self._end(uid, key)
         return pending
+
+    def _end(self, uid: str, key: str) -> None:
+        """What is assumed under a key ends for one pod; another's with the same claim stands."""
+        self._waiting.remove(uid, key)
+        others = self._waiting.of([key])
+        self._listener(key, dict(self._pending[others[-1]].assumed())[key] if others else None)

@@ -18,7 +18,15 @@ from partita_plugins.wire.resource_claim import (
 )
 from partita_scheduler.answers.decider import Decider
 from partita_scheduler.assumed.assumptions import Assumptions
-from partita_scheduler.cluster.view import ClusterView, Node, Pod, PodResourceClaim, PodSpec, PodStatus
+from partita_scheduler.cluster.view import (
+    AssumedAllocation,
+    ClusterView,
+    Node,
+    Pod,
+    PodResourceClaim,
+    PodSpec,
+    PodStatus,
+)
 from partita_scheduler.extender import Parts
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy.decision import Decision, scores
@@ -141,7 +149,10 @@ class World:
     answering: bool = True
 
     def __post_init__(self) -> None:
-        self.assumptions = Assumptions(self.metrics, clock=self.clock)
+        self.told: dict[str, AssumedAllocation] = {}
+        """What the assumptions' listener knows of."""
+
+        self.assumptions = Assumptions(self.metrics, clock=self.clock, listener=self._tell)
         self.decider = Decider(
             self.source,
             self.assumptions,
@@ -151,6 +162,12 @@ class World:
             answering=lambda: self.answering,
         )
         self.parts = Parts(decider=self.decider, source=self.source, assumptions=self.assumptions, metrics=self.metrics)
+
+    def _tell(self, key: str, assumed: AssumedAllocation | None) -> None:
+        if assumed is None:
+            self.told.pop(key, None)
+        else:
+            self.told[key] = assumed
 
     def counted(self, name: str, **labels: str) -> float:
         return self.metrics.registry.get_sample_value(f"partita_scheduler_{name}", labels) or 0.0

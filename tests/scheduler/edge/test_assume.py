@@ -70,6 +70,17 @@ def test_a_node_that_nothing_was_foretold_for_is_no_match_and_no_mismatch() -> N
     assert world.counted("prediction_total", result="unpredicted") == 1
 
 
+def test_a_claim_that_two_pods_are_assumed_with_stays_assumed_until_both_are_over() -> None:
+    """kube-scheduler gave up on us for the first one, and asked about the other meanwhile."""
+    world = World()
+    assume(world, "train", "b")
+    assume(world, "other", "c")
+    for gone, left in (("train", ["c"]), ("other", [])):
+        world.assumptions.forget(f"uid-{gone}")
+        assert [one.node for one in world.told.values()] == left
+        assert world.told == world.assumptions.active()
+
+
 def test_it_times_out() -> None:
     world = World()
     assume(world)
@@ -150,7 +161,9 @@ def test_whatever_happens_a_pod_has_at_most_one_choice_and_time_ends_them_all(st
         else:
             world.clock.now += number
         nodes: dict[str, set[str]] = {}
-        for entry in world.assumptions.active().values():
+        active = world.assumptions.active()
+        assert world.told == active
+        for entry in active.values():
             nodes.setdefault(entry.pod_uid, set()).add(entry.node)
         assert all(len(found) == 1 for found in nodes.values())
     world.clock.now += ASSUME_SECONDS

@@ -19,7 +19,9 @@ from tests.scheduler.kept.world import MINORS, NODES, WISHES, Twice, pod_of
 
 CLAIMS = ("c0", "c1", "c2", "c3", "c4")
 KINDS = tuple(WISHES)
-MACHINES = ("a30-x4", "l40s-x8")
+MACHINES = ("a30-x4", "l40s-x8", "rtx-pro-6000-x8")
+"""The last one offers partitions too."""
+
 GPU = {"type": {"string": "gpu"}}
 ZONE = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}
 
@@ -34,7 +36,7 @@ class Changes:
         world.no_node(NODES[i % 4])
 
     def published(self, world: Twice, i: int, j: int) -> None:
-        world.publish(NODES[i % 4], MACHINES[j % 2], faulty=(i % 3,) if j > 2 else ())
+        world.publish(NODES[i % 4], MACHINES[j % 3], faulty=(i % 3,) if j > 2 else ())
 
     def half_published(self, world: Twice, i: int, j: int) -> None:
         world.publish(NODES[i % 4], some=True)

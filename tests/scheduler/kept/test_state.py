@@ -16,7 +16,7 @@ from partita_scheduler.kept import column, state, told
 from partita_scheduler.policy import row
 from tests.scheduler.decision import small
 from tests.scheduler.decision.fleet import device_class
-from tests.scheduler.kept.changes import CLAIMS, KINDS, ZONE, Changes, asking, gpus, same, steps
+from tests.scheduler.kept.changes import CLAIMS, KINDS, MACHINES, ZONE, Changes, asking, gpus, same, steps
 from tests.scheduler.kept.world import NODES, Twice, pod_of
 
 
@@ -174,6 +174,23 @@ def test_a_learned_workload_takes_over_when_every_node_was_judged_by_it() -> Non
     assert orders[-1] == ("a", "b")
 
 
+def test_a_node_that_changed_is_answered_for_to_every_kind_of_question() -> None:
+    """All at once in the background: each kind must have its own answer."""
+    world, kinds = Twice(), {"c0": "one", "c1": "share", "c2": "two"}
+    for name in ("a", "b"):
+        world.node(name)
+        world.publish(name)
+    for name, kind in {**kinds, "c3": "one"}.items():
+        world.wish(name, kind)
+    for name in kinds:
+        world.find(pod_of(name, name), ["a", "b"])
+    world.allocate("c3", "a")
+    while world.kept.step():
+        pass
+    for name in kinds:
+        same(world, pod_of(name, name), ["a", "b"])
+
+
 def test_nodes_with_the_same_devices_are_each_judged_by_their_own_cpu() -> None:
     """GPUs that no CPU is left for go first."""
     world = Twice()
@@ -297,9 +314,9 @@ def test_it_answers_as_one_made_afresh_while_rules_come_and_go(changes: list[tup
 @given(steps, st.permutations([*NODES, "ghost"]))
 def test_it_answers_as_a_decision_made_afresh(changes: list[tuple[str, int, int]], names: list[str]) -> None:
     world = Twice()
-    for name in NODES[:3]:
+    for name, machine in zip(NODES, MACHINES, strict=False):
         world.node(name)
-        world.publish(name)
+        world.publish(name, machine)
     for number, kind in zip(CLAIMS, KINDS, strict=False):
         world.wish(number, kind)
     for change, i, j in changes:

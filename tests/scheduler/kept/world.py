@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from partita_plugins.contracts import PodShape, Workload
+from partita_plugins.model.offer import Offer
 from partita_plugins.wire.objects import ObjectMeta, OwnerReference, Taint
 from partita_plugins.wire.resource_claim import DeviceClass, ResourceClaim, ResourceClaimStatus
 from partita_plugins.wire.resource_slice import ResourceSlice
@@ -28,6 +29,7 @@ from tests.scheduler.decision.fleet import CLASSES, NAMESPACE, claim, exactly, s
 from tests.scheduler.edge.fakes import Clock
 
 MINORS = (37, 36)
+OFFER = Offer(mig_shapes=frozenset({"1g", "2g"}), shared=True)
 NODES = ("a", "b", "c", "d")
 FAULT = Taint(key="gpu.partita.dev/fault", value="stuck-bit", effect="NoSchedule")
 WISHES: dict[str, list[dict[str, Any]]] = {
@@ -146,7 +148,7 @@ class Twice:
 
     def publish(self, name: str, machine: str = "a30-x4", *, faulty: tuple[int, ...] = (), some: bool = False) -> None:
         """A node's slices; `some`: the last one is not there yet."""
-        found = slices(name, machine, taints=dict.fromkeys(faulty, FAULT))
+        found = slices(name, machine, OFFER, taints=dict.fromkeys(faulty, FAULT))
         for one in found[:-1] if some else found:
             self.slice(one)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,11 +26,19 @@ class Tls:
     client_ca: Path
 
 
+class Encrypted(ssl.SSLSocket):
+    """Stays so when it is cut. Python's own forgets its session then, and sends what is still answered in the clear."""
+
+    def shutdown(self, how: int) -> None:
+        socket.socket.shutdown(self, how)
+
+
 def server_context(tls: Tls) -> ssl.SSLContext:
     """Refuses clients without a certificate of the client CA. Raises InvalidInput that names the file."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_mode = ssl.CERT_REQUIRED
+    context.sslsocket_class = Encrypted
     try:
         context.load_cert_chain(tls.certificate, tls.key)
         context.load_verify_locations(tls.client_ca)

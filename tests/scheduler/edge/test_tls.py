@@ -10,6 +10,7 @@ import ssl
 import stat
 import struct
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,21 @@ def test_a_client_that_has_left_before_it_is_greeted_is_no_error_of_ours(pki: Pa
         left, _ = listener.accept()
         with left, pytest.raises(FatalSSLAlert):
             Adapter(tls_of(pki)).wrap(left)
+
+
+def test_an_answer_after_the_connection_was_cut_is_still_encrypted(pki: Path) -> None:
+    """A stop, or a deadline, cuts connections while their workers decide."""
+    context = client_context(pki, certificate=True)
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as beside:
+        dialled = socket.create_connection(listener.getsockname(), timeout=5)
+        client = beside.submit(context.wrap_socket, dialled, server_hostname="127.0.0.1")
+        accepted, _ = listener.accept()
+        server, _ = Adapter(tls_of(pki)).wrap(accepted)
+        server.do_handshake()
+        with client.result(5) as reader, server:
+            server.shutdown(socket.SHUT_RD)
+            server.sendall(b"node-a")
+            assert reader.recv(100) == b"node-a"
 
 
 def test_renewed_certificates_count_from_the_next_connection_on(start: Start, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 Dependencies point downwards (pyproject.toml holds them):
 
-main.py      the command line: run, doctor, show, cleanup
+main.py      the command line: run, devices, doctor, cleanup (cleanup.py: what uninstalling removes)
 app.py       one node's driver from its start to its end
 running/     what runs while the driver serves, and how one instance gives way to the next
 binding/     validation before the bind

@@ -22,6 +22,7 @@ KINDS = tuple(WISHES)
 MACHINES = ("a30-x4", "l40s-x8", "rtx-pro-6000-x8")
 """The last one offers partitions too."""
 
+UUID = f'device.attributes["{DRIVER_NAME}"].uuid'
 GPU = {"type": {"string": "gpu"}}
 ZONE = {"nodeSelectorTerms": [{"matchExpressions": [{"key": "zone", "operator": "In", "values": ["a"]}]}]}
 
@@ -119,8 +120,11 @@ class Changes:
         world.device_class(device_class("mig-1g.gpu.partita.dev", "true" if i % 2 else "false"))
 
     def plain_class_changed(self, world: Twice, i: int, j: int) -> None:
-        kind = "gpu" if i % 2 else "shared"
-        world.device_class(device_class(DRIVER_NAME, f'{TYPE} == "{kind}"', extendedResourceName="nvidia.com/gpu"))
+        devices = [device for one in world.slices.values() for device in one.spec.devices]
+        uuids = [device.attributes["uuid"].string for device in devices if "uuid" in device.attributes]
+        named = f'has({UUID}) && {UUID} == "{uuids[j % len(uuids)] if uuids else ""}"'
+        expression = (f'{TYPE} == "shared"', f'{TYPE} == "gpu"', named)[i % 3]
+        world.device_class(device_class(DRIVER_NAME, expression, extendedResourceName="nvidia.com/gpu"))
 
     def class_gone(self, world: Twice, i: int, j: int) -> None:
         world.no_class("mig-2g.gpu.partita.dev")

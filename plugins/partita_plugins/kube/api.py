@@ -121,12 +121,15 @@ class KubeApi:
         with _LEARNING:  # msgspec's first look at a type is not safe from several threads (wire.learn).
             decoder = msgspec.json.Decoder(_Listing[as_])  # type: ignore[valid-type]
         while True:
-            raw = self.request("GET", resource.path(namespace=namespace), query=page, timeout_seconds=60)
-            listing = decoder.decode(raw)
+            listing = decoder.decode(
+                self.request("GET", resource.path(namespace=namespace), query=page, timeout_seconds=60)
+            )
+            metadata = listing.metadata
             items += map(made, listing.items or [])
-            if not listing.metadata.continue_:
-                return items, listing.metadata.resource_version
-            page["continue"] = listing.metadata.continue_
+            del listing  # Two pages at once, as they were sent, are tens of MiB of a large cluster's slices.
+            if not metadata.continue_:
+                return items, metadata.resource_version
+            page["continue"] = metadata.continue_
 
     def create(self, resource: Resource, obj: Any, namespace: str = "", *, dry_run: bool = False) -> bytes:
         """The object as stored, or with `dry_run` as it would be."""

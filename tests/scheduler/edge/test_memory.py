@@ -46,6 +46,37 @@ def test_a_cycle_that_died_after_it_was_set_aside_goes_with_the_full_round(monke
     assert knot() is None
 
 
+def many_and_one(number: int) -> tuple[list[object], weakref.ref[Knot]]:
+    """So many objects that live, and one that only a collection frees."""
+    gc.freeze()  # from here on they are counted
+    alive: list[object] = [[] for _ in range(number)]
+    return alive, weakref.ref(Knot())
+
+
+def test_a_great_deal_at_once_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_AT_ONCE", 1000)
+    gc.disable()
+    alive, knot = many_and_one(2000)
+    collector = Collector()
+    assert collector.step() == 0
+    assert knot() is not None
+    assert gc.get_freeze_count() > len(alive)
+
+
+def test_what_was_set_aside_unseen_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_AT_ONCE", 1000)
+    monkeypatch.setattr(memory, "MOST_UNSEEN", 3000)
+    gc.disable()
+    collector = Collector()
+    first, knot = many_and_one(2000)
+    collector.step()
+    assert knot() is not None
+    second, _ = many_and_one(2000)
+    collector.step()
+    assert knot() is None
+    assert len(first) == len(second)
+
+
 def test_it_is_given_back_to_the_interpreter_at_the_end() -> None:
     stopping = threading.Event()
     stopping.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
@@ -102,6 +103,7 @@ class ClusterWatch:
     ) -> None:
         """`slices` may be shared with a listener that needs them while it is told of other changes."""
         self._api, self._stale_seconds = api, stale_seconds
+        self._fresh_until = 0.0
         self._node_piece: _Piece[Node, dict[str, Node]] = _Piece(_by_name)
         self._class_piece: _Piece[DeviceClass, dict[str, DeviceClass]] = _Piece(_by_name)
         self._claim_piece: _Piece[ResourceClaim, Mapping[Key, ResourceClaim]] = _Piece(lambda claims: claims)
@@ -165,9 +167,16 @@ class ClusterWatch:
 
     def doubt(self) -> str:
         """Why the view must not be used: "not_synced", "stale", or empty."""
+        if time.monotonic() < self._fresh_until:
+            return ""  # asked twice for each pod of the cluster
         if not self._server_minor or not all(watch.synced for watch in self._watches):
             return "not_synced"
-        return "stale" if self.age_seconds > self._stale_seconds else ""
+        left_seconds = self._stale_seconds - self.age_seconds
+        if left_seconds < 0:
+            return "stale"
+        # No watch can get stale before: what it heard last only gets newer.
+        self._fresh_until = time.monotonic() + left_seconds
+        return ""
 
     def view(self) -> ClusterView:
         """The cluster now, without assumptions. The same object, and the same parts, until something changes."""

@@ -127,6 +127,17 @@ def test_a_watch_that_hears_nothing_for_too_long_makes_the_view_stale(tmp_path: 
         watch.stop()
 
 
+def test_a_view_that_was_found_fresh_gets_stale_too(tmp_path: Path) -> None:
+    with api_server(tmp_path) as (server, api):
+        watch = ClusterWatch(api, stale_seconds=1.0)
+        watch.start()
+        watch.refresh_version()
+        until(lambda: not watch.doubt())
+        server.stop()
+        until(lambda: watch.doubt() == "stale")
+        watch.stop()
+
+
 def test_no_answer_about_the_version_is_no_view(tmp_path: Path) -> None:
     with api_server(tmp_path) as (server, api):
         watch = ClusterWatch(api)

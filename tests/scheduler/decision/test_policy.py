@@ -12,6 +12,7 @@ import pytest
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler.cluster.view import EXTENDED_CLAIM_NAME, Node
+from partita_scheduler.policy import taking
 from partita_scheduler.policy.decision import Decision, concerns_us, decide, scores, scores_by_place
 from partita_scheduler.policy.row import Verdict
 from partita_scheduler.reasons import Reason, summarise
@@ -198,8 +199,6 @@ def _seconds(cluster: Any, names: list[str]) -> float:
 
 
 def test_equal_machines_are_searched_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    from partita_scheduler.policy import taking  # noqa: PLC0415
-
     runs: list[str] = []
     real = taking._picked
 

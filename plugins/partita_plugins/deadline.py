@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterable
+from weakref import WeakSet
 
 STEP_SECONDS = 1.0
 MOST_AT_ONCE = 1000
@@ -25,9 +26,12 @@ class Deadline:
     ) -> None:
         self._seconds, self._clock, self._most = seconds, clock, most
         self._since: dict[socket.socket, float] = {}
+        self._gone: WeakSet[socket.socket] = WeakSet()
 
     def begin(self, connection: socket.socket) -> None:
-        """From now on, or from when it was begun before."""
+        """From now on, or from when it was begun before. What was cut is no longer counted."""
+        if connection in self._gone:
+            return
         self._since.setdefault(connection, self._clock())
         if len(self._since) > self._most:
             self._cut(list(self._since)[:1])
@@ -48,6 +52,7 @@ class Deadline:
 
     def _cut(self, late: Iterable[socket.socket]) -> None:
         for connection in late:
+            self._gone.add(connection)
             self.end(connection)
             try:
                 # The plain one: its TLS counterpart takes the session away from the worker that reads it.

@@ -108,6 +108,20 @@ def test_of_more_than_so_many_the_oldest_is_cut() -> None:
         assert there.recv(1) == b""
 
 
+def test_who_was_cut_and_is_looked_at_once_more_costs_nobody_else_a_place() -> None:
+    watched = Deadline(10, Clock(), most=1)
+    here, there = socket.socketpair()
+    other, client = socket.socketpair()
+    with here, there, other, client:
+        watched.begin(here)
+        watched.begin(other)
+        assert there.recv(1) == b""
+        watched.begin(here)  # by the worker that is told of its end
+        client.settimeout(0)
+        with pytest.raises(BlockingIOError):
+            client.recv(1)
+
+
 def test_what_was_begun_twice_counts_from_the_first_time() -> None:
     clock = Clock()
     watched = Deadline(10, clock)

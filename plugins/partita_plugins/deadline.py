@@ -29,11 +29,9 @@ class Deadline:
         self._gone: WeakSet[socket.socket] = WeakSet()
 
     def begin(self, connection: socket.socket) -> None:
-        """From now on, or from when it was begun before. What was cut is no longer counted."""
-        if connection in self._gone:
-            return
+        """From now on, or from when it was begun before. One that was cut costs nobody else a place."""
         self._since.setdefault(connection, self._clock())
-        if len(self._since) > self._most:
+        if len(self._since) > self._most and connection not in self._gone:
             self._cut(list(self._since)[:1])
 
     def end(self, connection: socket.socket) -> None:

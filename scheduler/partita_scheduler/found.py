@@ -65,6 +65,10 @@ class Judge(Protocol):
     def find(self, pod: Pod, node_names: Sequence[str]) -> Found | None:
         """None: the pod is none of ours."""
 
+    @property
+    def marks(self) -> tuple[bytes, ...]:
+        """Of these, a pod that may concern us has at least one in its JSON."""
+
     def may_concern(self, pod: Pod) -> bool:
         """False for most pods of a cluster, at once."""
 

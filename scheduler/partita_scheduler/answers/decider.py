@@ -69,6 +69,11 @@ class Decider:
         return self._source.doubt() or ("behind" if self._judge.behind else "")
 
     @property
+    def marks(self) -> tuple[bytes, ...]:
+        """As the judge's."""
+        return self._judge.marks
+
+    @property
     def stands_by(self) -> bool:
         """Another replica answers."""
         return not self._answering()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
@@ -14,12 +15,13 @@ from partita_plugins.errors import InvalidInput
 from partita_scheduler.answers.decider import Decider
 from partita_scheduler.http.answer import Answer, Quick
 from partita_scheduler.metrics import Metrics
+from partita_scheduler.protocol.plain import names_for_others
 from partita_scheduler.protocol.questions import NameLists, parse_args
-from partita_scheduler.protocol.replies import render_filter
+from partita_scheduler.protocol.replies import render_all, render_filter
 
 log = structlog.get_logger(__name__)
 
-Act = Callable[[bytes], Answer]
+VERBS = ("filter", "prioritize")
 
 
 class Verbs:
@@ -28,6 +30,7 @@ class Verbs:
     def __init__(self, decider: Decider, metrics: Metrics, draining: Callable[[], bool]) -> None:
         self._decider, self._metrics, self._draining = decider, metrics, draining
         self._lists = NameLists()
+        self._seconds = {verb: metrics.request_seconds.labels(verb, "not_concerned") for verb in VERBS}
 
     @property
     def quick(self) -> Quick:
@@ -36,6 +39,9 @@ class Verbs:
 
     def filter(self, raw: bytes) -> Answer:
         """Which nodes stay. Afterwards, while kube-scheduler runs its own plugins, what prioritize needs is made."""
+        names = self._names_for_others("filter", raw)
+        if names is not None:
+            return Answer(body=render_all(names), close=self.letting_go)
 
         def ask() -> Answer:
             args = parse_args(raw, self._lists)
@@ -46,6 +52,8 @@ class Verbs:
 
     def prioritize(self, raw: bytes) -> Answer:
         """Which node is preferred; an empty list where all are equal to us."""
+        if self._names_for_others("prioritize", raw) is not None:
+            return Answer(body=b"[]", close=self.letting_go)
 
         def ask() -> Answer:
             scores = self._decider.prioritize(parse_args(raw, self._lists))
@@ -57,6 +65,13 @@ class Verbs:
     def letting_go(self) -> bool:
         """kube-scheduler keeps its connection, also to a replica that no longer leads: it is to find the other one."""
         return self._draining() or self._decider.stands_by
+
+    def _names_for_others(self, verb: str, raw: bytes) -> bytes | None:
+        started = time.perf_counter()
+        names = names_for_others(raw, self._decider.marks)
+        if names is not None:
+            self._seconds[verb].observe(time.perf_counter() - started)
+        return names
 
     def _guarded(self, verb: str, ask: Callable[[], Answer]) -> Answer:
         try:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 
-CLOSE = "Connection: close\r\n"
+import msgspec
+
+CLOSE = b"Connection: close\r\n"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """JSON, and what goes with it."""
 
     body: bytes
@@ -26,16 +26,17 @@ class Answer:
 
     def on_the_wire(self, *, close: bool) -> bytes:
         """As HTTP/1.1 sends it."""
-        head = (
-            f"HTTP/1.1 {self.status.value} {self.status.phrase}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(self.body)}\r\nDate: {_date(int(time.time()))}\r\n"
-        )
-        return f"{head}{CLOSE if close else ''}\r\n".encode("ascii") + self.body
+        head = _head(self.status, int(time.time()))
+        return b"%b%d\r\n%b\r\n%b" % (head, len(self.body), CLOSE if close else b"", self.body)
 
 
-@lru_cache(maxsize=1)
-def _date(seconds: int) -> str:
-    return formatdate(seconds, usegmt=True)
+@lru_cache(maxsize=4)
+def _head(status: HTTPStatus, seconds: int) -> bytes:
+    """As far as the length of the body."""
+    return (
+        f"HTTP/1.1 {status.value} {status.phrase}\r\nContent-Type: application/json\r\n"
+        f"Date: {formatdate(seconds, usegmt=True)}\r\nContent-Length: "
+    ).encode("ascii")
 
 
 Quick = Mapping[str, Callable[[bytes], Answer]]

@@ -88,6 +88,9 @@ class Connection(HTTPConnection):
         )
         self._greeted = not isinstance(sock, ssl.SSLSocket)
         sock.settimeout(SOCKET_SECONDS)
+        self._seated = False
+        """A worker stays with it."""
+
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN)
 
@@ -96,10 +99,12 @@ class Connection(HTTPConnection):
         step = self._step()
         keep = step is not Step.CLOSE
         if step is Step.KEEP_QUICK and self.server.seats.acquire(blocking=False):
+            self._seated = True
             try:
                 while keep and self._asked_again():
                     keep = self._step() is not Step.CLOSE
             finally:
+                self._seated = False
                 self.server.seats.release()
         return keep
 
@@ -154,15 +159,23 @@ class Connection(HTTPConnection):
             self.rfile.put_back(seen[end:])
         body = seen[head.bytes : end]
         if len(body) < head.body_bytes:
-            body += self.rfile.read(head.body_bytes - len(body))
+            body += self._rest(head.body_bytes - len(body))
             if len(body) < head.body_bytes:
                 return Step.CLOSE
         answer = act(body)
-        close = answer.close or not self.server.can_add_keepalive_connection
+        close = answer.close or not (self._seated or self.server.can_add_keepalive_connection)
         self.socket.sendall(answer.on_the_wire(close=close))
         if answer.afterwards is not None:
             answer.afterwards()
         return Step.CLOSE if close else Step.KEEP_QUICK
+
+    def _rest(self, missing: int) -> bytes:
+        """So many bytes and none beyond; fewer where the client leaves."""
+        parts = []
+        while missing and (some := self.socket.recv(missing)):
+            parts.append(some)
+            missing -= len(some)
+        return b"".join(parts)
 
     def _leave_to_cheroot(self) -> Step:
         keep = bool(super().communicate())  # type: ignore[no-untyped-call]

@@ -13,10 +13,14 @@ class _Source(socket.SocketIO):
     """What was put back, then the socket's own bytes."""
 
     back = b""
+    used = False
+    """Something was read from here, so that a buffer may hold more of it."""
+
     shut = False
     """The socket gives nothing."""
 
     def readinto(self, buffer: Any) -> int | None:
+        self.used = True
         if self.back:
             some, self.back = self.back[: len(buffer)], self.back[len(buffer) :]
             buffer[: len(some)] = some
@@ -37,6 +41,8 @@ class Reader(io.BufferedReader):
 
     def has_data(self) -> bool:
         """Whether there is something that has been received and not read."""
+        if not self._source.used and not self._source.back:
+            return False
         self._source.shut = True
         try:
             return bool(self.peek(1))

@@ -10,6 +10,7 @@ from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.in_use import Holdings, PoolId, PoolUse, extended_owners, is_pending
 from partita_scheduler.cluster.groups import Groups
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Node
+from partita_scheduler.policy.extended import marks
 from partita_scheduler.scoring.ranking import Scoring
 
 ClaimKey = tuple[str, str]
@@ -31,6 +32,7 @@ class Cluster:
         self.workload = Workload()
         self.nodes: dict[str, Node] = {}
         self.classes: Mapping[str, DeviceClass] = {}
+        self.marks = marks(())
         self._claims: dict[ClaimKey, ResourceClaim] = {}
         self._assumed: dict[str, AssumedAllocation] = {}
         self._awaiting: Groups[str] = Groups()
@@ -88,7 +90,7 @@ class Cluster:
             classes[new.metadata.name] = new
         elif old is not None:
             classes.pop(old.metadata.name, None)
-        self.classes = classes
+        self.classes, self.marks = classes, marks(classes.values())
 
     def claim(self, old: ResourceClaim | None, new: ResourceClaim | None) -> set[PoolId]:
         """Take the claim in; the pools whose use it may change."""

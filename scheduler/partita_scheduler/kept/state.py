@@ -111,6 +111,11 @@ class KeptState:
         return bool(pod.spec.resource_claims) or asks_for_served(self.told.cluster.classes, pod)
 
     @property
+    def marks(self) -> tuple[bytes, ...]:
+        """Of these, a pod that may concern us has at least one in its JSON."""
+        return self.told.cluster.marks
+
+    @property
     def behind(self) -> bool:
         """Whether so much is still to be looked at that an answer would be late."""
         return self.told.waiting + len(self.told.unseen) > BEHIND

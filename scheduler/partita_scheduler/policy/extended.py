@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any
 
+from msgspec import json
+
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.quantity import parsed
 from partita_plugins.wire.objects import ObjectMeta
@@ -38,6 +40,12 @@ def classes_by_resource(classes: Mapping[str, DeviceClass]) -> dict[str, DeviceC
         _classes.clear()
         known = _classes[id(classes)] = (classes, found)
     return known[1]
+
+
+def marks(classes: Iterable[DeviceClass]) -> tuple[bytes, ...]:
+    """Of these, a pod that asks for devices has at least one in its JSON."""
+    served = (json.encode(one.spec.extended_resource_name) for one in classes if one.spec.extended_resource_name)
+    return (b'"resourceClaims"', b'"' + IMPLICIT_PREFIX.encode("ascii"), *dict.fromkeys(served))
 
 
 def extended_resources(classes: Mapping[str, DeviceClass], pod: Pod) -> dict[str, DeviceClass]:

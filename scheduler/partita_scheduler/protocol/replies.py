@@ -31,9 +31,14 @@ class HostPriority(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
 def render_filter(args: ExtenderArgs, refused: Mapping[str, str]) -> bytes:
     """The answer to /filter, given the nodes to refuse with the reason. Where none is, names go back as they came."""
     if not refused:
-        return b"".join((_HEAD, args.raw_names, _TAIL))
+        return render_all(args.raw_names)
     kept = [name for name in args.node_names if name not in refused]
     return msgspec.json.encode(ExtenderFilterResult(node_names=kept, failed_nodes=dict(refused)))
+
+
+def render_all(names: bytes) -> bytes:
+    """The answer to /filter that keeps all nodes, given their names in JSON."""
+    return b"".join((_HEAD, names, _TAIL))
 
 
 _HEAD, _TAIL = msgspec.json.encode(ExtenderFilterResult(node_names=["*"])).split(b'["*"]')

@@ -8,6 +8,7 @@ from dataclasses import replace
 from partita_scheduler.assumed.assumptions import Assumptions
 from partita_scheduler.cluster.view import ClusterView, Pod, ViewSource
 from partita_scheduler.found import Decided, Policy
+from partita_scheduler.policy.extended import marks
 
 
 class PlainJudge:
@@ -18,6 +19,7 @@ class PlainJudge:
         self._last: tuple[Pod, ClusterView, Decided] | None = None
 
     behind = False
+    marks = marks(())
 
     def may_concern(self, pod: Pod) -> bool:
         return self.concerns_us(pod)

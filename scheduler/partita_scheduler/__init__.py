@@ -15,5 +15,6 @@ allocator/        what kube-scheduler will allocate on a node
 cel/              selectors
 cluster/          what is seen of the cluster, and the watches that keep it
 scoring/          which scorers judge, and how their figures make an order
+leader/           which replica answers
 install/          what an installer is given
 """

@@ -22,7 +22,7 @@ from partita_scheduler.extender import Parts, create_app, create_health_app
 from partita_scheduler.http.address import Address, check_exposure
 from partita_scheduler.http.server import ExtenderServer
 from partita_scheduler.kept.state import KeptState
-from partita_scheduler.leader import LeaderElector
+from partita_scheduler.leader.elector import LeaderElector
 from partita_scheduler.learning.learner import Learner
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.settings import Settings

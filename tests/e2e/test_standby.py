@@ -6,7 +6,7 @@ import contextlib
 import time
 from pathlib import Path
 
-from partita_scheduler.leader import LEASE_SECONDS
+from partita_scheduler.leader.lease import LEASE_SECONDS
 from tests.e2e.beside import Service, beside
 from tests.e2e.installation import Installation
 from tests.e2e.lab import Json, Lab, request, until

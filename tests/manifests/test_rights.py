@@ -12,7 +12,7 @@ from partita_driver.mps.daemons import CLAIM_LABEL
 from partita_driver.mps.manifest import COMMAND, NAME, pod_name
 from partita_driver.opening.options import Options
 from partita_plugins.wire import DRIVER_NAME
-from partita_scheduler.leader import LeaderElector
+from partita_scheduler.leader.elector import LeaderElector
 from tests.manifests.kustomize import MANIFESTS, ROOT, Json, containers, one, render
 
 SYSTEM = "partita-system"

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.testing.apiserver import ApiServer
-from partita_scheduler.leader import LEASE_SECONDS, RENEW_WITHIN_SECONDS, LeaderElector
+from partita_scheduler.leader.elector import RENEW_WITHIN_SECONDS, LeaderElector
+from partita_scheduler.leader.lease import LEASE_SECONDS
 from tests.scheduler.edge.cluster import api_server
 from tests.scheduler.edge.fakes import Clock
 

@@ -1,0 +1,1 @@
+"""Which replica answers: the Lease, who holds it, and how it is handed over."""

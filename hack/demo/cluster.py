@@ -166,6 +166,7 @@ class Cluster:
     def _extender_command(self, pki: Path) -> list[str]:
         return [
             *("partita_scheduler", "run", f"--kubeconfig={self.kubeconfig}", "--listen=127.0.0.1:0"),
+            "--no-leader-election",
             *(f"--tls-cert={pki / 'server.crt'}", f"--tls-key={pki / 'server.key'}", f"--client-ca={pki / 'ca.crt'}"),
         ]
 

@@ -23,6 +23,7 @@ from partita_scheduler.http.address import Address, check_exposure
 from partita_scheduler.http.server import ExtenderServer
 from partita_scheduler.kept.state import KeptState
 from partita_scheduler.leader.elector import LeaderElector
+from partita_scheduler.leader.handover import Handover
 from partita_scheduler.learning.learner import Learner
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.settings import Settings
@@ -37,7 +38,7 @@ LEAVE_SECONDS = 5.0
 
 
 class Application:
-    """One extender process. `start()` returns when it listens; `stop()` drains it."""
+    """One extender process. `start()` returns when it listens; `stop()` hands over and drains it."""
 
     def __init__(self, api: KubeApi, settings: Settings) -> None:
         self.settings = settings
@@ -75,6 +76,8 @@ class Application:
             ),
         )
         self._elector = LeaderElector(api, identity=settings.identity, namespace=settings.namespace, able=self._able)
+        elector = self._elector if settings.leader_election else None
+        self._handover = Handover(elector, patience_seconds=settings.handover_seconds)
         self.decider = Decider(
             self.watch,
             self.assumptions,
@@ -106,6 +109,7 @@ class Application:
             assumptions=self.assumptions,
             metrics=self.metrics,
             draining=self._draining.is_set,
+            holding=lambda: self._elector.holding,
         )
         self._threads: list[threading.Thread] = []
         self._servers: list[ExtenderServer] = []
@@ -144,15 +148,26 @@ class Application:
         self._spawn("kept", lambda: self.kept.run(self._stopping))
         self._spawn("version", self._follow_version)
         self._spawn("learner", lambda: self.learner.run(self._stopping))
-        if settings.leader_election:
-            self._spawn("leader", lambda: self._elector.run(self._stopping))
+        self._spawn("leader", self._handover.run)
         if settings.explain:
             self._spawn("explainer", lambda: self.explainer.run(self._stopping))
         log.info("listening", host=self.address.host, port=self.address.port, tls=settings.tls is not None)
         return self
 
+    def end(self) -> None:
+        """Told to end: hand over what we lead, and answer meanwhile. Told again: at once. Does not wait."""
+        self._handover.tell()
+
+    @property
+    def handed_over(self) -> threading.Event:
+        """Set some time after `end()`, when nobody is left who would ask us in vain."""
+        return self._handover.done
+
     def stop(self) -> None:
-        """Not ready any more, give up the lease, let the running requests end."""
+        """Hand over, then no new connections, and the running requests end."""
+        if not self._handover.told.is_set():
+            self.end()
+        self.handed_over.wait()
         self._draining.set()
         self._stopping.set()
         self.watch.stop()

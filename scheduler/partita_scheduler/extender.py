@@ -44,7 +44,10 @@ class Parts:
     assumptions: Assumptions
     metrics: Metrics
     draining: Callable[[], bool] = lambda: False
-    """True once the process was told to end: not ready, and still answering."""
+    """True once the process lets nobody in any more: not ready, and still answering."""
+
+    holding: Callable[[], bool] = lambda: False
+    """True for the replica that answers next, while the one before it ends: it is ready to be found."""
 
     @cached_property
     def verbs(self) -> Verbs:
@@ -95,7 +98,7 @@ def create_health_app(parts: Parts) -> Flask:
         return Response("ok\n", mimetype="text/plain")
 
     def readyz() -> Response:
-        doubt = "draining" if parts.draining() else parts.decider.doubt()
+        doubt = _not_ready(parts)
         return Response(f"{doubt or 'ok'}\n", status=503 if doubt else 200, mimetype="text/plain")
 
     def metrics() -> Response:
@@ -107,6 +110,12 @@ def create_health_app(parts: Parts) -> Flask:
     app.register_error_handler(InvalidInput, lambda error: _bad_request(parts.metrics, error))
     app.register_error_handler(Retryable, _busy)
     return app
+
+
+def _not_ready(parts: Parts) -> str:
+    if parts.draining():
+        return "draining"
+    return "" if parts.decider.stands_by and parts.holding() else parts.decider.doubt()
 
 
 def _let_go(parts: Parts, response: Response) -> Response:

@@ -6,7 +6,6 @@ import faulthandler
 import os
 import socket
 import sys
-import threading
 from pathlib import Path
 
 import click
@@ -58,6 +57,7 @@ def main() -> None:
 @option("--tls-key", type=EXISTING, help="Its key (PEM).")
 @option("--client-ca", type=EXISTING, help="CA of the client certificates that are let in (PEM).")
 @option("--leader-election/--no-leader-election", default=True, help="One replica answers, the others stand by.")
+@option("--handover-seconds", default=2.0, type=click.FloatRange(0, 60), help="For another to take over at the end.")
 @option("--namespace", default="partita-system", help="Namespace of the Lease.")
 @option("--stale-after-seconds", default=STALE_SECONDS, type=click.FloatRange(1), help="No opinion after that.")
 @option("--settings", "settings_file", type=EXISTING, help="File that says how nodes are judged.")
@@ -73,6 +73,7 @@ def run(
     tls_key: Path | None,
     client_ca: Path | None,
     leader_election: bool,
+    handover_seconds: float,
     namespace: str,
     stale_after_seconds: float,
     settings_file: Path | None,
@@ -80,13 +81,14 @@ def run(
     explain: bool,
     events_per_minute: int,
 ) -> None:
-    """Answer kube-scheduler until SIGTERM."""
+    """Answer kube-scheduler until SIGTERM, and then until another replica does. A second SIGTERM ends it at once."""
     judging = read_settings(settings_file) if settings_file else Judging()
     settings = Settings(
         listen=Address.parse(listen),
         health_listen=Address.parse(health_listen) if health_listen else None,
         tls=_tls(tls_cert, tls_key, client_ca),
         leader_election=leader_election,
+        handover_seconds=handover_seconds,
         namespace=namespace,
         identity=f"{socket.gethostname()}-{os.getpid()}",
         stale_seconds=stale_after_seconds,
@@ -98,14 +100,14 @@ def run(
     )
     _log_as_json()
     api = KubeApi.connect(str(kubeconfig) if kubeconfig else None, user_agent="partita-scheduler")
-    ending = threading.Event()
-    when_told_to_end(ending.set)
+    application = Application(api, settings)
+    when_told_to_end(application.end)
     faulthandler.enable(file=2)  # standard error itself: sys.stderr may be a stand-in without a descriptor
     learn_types()
     sys.setswitchinterval(SWITCH_SECONDS)
-    application = Application(api, settings).start()
+    application.start()
     click.echo(f"listening on {application.address.host}:{application.address.port}", err=True)
-    Collector().run(ending)
+    Collector().run(application.handed_over)
     application.stop()
 
 

@@ -28,6 +28,9 @@ class Settings:
     identity: str = "partita-scheduler"
     """Of this replica, in the Lease and in events."""
 
+    handover_seconds: float = 2.0
+    """The most that an end waits for another replica to take the lease. Those that stand by look each second."""
+
     stale_seconds: float = STALE_SECONDS
     threads: int = THREADS
     max_body_bytes: int = MAX_BODY_BYTES

@@ -2,6 +2,11 @@
 
 The holder's clock is never compared with ours: a lease has run out when its record has not changed for its duration
 on our own monotonic clock.
+
+A holder that ends gives the lease back with notice: whoever takes it begins to answer that much later, and the old one
+may until shortly before. So there is hardly a moment in which nobody answers, and none in which two do: each would
+judge nodes without what the other has just promised, and prefer one for devices that are gone. No opinion does less
+harm.
 """
 
 from __future__ import annotations
@@ -16,14 +21,26 @@ import structlog
 
 from partita_plugins.errors import PartitaError
 from partita_plugins.kube.api import KubeApi
-from partita_scheduler.leader.lease import LEASE_SECONDS, LeaseRecord, LeaseSpec
+from partita_scheduler.leader.lease import LEASE_SECONDS, Lease, LeaseRecord, LeaseSpec
 
 log = structlog.get_logger(__name__)
 
 RENEW_WITHIN_SECONDS = 10.0
 """A holder that could not renew for this long stops answering, before anybody else may begin."""
 
+NOTICE_SECONDS = 3
+"""From taking a lease that was given back to answering: a Ready replica is known to kube-proxy everywhere by then (its
+probe is asked each second)."""
+
+ANSWERS_SECONDS = NOTICE_SECONDS - 0.1
+"""How long its old holder answers after it has last seen the lease free. The difference is for an answer that it has
+begun."""
+
+LEFT_SECONDS = 1
+"""Given back without notice: nobody answers. (A Lease has no 0.)"""
+
 STEP_SECONDS = 2.0
+STANDBY_STEP_SECONDS = 1.0
 UNABLE_STEP_SECONDS = 0.2
 """While the view is not there yet; asks the API server nothing."""
 
@@ -48,19 +65,34 @@ class LeaderElector:
         self._identity, self._able, self._clock = identity, able, clock
         self._seen = LeaseSpec()
         self._seen_at = clock()
-        self._until = NEVER
+        self._from = self._until = NEVER
 
     @property
     def leading(self) -> bool:
+        """Whether we are the one that answers."""
+        return self._from <= self._clock() < self._until
+
+    @property
+    def holding(self) -> bool:
+        """Whether we answer, or will when the one before has ended."""
         return self._clock() < self._until
 
+    @property
+    def answers_seconds(self) -> float:
+        """How long we may answer yet, if the lease is not renewed."""
+        return max(0.0, self._until - self._clock())
+
     def run(self, stopping: threading.Event) -> None:
-        """Step until stopped, then give the lease back so that the standby need not wait for its end."""
+        """Step until stopped. What we hold then is still to be handed over, or released."""
         while True:
             self.step()
-            if stopping.wait(STEP_SECONDS if self._able() else UNABLE_STEP_SECONDS):
-                break
-        self.release()
+            if stopping.wait(self._pause()):
+                return
+
+    def _pause(self) -> float:
+        if not self._able():
+            return UNABLE_STEP_SECONDS
+        return STEP_SECONDS if self.holding else STANDBY_STEP_SECONDS
 
     def step(self) -> bool:
         """Take or renew the lease if that is possible now. Never raises; true if we lead."""
@@ -79,18 +111,43 @@ class LeaderElector:
         return self.leading
 
     def release(self) -> None:
-        """Give the lease up if we hold it; a failure only makes the next holder wait."""
-        if not self.leading:
+        """Answer no more, and give the lease up if we hold it; a failure only makes the next holder wait."""
+        if not self.holding:
             return
+        before_our_turn = self._clock() < self._from  # The one before us may answer still.
         self._until = NEVER
         log.info("lease given back", identity=self._identity)
         try:
             lease = self._record.read()
-            if lease is not None and lease.spec.holder_identity == self._identity:
-                spec = msgspec.structs.replace(lease.spec, holder_identity="", lease_duration_seconds=1)
-                self._record.replace(lease, spec)
+            if lease is not None and lease.spec.holder_identity in (None, "", self._identity):
+                self._free(lease, NOTICE_SECONDS if before_our_turn else LEFT_SECONDS)
         except (PartitaError, msgspec.DecodeError) as error:
             log.warning("lease not released", error=str(error))
+
+    def hand_over(self) -> bool:
+        """Offer the lease that we hold, with notice; whether another has it. Never raises; no step may follow.
+
+        Called again and again, it lets us answer while nobody has the lease, and after that until the notice is over.
+        """
+        asked_at = self._clock()
+        self._until = min(self._until, asked_at + ANSWERS_SECONDS)
+        try:
+            lease = self._record.read()
+            if lease is None or lease.spec.holder_identity not in (None, "", self._identity):
+                return True
+            if lease.spec.holder_identity:
+                self._free(lease, NOTICE_SECONDS)
+                log.info("lease offered", identity=self._identity)
+        except (PartitaError, msgspec.DecodeError) as error:
+            log.warning("lease not seen", error=str(error))
+            return False
+        if self.leading:  # Else another may have had it since.
+            self._until = asked_at + ANSWERS_SECONDS
+        return False
+
+    def _free(self, lease: Lease, seconds: int) -> None:
+        spec = msgspec.structs.replace(lease.spec, holder_identity="", lease_duration_seconds=seconds)
+        self._record.replace(lease, spec)
 
     def _try(self) -> bool:
         lease = self._record.read()
@@ -99,12 +156,14 @@ class LeaderElector:
             return True
         if lease.spec != self._seen:
             self._seen, self._seen_at = lease.spec, self._clock()
-        if not self._free(lease.spec):
+        if not self._may_take(lease.spec):
             return False
         self._record.replace(lease, self._mine(lease.spec))
+        if lease.spec.holder_identity in (None, ""):
+            self._from = self._clock() + _notice_seconds(lease.spec)
         return True
 
-    def _free(self, spec: LeaseSpec) -> bool:
+    def _may_take(self, spec: LeaseSpec) -> bool:
         if spec.holder_identity in (None, "", self._identity):
             return True
         return self._clock() - self._seen_at >= (spec.lease_duration_seconds or LEASE_SECONDS)
@@ -119,3 +178,9 @@ class LeaderElector:
             renew_time=now,
             lease_transitions=(old.lease_transitions or 0) + (0 if held else 1),
         )
+
+
+def _notice_seconds(spec: LeaseSpec) -> int:
+    """Of a lease that nobody holds."""
+    seconds = spec.lease_duration_seconds or 0
+    return 0 if seconds <= LEFT_SECONDS else min(seconds, LEASE_SECONDS)

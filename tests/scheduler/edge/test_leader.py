@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.testing.apiserver import ApiServer
@@ -107,24 +105,6 @@ def test_of_two_that_read_the_same_lease_one_gets_it(cluster: Cluster) -> None:
     slow = elector(_Interrupted(cluster[1], fast.step), "slow", clock)  # type: ignore[arg-type]
     assert not slow.step()
     assert fast.leading
-
-
-_STEPS = st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["step", "step", "release", "wait"])), max_size=25)
-
-
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=_STEPS, run=st.uuids())
-def test_there_are_never_two_leaders(cluster: Cluster, steps: list[tuple[int, str]], run: object) -> None:
-    clock = Clock()
-    all_of_them = [elector(cluster[1], str(number), clock, f"lease-{run}") for number in range(3)]
-    for number, step in steps:
-        if step == "step":
-            all_of_them[number].step()
-        elif step == "release":
-            all_of_them[number].release()
-        else:
-            clock.now += 4.0 * (number + 1)
-        assert sum(one.leading for one in all_of_them) <= 1
 
 
 def test_a_holder_whose_lease_is_anothers_stops_at_once(cluster: Cluster) -> None:

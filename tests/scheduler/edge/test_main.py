@@ -114,11 +114,13 @@ def test_help_teaches_the_three_steps() -> None:
     assert all(f"partita-scheduler {step}" in text for step in ("certificates", "stanza", "run"))
 
 
-def test_the_process_becomes_ready_and_leaves_on_sigterm_whichever_thread_hears_of_it(tmp_path: Path) -> None:
+def test_the_process_answers_on_after_sigterm_and_leaves_at_the_second_whichever_thread_hears_of_it(
+    tmp_path: Path,
+) -> None:
     call("certificates", "--out", str(tmp_path / "pki"), "--host", "127.0.0.1")
     with api_server(tmp_path):
         args = [sys.executable, "-m", "partita_scheduler", "run", "--kubeconfig", str(tmp_path / "kubeconfig")]
-        args += ["--listen", "127.0.0.1:0", "--tls-cert", f"{tmp_path}/pki/server.crt"]
+        args += ["--listen", "127.0.0.1:0", "--handover-seconds", "60", "--tls-cert", f"{tmp_path}/pki/server.crt"]
         args += ["--tls-key", f"{tmp_path}/pki/server.key", "--client-ca", f"{tmp_path}/pki/ca.crt"]
         process = subprocess.Popen(args, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
@@ -126,6 +128,9 @@ def test_the_process_becomes_ready_and_leaves_on_sigterm_whichever_thread_hears_
             address = next(line.split()[-1] for line in process.stderr if line.startswith("listening on "))
             context = ssl.create_default_context(cafile=f"{tmp_path}/pki/ca.crt")
             context.load_cert_chain(f"{tmp_path}/pki/client.crt", f"{tmp_path}/pki/client.key")
+            assert _ready(f"https://{address}/readyz", context)
+            send_beside_main(process.pid, signal.SIGTERM)
+            assert any("lease offered" in line for line in process.stderr)
             assert _ready(f"https://{address}/readyz", context)
             send_beside_main(process.pid, signal.SIGTERM)
             assert process.wait(15) == 0

@@ -145,7 +145,8 @@ def test_an_extender_that_is_down_holds_pods_up_when_it_is_not(cluster: Cluster)
 
 @pytest.fixture
 def application(cluster: Cluster) -> Iterator[Application]:
-    found = Application(cluster.api, Settings(listen=LOOPBACK, health_listen=LOOPBACK, identity="one")).start()
+    alone = Settings(listen=LOOPBACK, health_listen=LOOPBACK, handover_seconds=0)
+    found = Application(cluster.api, alone).start()
     until(lambda: not found.decider.doubt())
     yield found
     found.stop()
@@ -178,14 +179,3 @@ def test_a_pod_that_fits_nowhere_gets_our_event(cluster: Cluster, application: A
     until(lambda: application.explainer.step() or messages(cluster.server, "GpuPlacement"))
     (message,) = messages(cluster.server, "GpuPlacement")
     assert message.startswith("No node can take this pod: 2 nodes: ")
-
-
-def test_a_second_replica_stands_by_and_takes_over(cluster: Cluster, application: Application) -> None:
-    standby = Application(cluster.api, Settings(listen=LOOPBACK, identity="two")).start()
-    try:
-        until(lambda: standby.watch.doubt() == "")
-        assert standby.decider.doubt() == "standby"
-        application.stop()
-        until(lambda: standby.decider.doubt() == "")
-    finally:
-        standby.stop()

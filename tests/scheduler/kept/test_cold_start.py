@@ -18,7 +18,7 @@ def start_with(folder: Path, nodes: int) -> list[str]:
     with api_server(folder) as (server, api):
         fill(server, nodes)
         before = len(server.requests)
-        settings = Settings(listen=Address(host="127.0.0.1", port=0), explain=False)
+        settings = Settings(listen=Address(host="127.0.0.1", port=0), explain=False, handover_seconds=0)
         application = Application(api, settings).start()
         try:
             until(lambda: not application.decider.doubt())

@@ -69,10 +69,10 @@ class Told:
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """A pod that waits will be asked about: its column is made before that, also on the standby."""
-        if new is not None and (
-            old is None or old.status.resource_claim_statuses != new.status.resource_claim_statuses
-        ):
-            # Those of templates get their claims later.
+        if new is None or not new.spec.resource_claims:
+            return
+        # Those of templates get their claims later.
+        if old is None or old.status.resource_claim_statuses != new.status.resource_claim_statuses:
             self._later(partial(self._expect, new))
 
     def assumption_changed(self, key: str, assumed: AssumedAllocation | None) -> None:
@@ -149,7 +149,6 @@ class Told:
         self.unseen |= self.fleet.using(pools)
 
     def _expect(self, pod: Pod) -> None:
-        if pod.spec.resource_claims:
-            view = self.cluster.view()
-            if concerns_us(view, pod):
-                self.columns.column(question(view, pod))
+        view = self.cluster.view()
+        if concerns_us(view, pod):
+            self.columns.column(question(view, pod))

@@ -60,6 +60,12 @@ class Found(Protocol):
 class Judge(Protocol):
     """Finds what is to be found about a pod, everybody else's assumptions counted. Thread-safe."""
 
+    def asked(self, pod: Pod) -> None:
+        """kube-scheduler has begun to ask about a pod: what is found next is of one moment."""
+
+    def answered(self, *, last: bool) -> None:
+        """kube-scheduler has an answer, about whichever pod. `last`: it asks no more about that pod."""
+
     def concerns_us(self, pod: Pod) -> bool: ...
 
     def find(self, pod: Pod, node_names: Sequence[str]) -> Found | None:

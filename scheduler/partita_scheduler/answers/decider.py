@@ -56,6 +56,9 @@ class Decider:
     ) -> None:
         self._source, self._assumptions, self._metrics, self._policy = source, assumptions, metrics, policy
         self._judge, self._answering, self._expecting = judge, answering, expecting
+        self.answered = judge.answered
+        """For those who answer without us."""
+
         self._slots = threading.BoundedSemaphore(max_at_once)
         self._aside = threading.BoundedSemaphore(MAX_ASIDE_AT_ONCE)
         self._remembered: OrderedDict[str, Among] = OrderedDict()
@@ -159,6 +162,7 @@ class Decider:
         else:
             return neutral if answer is None else answer
         finally:
+            self.answered(last=verb == "prioritize")
             if outcome != "bad_request":  # which its reader counts
                 self._metrics.request_seconds.labels(verb, outcome).observe(time.perf_counter() - started)
 
@@ -167,6 +171,7 @@ class Decider:
         log.info("no opinion", verb=verb, pod=args.pod.key, reason=reason)
 
     def _filter(self, args: ExtenderArgs) -> Mapping[str, str] | None:
+        self._judge.asked(args.pod)
         self._assumptions.forget(args.pod.metadata.uid)
         may_refuse = self._judge.may_refuse(args.pod)
         if may_refuse is None:

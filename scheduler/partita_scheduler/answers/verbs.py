@@ -70,6 +70,7 @@ class Verbs:
         started = time.perf_counter()
         names = names_for_others(raw, self._decider.marks)
         if names is not None:
+            self._decider.answered(last=verb == "prioritize")
             self._seconds[verb].observe(time.perf_counter() - started)
         return names
 

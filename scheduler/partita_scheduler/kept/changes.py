@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from partita_plugins.contracts import Workload
-from partita_plugins.wire.resource_claim import DeviceClass, ResourceClaim
+from partita_plugins.wire.resource_claim import Allocation, DeviceClass, ResourceClaim
 from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.in_use import Holdings, PoolId, PoolUse, extended_owners, is_pending
 from partita_scheduler.cluster.groups import Groups
@@ -16,8 +18,20 @@ from partita_scheduler.scoring.ranking import Scoring
 ClaimKey = tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """What a claim no longer has, and when that was seen."""
+
+    at: float
+    holder: tuple[str, int]
+    pools: frozenset[PoolId]
+
+
 class Cluster:
-    """Nodes, classes, claims and assumptions as they are now, and what is in use. Each change tells what it touches."""
+    """Nodes, classes, claims and assumptions as they are now, and what is in use. Each change tells what it touches.
+
+    What a claim no longer has stays in use until it is let go.
+    """
 
     def __init__(
         self,
@@ -39,6 +53,10 @@ class Cluster:
         """Assumptions by the claim, and by the pod, whose allocation ends them."""
 
         self._holdings = Holdings()
+        self.freed: deque[Freed] = deque()
+        """Still in use, first freed first."""
+
+        self._frees = 0
         self._owners: dict[str, int] = {}
         """Pods to how many allocated claims there are for their extended resources."""
 
@@ -92,8 +110,8 @@ class Cluster:
             classes.pop(old.metadata.name, None)
         self.classes, self.marks = classes, marks(classes.values())
 
-    def claim(self, old: ResourceClaim | None, new: ResourceClaim | None) -> set[PoolId]:
-        """Take the claim in; the pools whose use it may change."""
+    def claim(self, old: ResourceClaim | None, new: ResourceClaim | None, at: float) -> set[PoolId]:
+        """Take the claim in, which was seen to change at this moment; the pools whose use it may change."""
         either = new or old
         if either is None:
             return set()
@@ -104,10 +122,26 @@ class Cluster:
         else:
             self._claims.pop(key, None)
         owners = self._own(known, -1) | self._own(new, 1)
+        had, has = (one.status.allocation if one else None for one in (known, new))
         touched: set[PoolId] = set()
-        if (known.status.allocation if known else None) != (new.status.allocation if new else None):
-            touched = self._holdings.hold(key, new.status.allocation if new else None)
+        if had != has:
+            self._keep(had, at)
+            changed = self._holdings.hold(key, has)
+            touched = changed if has else touched  # what it had is in use as before
         return touched | self._settle(self._awaiting.of((key, *owners)))
+
+    def _keep(self, had: Allocation | None, at: float) -> None:
+        holder = ("freed", self._frees)
+        if had and (pools := self._holdings.hold(holder, had)):
+            self._frees += 1
+            self.freed.append(Freed(at, holder, frozenset(pools)))
+
+    def let_go(self, until: float) -> set[PoolId]:
+        """What was freed up to this moment is free; the pools whose use it may change."""
+        touched: set[PoolId] = set()
+        while self.freed and self.freed[0].at <= until:
+            touched |= self._holdings.hold(self.freed.popleft().holder, None)
+        return touched
 
     def _own(self, claim: ResourceClaim | None, step: int) -> set[str]:
         owners = set(extended_owners(claim)) if claim is not None and claim.status.allocation else set()

@@ -11,10 +11,11 @@ import structlog
 from partita_plugins.contracts import Workload
 from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.result import Budget
-from partita_scheduler.cluster.view import Node, Pod
+from partita_scheduler.cluster.view import ClusterView, Node, Pod
 from partita_scheduler.found import Decided, Found
 from partita_scheduler.kept.answer import Answers, claims_of
-from partita_scheduler.kept.column import settle
+from partita_scheduler.kept.column import Column, settle
+from partita_scheduler.kept.cycles import HELD_SECONDS
 from partita_scheduler.kept.told import Told
 from partita_scheduler.policy import decision as policy
 from partita_scheduler.policy.decision import STEPS_PER_POD, concerns_us, decide_each
@@ -51,13 +52,22 @@ class KeptState:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         ranking_of(scoring).prepare(Workload())  # Not at the first question.
-        self.told = Told(slices, server_minor, scoring, cpu_left_milli)
+        self.told = Told(slices, server_minor, scoring, cpu_left_milli, clock=clock)
         """Its listeners are for the watches and the learner."""
 
         self._clock = clock
         self._lock = threading.Lock()
 
     # Questions.
+
+    def asked(self, pod: Pod) -> None:
+        """A cycle's first question has come."""
+        if self.may_concern(pod):
+            self.told.cycles.asked(pod.metadata.uid)
+
+    def answered(self, *, last: bool) -> None:
+        """kube-scheduler has an answer, about whichever pod, and asks no more in that cycle if it was the last."""
+        self.told.cycles.answered(last=last)
 
     def find(self, pod: Pod, node_names: Sequence[str]) -> Found | None:
         """What is found about a pod, everybody's assumptions counted; None: it is none of ours.
@@ -72,17 +82,26 @@ class KeptState:
             if not concerns_us(view, pod):
                 return None
             asked = question(view, pod)
-            for number in list(self.told.unseen):
-                self.told.look(number, view)
+            self._look(view)
             column = self.told.columns.column(asked)
             if column is None:
                 return Decided(decide_each(view, asked, node_names, self.told.cluster.uses), claims_of(asked), policy)
             enough = self._clock() + ANSWER_SECONDS
-            uses, budget = self.told.cluster.uses, Budget(STEPS_PER_POD)
-            settle(view, column.search(view, uses, budget, late=lambda: self._clock() > enough))
-            column.give_up()
+            self._bring_up_to_date(column, view, enough)
+            while self.told.must_be_known(node_names, column):
+                self._look(view)
+                self._bring_up_to_date(column, view, enough)
             fleet = self.told.fleet
             return Answers(asked, fleet.names, tuple(column.answers), fleet.offers, column.ranks(view))
+
+    def _look(self, view: ClusterView) -> None:
+        for number in list(self.told.unseen):
+            self.told.look(number, view)
+
+    def _bring_up_to_date(self, column: Column, view: ClusterView, enough: float) -> None:
+        uses, budget = self.told.cluster.uses, Budget(STEPS_PER_POD)
+        settle(view, column.search(view, uses, budget, late=lambda: self._clock() > enough))
+        column.give_up()
 
     def concerns_us(self, pod: Pod) -> bool:
         """As the policy's, on the cluster as it is now."""
@@ -125,7 +144,8 @@ class KeptState:
     def run(self, stopping: threading.Event) -> None:
         """Bring everything up to date whenever something changed, until stopped."""
         while not stopping.is_set():
-            if self.told.wake.wait(IDLE_SECONDS):
+            # Nothing wakes us when what was freed becomes free by time alone.
+            if self.told.wake.wait(HELD_SECONDS if self.told.cluster.freed else IDLE_SECONDS):
                 # A question mostly changes something itself: it is answered before anybody competes with it.
                 stopping.wait(PAUSE_SECONDS)
             self.told.wake.clear()

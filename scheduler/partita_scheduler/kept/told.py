@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from functools import partial
@@ -13,7 +15,9 @@ from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.in_use import PoolId
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Node, Pod
 from partita_scheduler.kept.changes import Cluster
+from partita_scheduler.kept.column import Column
 from partita_scheduler.kept.columns import Columns
+from partita_scheduler.kept.cycles import Cycles
 from partita_scheduler.kept.fleet import Fleet
 from partita_scheduler.policy.decision import concerns_us
 from partita_scheduler.policy.question import question
@@ -32,7 +36,11 @@ class Told:
         server_minor: Callable[[], int],
         scoring: Scoring = DEFAULT_SCORING,
         cpu_left_milli: Callable[[Node], int | None] = lambda _: None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
+        self.cycles = Cycles(clock)
         self.cluster = Cluster(slices, server_minor, scoring, cpu_left_milli)
         self.fleet = Fleet()
         self.columns = Columns(self.fleet)
@@ -65,10 +73,15 @@ class Told:
         self._later(self.columns.clear)
 
     def claim_changed(self, old: ResourceClaim | None, new: ResourceClaim | None) -> None:
-        self._later(lambda: self._touch(self.cluster.claim(old, new)))
+        at = self._clock()
+        self._later(lambda: self._touch(self.cluster.claim(old, new, at)))
 
     def pod_changed(self, old: Pod | None, new: Pod | None) -> None:
         """A pod that waits will be asked about: its column is made before that, also on the standby."""
+        if old is not None:
+            self.cycles.left(old.metadata.uid)
+        if new is not None:
+            self.cycles.waits(new.metadata.uid)
         if new is None or not new.spec.resource_claims:
             return
         # Those of templates get their claims later.
@@ -99,9 +112,27 @@ class Told:
         return len(self._changes)
 
     def take_in(self, most: int | None = None) -> None:
-        """Take changes in, at most so many."""
+        """Take changes in, at most so many. What was freed is free once kube-scheduler knows."""
         for _ in range(len(self._changes) if most is None else min(most, len(self._changes))):
             self._changes.popleft()()
+        self._let_go(self.cycles.gathered)
+
+    def must_be_known(self, names: Collection[str], column: Column) -> bool:
+        """kube-scheduler asks about nodes where the pod fits. Where it fits only with what was freed, kube-scheduler
+        knows of that, and of all that was freed before. Whether anything is free because of it."""
+        known, asked, looked = -math.inf, set(names if self.cluster.freed else ()), set[int]()
+        for freed in self.cluster.freed:
+            for number in self.fleet.using(freed.pools) - looked:
+                looked.add(number)
+                if self.fleet.name(number) in asked and column.answers[number].rank < 0:
+                    known = freed.at
+        self.cycles.has_seen(known)
+        return self._let_go(known)
+
+    def _let_go(self, until: float) -> bool:
+        pools = self.cluster.let_go(until)
+        self._touch(pools)
+        return bool(pools)
 
     def look(self, number: int, view: ClusterView) -> None:
         """See what a node offers and holds now."""

@@ -21,6 +21,12 @@ class PlainJudge:
     behind = False
     marks = marks(())
 
+    def asked(self, pod: Pod) -> None:
+        """It decides on what is seen now."""
+
+    def answered(self, *, last: bool) -> None:
+        """The same."""
+
     def may_concern(self, pod: Pod) -> bool:
         return self.concerns_us(pod)
 

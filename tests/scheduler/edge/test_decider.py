@@ -11,7 +11,8 @@ from partita_plugins.errors import InvalidInput
 from partita_scheduler.cluster.view import Pod
 from partita_scheduler.protocol.questions import ExtenderArgs
 from partita_scheduler.protocol.replies import HostPriority
-from tests.scheduler.edge.fakes import FixedPolicy, World, make_claim, make_pod
+from tests.scheduler.edge.fakes import FixedPolicy, World, body, make_claim, make_pod
+from tests.scheduler.edge.plain_judge import PlainJudge
 
 NAMES = ("a", "b", "c")
 
@@ -163,3 +164,18 @@ def test_a_pod_whose_wishes_changed_is_decided_anew() -> None:
     metadata = msgspec.structs.replace(pod.metadata, annotations={"gpu.partita.dev/topology": "nvlink"})
     world.decider.filter(ask(msgspec.structs.replace(pod, metadata=metadata)))
     assert len(world.policy.calls) == 2
+
+
+def test_the_judge_hears_of_each_cycle_before_its_first_question_and_of_each_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also of answers about pods that are none of ours: kube-scheduler begins the next cycle after those."""
+    heard: list[str] = []
+    monkeypatch.setattr(PlainJudge, "asked", lambda *_: heard.append("asked"))
+    monkeypatch.setattr(PlainJudge, "answered", lambda _, last: heard.append("last" if last else "answered"))
+    monkeypatch.setattr(PlainJudge, "find", lambda *_: heard.append("find"))
+    verbs = World().parts.verbs
+    for pod in (make_pod(), {"kind": "Pod"}):
+        verbs.filter(body(pod, "a", "b"))
+        verbs.prioritize(body(pod, "a", "b"))
+    assert heard == ["asked", "find", "answered", "find", "last", "answered", "last"]

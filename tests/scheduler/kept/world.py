@@ -218,8 +218,12 @@ class Twice:
         return policy.decide(replace(self.view(), assumed=assumed), pod, names)
 
     def find(self, pod: Pod, names: list[str]) -> Found | None:
+        """As in a cycle that takes no time: all that was freed is known."""
+        self.kept.asked(pod)
         self.assumptions.forget(pod.metadata.uid)
-        return self.kept.find(pod, names)
+        found = self.kept.find(pod, names)
+        self.kept.answered(last=True)
+        return found
 
     def take(self, pod: Pod, names: list[str]) -> None:
         """Ask about a pod, and assume the first choice."""

@@ -1,0 +1,223 @@
+"""What is given back while kube-scheduler looks at a pod: in use for that pod, free for the next one."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from partita_scheduler.allocator.allocation import devices_of
+from partita_scheduler.kept.cycles import HELD_SECONDS, MOST_SECONDS, SPANS, Cycles
+from tests.scheduler.decision.fleet import NAMESPACE
+from tests.scheduler.edge.fakes import Clock
+from tests.scheduler.kept.world import Twice, pod_of
+
+CYCLE = 0.03
+HELD = ("c0", "c1", "c2", "c3")
+SECONDS = st.sampled_from([0.0, 0.001, 0.01, CYCLE, 0.1, MOST_SECONDS, 60.0])
+
+
+class Busy(Twice):
+    """A node of four GPUs, all held, and a pod for one of them in each cycle."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.node("a")
+        self.publish("a")
+        for name in (*HELD, "wish", "two"):
+            self.wish(name, "two" if name == "two" else "one")
+        for name in HELD:
+            self.allocate(name, "a")
+        self.gpus = [self.devices(name)[0] for name in HELD]
+        for _ in range(SPANS):  # in these it is seen how long a cycle takes
+            self.cycle()
+
+    def cycle(self, *freed: str, claim: str = "wish") -> tuple[str, ...]:
+        """kube-scheduler looks at what is in use, then at its nodes, and asks; meanwhile these claims are freed."""
+        for name in freed:
+            self.clock.now += CYCLE / (len(freed) + 1)
+            self.freed(name)
+        self.clock.now += CYCLE / (len(freed) + 1)
+        return self.asked(claim)
+
+    def asked(self, claim: str = "wish") -> tuple[str, ...]:
+        """The devices that are foretold, alike for filter and prioritize."""
+        pod = pod_of(claim, "p")
+        self.kept.asked(pod)
+        answers = []
+        for last in (False, True):  # filter, prioritize
+            found = self.kept.find(pod, ["a"])
+            assert found is not None
+            allocations = found.among(["a"]).decision().verdicts["a"].allocations or {}
+            answers.append(devices_of(allocations[claim]) if allocations else ())
+            self.gathered = self.kept.told.cycles.gathered
+            self.kept.answered(last=last)
+            self.background()
+        assert answers[0] == answers[1]
+        return answers[0]
+
+    def background(self) -> None:
+        while self.kept.step():
+            pass
+
+    def devices(self, claim: str) -> tuple[str, ...]:
+        allocation = self.claims[NAMESPACE, claim].status.allocation
+        return devices_of(allocation) if allocation else ()
+
+    @property
+    def in_use(self) -> set[str]:
+        uses = self.kept.told.cluster.uses
+        return {f"{pool.pool}/{device}" for pool, use in uses.items() for device in use.whole}
+
+
+def test_a_gpu_that_is_freed_after_kube_scheduler_looked_is_free_for_the_next_pod() -> None:
+    world = Busy()
+    world.cycle("c3")
+    assert world.cycle("c0") == (world.gpus[3],)
+    assert world.cycle() == (world.gpus[0],)
+
+
+def test_it_is_not_free_either_when_the_background_was_quicker_than_the_question() -> None:
+    world = Busy()
+    world.cycle("c3")
+    world.clock.now += CYCLE / 2
+    world.freed("c0")
+    world.background()
+    world.clock.now += CYCLE / 2
+    assert world.asked() == (world.gpus[3],)
+
+
+def test_a_gpu_that_is_freed_before_the_cycle_is_free_after_a_long_pause_too() -> None:
+    world = Busy()
+    world.cycle("c3")
+    world.clock.now += 60
+    world.freed("c0")
+    assert world.cycle() == (world.gpus[0],)
+
+
+def test_a_pod_gets_the_gpu_that_it_waited_for_however_lately_that_was_freed() -> None:
+    """kube-scheduler asks about the node because the pod fits there; so it knows of what was freed before that, too."""
+    assert Busy().cycle("c3", "c0") == Busy().devices("c3")
+    world = Busy()
+    assert world.cycle("c3", "c0", "c1", claim="two") == tuple(sorted((world.gpus[0], world.gpus[3])))
+
+
+def test_a_claim_that_is_freed_and_allocated_again_holds_what_it_had_and_what_it_has() -> None:
+    world = Busy()
+    world.cycle("c1")
+    world.clock.now += CYCLE / 2
+    world.freed("c3")
+    world.allocate("c3", "a")
+    world.freed("c2")
+    assert world.devices("c3") == (world.gpus[1],)
+    world.background()
+    assert world.in_use == set(world.gpus)
+    assert world.cycle() == (world.gpus[2],)
+
+
+def test_what_was_freed_before_the_last_answer_is_free_before_the_next_question() -> None:
+    """Its node is judged by then."""
+    world = Busy()
+    world.cycle("c0", "c3")
+    assert world.in_use == set(world.gpus[1:3])
+
+
+def test_what_was_freed_is_free_in_time_while_nobody_asks() -> None:
+    """On the standby, and where no pod comes for long."""
+    world = Busy()
+    world.clock.now += CYCLE
+    world.freed("c0")
+    world.background()
+    assert world.in_use == set(world.gpus)
+    world.clock.now += HELD_SECONDS
+    world.background()
+    assert world.in_use == set(world.gpus[1:])
+
+
+def test_an_assumption_that_did_not_come_true_is_over_at_once() -> None:
+    """kube-scheduler never had those devices in use."""
+    world = Busy()
+    world.cycle("c0", "c1")
+    world.cycle()
+    world.wish("mine", "one")
+    world.take(pod_of("mine", "m"), ["a"])
+    assert world.asked() == (world.gpus[1],)
+    world.no_node("a")
+    world.assumptions.forget("m")
+    world.node("a")
+    assert world.asked() == (world.gpus[0],)
+
+
+steps = st.lists(
+    st.tuples(st.sampled_from(["freed", "allocated", "gone", "background", "cycle"]), st.integers(0, 3), SECONDS),
+    max_size=40,
+)
+
+
+@given(steps)
+def test_what_was_freed_since_kube_scheduler_looked_changes_no_answer_and_is_free_in_time(
+    happens: list[tuple[str, int, float]],
+) -> None:
+    """Held against a list of what was freed and when; the clock goes on with everything that happens."""
+    world, freed, answered = Busy(), dict[str, float](), 0.0
+    for what, number, seconds in happens:
+        world.clock.now += seconds
+        name = HELD[number]
+        had = world.devices(name)
+        match what:
+            case "freed":
+                world.freed(name)
+            case "gone":
+                world.no_claim(name)
+                world.wish(name, "one")
+            case "allocated":
+                world.allocate(name, "a")
+            case "background":
+                world.background()
+        if had and not world.devices(name):
+            freed[had[0]] = world.clock.now
+        if what != "cycle":
+            continue
+        held = {device for name in HELD for device in world.devices(name)}
+        found, gathered = world.asked(), world.gathered
+        assert max(answered, world.clock.now - MOST_SECONDS) <= gathered <= world.clock.now
+        answered = world.clock.now
+        free = [gpu for gpu in world.gpus if gpu not in held and freed.get(gpu, 0.0) <= gathered]
+        assert found == tuple(free[:1])
+        assert found or len(held) == len(world.gpus)
+    world.clock.now += HELD_SECONDS
+    world.background()
+    assert world.in_use == {device for name in HELD for device in world.devices(name)}
+
+
+def test_a_cycle_begins_after_the_last_answer_or_when_its_pod_comes() -> None:
+    clock = Clock()
+    cycles = Cycles(clock)
+    for _ in range(SPANS):
+        cycles.answered(last=False)
+        clock.now += CYCLE
+        cycles.asked("busy")
+    assert cycles.gathered == pytest.approx(clock.now - CYCLE)
+    for _ in range(SPANS):
+        clock.now += 60
+        cycles.waits("comes")
+        clock.now += CYCLE / 3
+        cycles.asked("comes")
+        cycles.answered(last=False)
+        assert cycles.gathered == pytest.approx(clock.now - CYCLE / 3)
+
+
+def test_however_seldom_pods_come_little_is_believed_of_how_long_a_cycle_takes() -> None:
+    clock = Clock()
+    cycles = Cycles(clock)
+    for _ in range(2 * SPANS):
+        cycles.asked("seldom")
+        cycles.answered(last=True)
+        clock.now += 60
+    cycles.asked("seldom")
+    assert cycles.gathered == pytest.approx(clock.now - MOST_SECONDS)
+    clock.now += HELD_SECONDS
+    assert cycles.gathered == clock.now - HELD_SECONDS
+    cycles.has_seen(clock.now - 0.01)
+    cycles.asked("seldom")
+    assert cycles.gathered == clock.now - 0.01

@@ -42,14 +42,24 @@ def beside(folder: Path, name: str, *options: str) -> Iterator[Beside]:
 
 
 class Service(socketserver.ThreadingTCPServer):
-    """What a Service is to kube-scheduler: one address, and behind it whichever extender is ready."""
+    """What a Service is to kube-scheduler: one address, and behind it whichever extender is ready.
+
+    Of those that are ready, one that is ending is taken where there is no other (KEP-1669). What a real one has more
+    is the time until it knows.
+    """
 
     daemon_threads = True
 
     def __init__(self, extenders: Sequence[Endpoint]) -> None:
         super().__init__((LOOPBACK, 0), _Connection)
-        self.extenders = extenders
+        self.extenders = list(extenders)
+        self.ending: set[Endpoint] = set()
         self.url = f"http://{LOOPBACK}:{self.server_address[1]}"
+
+    def chosen(self) -> Endpoint | None:
+        """Whom a new connection comes to."""
+        ready = [one for one in self.extenders if one.ready()]
+        return min(ready, key=self.ending.__contains__, default=None)
 
     @classmethod
     @contextlib.contextmanager
@@ -65,7 +75,7 @@ class _Connection(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         """Hand on what comes, both ways, until one side ends it. With nobody ready it is ended at once."""
-        extender = next((one for one in self.server.extenders if one.ready()), None)
+        extender = self.server.chosen()
         if extender is None:
             return
         host, port = extender.url.removeprefix("http://").split(":")

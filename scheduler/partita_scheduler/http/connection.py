@@ -1,10 +1,10 @@
 """One client's connection, request after request.
 
-cheroot reads and answers whatever HTTP allows, in about 250 µs of CPU, of which most is Python reading fields, and
-handing the connection from thread to thread after each request. kube-scheduler asks twice for every pod of the cluster,
-and waits. So a request with a plain head (head.py) for one of the server's quick paths is answered here, and the worker
-then stays with the connection while questions keep coming: 50 µs. (uvicorn took 125 µs, granian 275, measured beside
-it.) What is not plain is put back, and cheroot reads all of it.
+cheroot reads and answers whatever HTTP allows, and most of what that costs is Python reading fields, and handing the
+connection from thread to thread after each request. kube-scheduler asks twice for every pod of the cluster, and waits.
+So a request with a plain head (head.py) for one of the server's quick paths is answered here, and the worker then stays
+with the connection while questions keep coming: well under half of the CPU (docs/benchmarks.md, "One call"; uvicorn and
+granian took more as well). What is not plain is put back, and cheroot reads all of it.
 
 The TLS handshake is done by workers, step by step, and a head is taken in part by part: between parts the connection
 waits with the idle ones. So who connects and says nothing, or half of it, holds no worker, and keeps nobody waiting.

@@ -18,7 +18,7 @@ from partita_scheduler.cluster.cpu import CpuTally, nobody_counts
 from partita_scheduler.cluster.cpu_watch import CpuWatch
 from partita_scheduler.cluster.slice_index import SliceIndex
 from partita_scheduler.cluster.watch import ClusterWatch, Listeners, both
-from partita_scheduler.extender import Parts, create_app, create_health_app
+from partita_scheduler.extender import Parts, create_app, create_health_app, create_why_app
 from partita_scheduler.http.address import Address, check_exposure
 from partita_scheduler.http.server import ExtenderServer
 from partita_scheduler.kept.state import KeptState
@@ -137,11 +137,10 @@ class Application:
             quick=self.parts.verbs.quick,
         )
         self.address = self._serve(server)
-        if settings.health_listen is not None:
-            health = create_health_app(self.parts)
-            self._serve(
-                ExtenderServer(health, settings.health_listen, tls=None, max_body_bytes=1024, threads=2, kept=0)
-            )
+        for address, make in ((settings.health_listen, create_health_app), (settings.why_listen, create_why_app)):
+            if address is not None:
+                app = make(self.parts)
+                self._serve(ExtenderServer(app, address, tls=None, max_body_bytes=1024, threads=2, kept=0))
         self.watch.start()
         if self.cpu is not None:
             self.cpu.start()

@@ -76,23 +76,34 @@ def create_app(parts: Parts, *, max_body_bytes: int = MAX_BODY_BYTES) -> Flask:
     def predictions() -> Response:
         return _json(parts.assumptions.predictions())
 
+    app.after_request(lambda response: _let_go(parts, response))
+    for verb, view in {"filter": filter_, "prioritize": prioritize, "preempt": preempt, "simulate": simulate}.items():
+        app.add_url_rule(f"/{verb}", verb, view, methods=["POST"])
+    app.add_url_rule("/predictions", "predictions", predictions)
+    _add_explain(app, parts)
+    return app
+
+
+def create_why_app(parts: Parts) -> Flask:
+    """/explain alone: what `kubectl partita why` asks, without a certificate, from the extender's own loopback."""
+    app = _bare_app(parts)
+    _add_explain(app, parts)
+    return app
+
+
+def _add_explain(app: Flask, parts: Parts) -> None:
     def explain(namespace: str, pod: str) -> Response:
         found = _explain(parts, namespace[:MAX_PATH_PART], pod[:MAX_PATH_PART])
         if found is None:
             return _error(404, "no pending pod of that name, and no recent decision about one")
         return _json(found)
 
-    app.after_request(lambda response: _let_go(parts, response))
-    for verb, view in {"filter": filter_, "prioritize": prioritize, "preempt": preempt, "simulate": simulate}.items():
-        app.add_url_rule(f"/{verb}", verb, view, methods=["POST"])
-    app.add_url_rule("/predictions", "predictions", predictions)
     app.add_url_rule("/explain/<namespace>/<pod>", "explain", explain)
-    return app
 
 
 def create_health_app(parts: Parts) -> Flask:
     """Health, readiness and metrics alone: what may be served without client certificates."""
-    app = Flask("partita_scheduler", static_folder=None)
+    app = _bare_app(parts)
 
     def healthz() -> Response:
         return Response("ok\n", mimetype="text/plain")
@@ -106,6 +117,12 @@ def create_health_app(parts: Parts) -> Flask:
 
     for name, view in {"healthz": healthz, "readyz": readyz, "metrics": metrics}.items():
         app.add_url_rule(f"/{name}", name, view)
+    return app
+
+
+def _bare_app(parts: Parts) -> Flask:
+    """No routes, but errors as Go reads them."""
+    app = Flask("partita_scheduler", static_folder=None)
     app.register_error_handler(HTTPException, lambda error: _error(error.code or 500, error.description or error.name))
     app.register_error_handler(InvalidInput, lambda error: _bad_request(parts.metrics, error))
     app.register_error_handler(Retryable, _busy)

@@ -53,6 +53,7 @@ def main() -> None:
 @option("--kubeconfig", type=EXISTING, help="File with the way to the API server; else the pod's own account.")
 @option("--listen", default="127.0.0.1:8888", help="HOST:PORT for kube-scheduler. Not loopback: needs TLS.")
 @option("--health-listen", help="HOST:PORT for plain /healthz, /readyz and /metrics: probes have no certificate.")
+@option("--why-listen", help="HOST:PORT on loopback for plain /explain: kubectl partita why forwards a port there.")
 @option("--tls-cert", type=EXISTING, help="Server certificate (PEM).")
 @option("--tls-key", type=EXISTING, help="Its key (PEM).")
 @option("--client-ca", type=EXISTING, help="CA of the client certificates that are let in (PEM).")
@@ -69,6 +70,7 @@ def run(
     kubeconfig: Path | None,
     listen: str,
     health_listen: str | None,
+    why_listen: str | None,
     tls_cert: Path | None,
     tls_key: Path | None,
     client_ca: Path | None,
@@ -86,6 +88,7 @@ def run(
     settings = Settings(
         listen=Address.parse(listen),
         health_listen=Address.parse(health_listen) if health_listen else None,
+        why_listen=_loopback(why_listen) if why_listen else None,
         tls=_tls(tls_cert, tls_key, client_ca),
         leader_election=leader_election,
         handover_seconds=handover_seconds,
@@ -157,6 +160,13 @@ def _log_as_json() -> None:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
+
+
+def _loopback(text: str) -> Address:
+    address = Address.parse(text)
+    if not address.loopback:
+        raise InvalidInput(f"--why-listen {text} would explain pods to anybody", advice="listen on 127.0.0.1")
+    return address
 
 
 def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> Tls | None:

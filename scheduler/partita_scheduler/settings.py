@@ -20,6 +20,9 @@ class Settings:
     health_listen: Address | None = None
     """Plain HTTP for /healthz, /readyz and /metrics alone: probes have no client certificate."""
 
+    why_listen: Address | None = None
+    """On loopback: plain HTTP for /explain, which `kubectl partita why` reaches through a port-forward."""
+
     tls: Tls | None = None
     leader_election: bool = True
     namespace: str = "partita-system"

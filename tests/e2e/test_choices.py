@@ -73,6 +73,7 @@ def test_what_is_explained_of_a_pending_pod_is_what_it_gets(lab: Lab, installati
         assert first["explanation"] == "takes GPUs 6 and 7 over NVLink (450 GB/s); leaves 6 GPUs untouched"
         why = run(CLUSTER, "kubectl", "partita", "why", "p", "-n", lab.namespace, environment=PLUGIN_PATH)
         assert f"  why-b  score 10  {first['explanation']}" in why.splitlines()
+        assert "note: judged here" not in why
         lab.api.patch(PODS, "p", {"spec": {"schedulingGates": None}}, lab.namespace)
         assert fleet.node_of("p") == first["node"] == "why-b"
         assert _devices(lab, "p") == first["devices"]["p"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from partita_plugins.model.offer import Offer
@@ -9,8 +10,9 @@ from partita_plugins.wire import DRIVER_NAME
 from tests.e2e.beside import beside
 from tests.e2e.endpoint import Endpoint
 from tests.e2e.installation import Installation
-from tests.e2e.lab import Json, Lab, request, until
+from tests.e2e.lab import CLUSTER, Json, Lab, request, run, until
 from tests.e2e.paper import TOLERATIONS, Paper, PaperFleet, paper_fleet, simulated
+from tests.e2e.test_examples import PLUGIN_PATH
 
 MEMORY_FIRST = "scorers: [{memory: 1}, {topology: 1}]"
 MISTAKEN = "scorers: [{memroy: 1}]"
@@ -65,10 +67,33 @@ def test_what_the_cluster_has_seen_changes_the_choice_and_a_new_process_knows_it
                 "the next one knows it",
                 lambda: after.endpoint.ready() and _best(fleet, after.endpoint) == "learn-third",
             )
+            _why_follows_what_is_learned(fleet, installation)
             with installation.asked(url=after.endpoint.url):
                 fleet.pod("next", _share("24Gi"))
                 assert fleet.node_of("next") == "learn-third"
             assert after.endpoint.counted("prediction", "result").get("match")
+
+
+def _why_follows_what_is_learned(fleet: PaperFleet, installation: Installation) -> None:
+    """The numbers are those of the extender that answers; without one they are as good, and it is said."""
+    fleet.pod("asked", _share("24Gi"), schedulingGates=[{"name": "example.com/later"}])
+    installation.scale_extender(0)
+    here = _why(fleet, "asked")
+    assert here["nodes"][0]["node"] == "learn-third"
+    assert here["notes"][-1].endswith("no extender is Ready in partita-system")
+    installation.scale_extender(1)  # A new one, which has seen no more than there is.
+    path = f"/explain/{fleet.lab.namespace}/asked"
+    until("the new one has learned", lambda: installation.extender.get(path)["nodes"][0]["node"] == "learn-third")
+    told = _why(fleet, "asked")
+    assert told == installation.extender.get(path)
+    assert told["nodes"] == here["nodes"]
+    assert not told["notes"]
+
+
+def _why(fleet: PaperFleet, pod: str) -> Json:
+    words = ("partita", "why", pod, "-n", fleet.lab.namespace, "--json")
+    found: Json = json.loads(run(CLUSTER, "kubectl", *words, environment=PLUGIN_PATH))
+    return found
 
 
 def _share(memory: str) -> Json:

@@ -10,6 +10,7 @@ from partita_driver.kubelet.sockets import socket_paths
 from partita_driver.main import cli as driver_cli
 from partita_driver.settings.parse import CONFIG_MAP, KEY, parse_settings
 from partita_plugins.wire import DRIVER_NAME
+from partita_scheduler.kubectl.extender import WHY_PORT
 from partita_scheduler.main import main as scheduler_cli
 from partita_scheduler.scoring.settings_file import Judging
 from partita_scheduler.scoring.settings_file import parse_settings as parse_scoring
@@ -112,6 +113,7 @@ def test_the_extender_takes_its_arguments_and_its_certificates(folder: Path) -> 
     assert {str(Path(options[name]).parent) for name in ("tls-cert", "tls-key", "client-ca")} == {tls}
     assert options["listen"].endswith(":8888")
     assert options["health-listen"].endswith(":8889")
+    assert options["why-listen"] == f"127.0.0.1:{WHY_PORT}"
 
 
 @installations

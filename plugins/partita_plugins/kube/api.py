@@ -93,6 +93,11 @@ class KubeApi:
             raise Permanent(f"no way to the API server{where}: {error}", advice=advice) from error
         return cls(configuration, user_agent=user_agent)
 
+    @property
+    def client(self) -> client.ApiClient:
+        """The package's own, for the rest of its door."""
+        return self._client
+
     def request(
         self,
         method: str,

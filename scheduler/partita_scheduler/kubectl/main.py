@@ -12,14 +12,14 @@ from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.errors import NotFound
 from partita_plugins.kube.resources import PODS
 from partita_plugins.wire.resource_claim import ResourceClaim
-from partita_scheduler.answers.report import judge
 from partita_scheduler.cli import Plain
 from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.cluster.watch import parse_minor
 from partita_scheduler.kubectl.draw import draw_map, draw_why
 from partita_scheduler.kubectl.fleet import fleet
+from partita_scheduler.kubectl.judged import judged
 from partita_scheduler.kubectl.read import connect, fresh_view, validation_failures
-from partita_scheduler.policy.decision import concerns_us, decide
+from partita_scheduler.policy.decision import concerns_us
 
 
 @click.group(cls=Plain, context_settings={"show_default": True})
@@ -50,10 +50,15 @@ def map_(kubeconfig: str | None, *, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="The same as JSON.")
 @click.pass_obj
 def why(kubeconfig: str | None, *, pod: str, namespace: str, as_json: bool) -> None:
-    """Which nodes were refused and for what, the score of the rest, what is known of the devices it has."""
+    """Which nodes were refused and for what, the score of the rest, what is known of the devices it has.
+
+    The extender in partita-system says so itself, through a port-forward to its pod: that needs list on pods there, and
+    get and create on pods/portforward. Where it cannot be asked, nodes are judged here, as by an extender that has just
+    started and has no settings file, and a note says why.
+    """
     api = connect(kubeconfig)
     found, view = _pod(api, namespace, pod.removeprefix("pod/")), fresh_view(api)
-    report = judge(view, found, decide)
+    report = judged(api, found, view)
     if as_json:
         click.echo(msgspec.json.encode(report))
         return

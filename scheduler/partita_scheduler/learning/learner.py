@@ -33,6 +33,15 @@ LOOK_SECONDS = 1.0
 """Between looks at what came: each takes a copy of all claims, which holds answers up."""
 
 
+def learned(view: ClusterView, cpu_milli_of: Callable[[ResourceClaim], int]) -> Workload:
+    """What a process knows that has just started: of the claims that are there, in the API's order."""
+    history = History()
+    for claim in view.claims.values():
+        if claim.status.allocation is not None and (shape := shape_of(view, claim, cpu_milli_of(claim))):
+            history.saw(shape)
+    return history.workload
+
+
 class Learner:
     """Looks at allocations beside the questions, and tells when the workload was learned anew."""
 

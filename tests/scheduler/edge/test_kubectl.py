@@ -31,8 +31,10 @@ from partita_plugins.wire.resource_claim import (
     ResourceClaimStatus,
 )
 from partita_plugins.wire.resource_slice import Pool, ResourceSlice, ResourceSliceSpec
+from partita_scheduler.answers.report import NodeReport, PodReport
 from partita_scheduler.cluster.taint_rules import RuleTaint
 from partita_scheduler.cluster.view import ClusterView
+from partita_scheduler.kubectl import extender
 from partita_scheduler.kubectl.draw import draw_map
 from partita_scheduler.kubectl.fleet import fleet
 from partita_scheduler.kubectl.main import main
@@ -177,6 +179,41 @@ def test_why_names_the_nodes_that_fit_and_those_that_do_not(cluster: Cluster) ->
     text = call(cluster, "why", "train")
     assert text.startswith("default/train: Pending\nclaim wish: not allocated\n  a  score 10")
     assert "\n  b  no: " in text
+
+
+def test_why_gives_the_numbers_of_the_extender_that_is_ready(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The port-forward itself is tried on a real cluster: tests/e2e/test_judging.py."""
+    cluster[0].create(claim("wish"))
+    cluster[0].create(pod("train", "wish"))
+    for name, ready in (("stands-by", "False"), ("answers", "True")):
+        body = pod(name)
+        labels = {"app.kubernetes.io/name": "partita-scheduler"}
+        body["metadata"] = {"name": name, "namespace": "partita-system", "labels": labels}
+        cluster[0].create(body)
+        status = {"conditions": [{"type": "Ready", "status": ready}]}
+        cluster[0].patch("Pod", name, {"status": status}, "partita-system", subresource="status")
+    best = NodeReport(node="b", fits=True, score=10, explanation="by what it has learned")
+    told = PodReport(pod="default/train", fits=True, summary="", nodes=[best])
+
+    def get_from_pod(_: KubeApi, *asked: object) -> tuple[int, bytes]:
+        assert asked == ("answers", "partita-system", 8887, "/explain/default/train")
+        return 200, msgspec.json.encode(told)
+
+    monkeypatch.setattr(extender, "get_from_pod", get_from_pod)
+    assert call(cluster, "why", "train").endswith("  b  score 10  by what it has learned\n")
+    monkeypatch.setattr(extender, "get_from_pod", lambda *_: (404, b"no pending pod"))
+    text = call(cluster, "why", "train")
+    assert "\n  a  score 10" in text
+    assert text.endswith(": pod partita-system/answers answered 404: no pending pod\n")
+
+
+def test_who_may_not_see_all_pods_is_answered_without_their_cpu(cluster: Cluster) -> None:
+    cluster[0].create(claim("wish"))
+    cluster[0].create(pod("train", "wish"))
+    cluster[0].faults.fail(403, path="/api/v1/pods", times=-1, reason="Forbidden")
+    text = call(cluster, "why", "train")
+    assert "\n  a  score 10" in text
+    assert "note: judged here, by the default settings and the pods of today, not by the extender: " in text
 
 
 def drain(node_name: str) -> Json:

@@ -68,6 +68,12 @@ def test_plain_http_has_no_tls_settings() -> None:
     assert "tlsConfig" not in extender
 
 
+def test_pods_are_explained_without_a_certificate_on_loopback_alone() -> None:
+    result = CliRunner().invoke(main, ["run", "--why-listen", "0.0.0.0:8887"])
+    assert result.exit_code == 1
+    assert result.output == "Error: --why-listen 0.0.0.0:8887 would explain pods to anybody; listen on 127.0.0.1\n"
+
+
 def test_certificates_are_named_once_made_and_refused_the_second_time(tmp_path: Path) -> None:
     made = call("certificates", "--out", str(tmp_path), "--host", "localhost").split()
     assert [Path(path).name for path in made] == [

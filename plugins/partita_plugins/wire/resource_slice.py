@@ -54,6 +54,8 @@ class CounterValue(Struct, frozen=True, kw_only=True):
 class CounterConsumption(Struct, frozen=True, kw_only=True):
     counter_set: str
     counters: dict[str, CounterValue]
+    compatibility_groups: list[str] = []
+    """From 1.37 on, by the gate DRADeviceCompatibilityGroups, which is off by default (KEP-5963)."""
 
 
 class CounterSet(Struct, frozen=True, kw_only=True):

@@ -70,6 +70,9 @@ class InputPool:
     invalid: str = ""
     """Why nothing can be allocated from it."""
 
+    unsure: str = ""
+    """What it has that counts or not by a gate of kube-scheduler."""
+
     devices: tuple[InputDevice, ...] = ()
     """In the order in which they are tried: slices by name, devices as listed."""
 
@@ -84,6 +87,8 @@ class InputPool:
     def usable(self) -> bool:
         return not (self.incomplete or self.invalid)
 
+
+COMPATIBILITY_GROUPS = "devices with compatibility groups"
 
 _shapes = Numbers()
 
@@ -156,10 +161,16 @@ def _complete_pool(key: PoolId, kept: list[ResourceSlice], others: list[Resource
     if missing and not problem:
         problem = f"there is no counter {missing[1]} in a set {missing[0]}"
     elsewhere = tuple(sorted(consumers.items())) if others else ()
-    number = _shapes.of(_digest((key.driver, problem, tuple(totals.items()), elsewhere), devices))
+    unsure = COMPATIBILITY_GROUPS if any(map(_has_groups, (*kept, *others))) else ""
+    number = _shapes.of(_digest((key.driver, problem, unsure, tuple(totals.items()), elsewhere), devices))
     if problem:
-        return InputPool(id=key, invalid=problem, shape=number)
-    return InputPool(id=key, devices=tuple(devices), totals=totals, consumers=consumers, shape=number)
+        return InputPool(id=key, invalid=problem, unsure=unsure, shape=number)
+    return InputPool(id=key, unsure=unsure, devices=tuple(devices), totals=totals, consumers=consumers, shape=number)
+
+
+def _has_groups(slice_: ResourceSlice) -> bool:
+    """With the gate such devices exclude one another; without it kube-scheduler ignores the slice, and so the pool."""
+    return any(used.compatibility_groups for device in slice_.spec.devices for used in device.consumes_counters)
 
 
 def _digest(head: tuple[object, ...], devices: Iterable[InputDevice]) -> bytes:

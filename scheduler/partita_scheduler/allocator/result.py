@@ -16,6 +16,10 @@ class Abort(Permanent):
     """kube-scheduler gives up on the pod here, whatever other nodes have."""
 
 
+class Unsure(Permanent):
+    """It depends on a gate of kube-scheduler that nobody can ask for: no opinion."""
+
+
 class OutOfSteps(Retryable):
     """The search was longer than we want to wait for: no opinion."""
 

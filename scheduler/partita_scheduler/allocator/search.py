@@ -9,9 +9,10 @@ from __future__ import annotations
 from partita_scheduler.allocator.in_use import Uses
 from partita_scheduler.allocator.inputs import InputPool
 from partita_scheduler.allocator.plan import ClaimPlan, RequestPlan
-from partita_scheduler.allocator.result import MAX_DEVICES, Abort, Budget, OutOfSteps, Pick
+from partita_scheduler.allocator.result import MAX_DEVICES, Abort, Budget, OutOfSteps, Pick, Unsure
 from partita_scheduler.allocator.rules import MAX_RESULTS, Rules
 from partita_scheduler.allocator.taken import Taken
+from partita_scheduler.cel.selector import CelError
 
 
 class _TooManyResults(Exception):
@@ -29,7 +30,7 @@ class Search:
         self.taken = Taken(pools, uses, claims, rules)
 
     def run(self) -> tuple[tuple[Pick, ...], ...] | None:
-        """The devices of each claim, or None. Raises Abort, CelError, CelUnsupported or OutOfSteps."""
+        """The devices of each claim, or None. Raises Abort, CelError, CelUnsupported, OutOfSteps or Unsure."""
         self._check_sizes()
         try:
             found = self._claim(0)
@@ -63,6 +64,8 @@ class Search:
         """Devices of allocationMode All."""
         found = []
         for p, pool in enumerate(self._pools):
+            if pool.unsure:
+                raise Unsure(f"request {request.name} asks for all devices beside {pool.unsure}")
             if not pool.usable:
                 raise Abort(f"request {request.name} asks for all devices while a pool is being changed or is invalid")
             for d, device in enumerate(pool.devices):
@@ -108,6 +111,9 @@ class Search:
             return self._with(c, q, request, n, self._all[request][n], must=True)
         for p in range(start[0], len(self._pools)):
             pool = self._pools[p]
+            if pool.unsure:
+                self._leave_alone(pool, request)
+                continue
             if not pool.usable:
                 continue
             for d in range(start[1] if p == start[0] else 0, len(pool.devices)):
@@ -120,6 +126,17 @@ class Search:
                 ):
                     return True
         return False
+
+    def _leave_alone(self, pool: InputPool, request: RequestPlan) -> None:
+        """Raises Unsure where the pool could decide anything."""
+        for device in pool.devices:
+            self._budget.spend()
+            try:
+                concerned = device.selected_by(request)
+            except CelError:
+                concerned = True  # With the gate the attempt ends here.
+            if concerned:
+                raise Unsure(f"{pool.unsure} are in pool {pool.id.pool}")
 
     def _with(self, c: int, q: int, request: RequestPlan, n: int, at: tuple[int, int], *, must: bool) -> bool:
         """Take one device and go on; give it back if that leads nowhere."""

@@ -16,7 +16,7 @@ from partita_scheduler.allocator.inputs import InputPool
 from partita_scheduler.allocator.nodes import NodePools
 from partita_scheduler.allocator.numbers import Numbers
 from partita_scheduler.allocator.plan import ClaimPlan
-from partita_scheduler.allocator.result import Abort, Budget, OutOfSteps, Pick
+from partita_scheduler.allocator.result import Abort, Budget, OutOfSteps, Pick, Unsure
 from partita_scheduler.allocator.rules import Rules
 from partita_scheduler.allocator.search import Search
 from partita_scheduler.allocator.why_not import why_not
@@ -99,7 +99,7 @@ def _picked(
         picks = Search(pools, uses, plans, rules, budget).run()
     except (Abort, CelError) as error:
         return Nothing((Reason("abort", f"kube-scheduler gives up: {error}"),))
-    except (CelUnsupported, OutOfSteps, RecursionError) as error:
+    except (CelUnsupported, OutOfSteps, Unsure, RecursionError) as error:
         text = str(error) if isinstance(error, PartitaError) else "the pod asks for too many devices"
         return Nothing((Reason("undecided", f"no opinion: {text}"),), undecided=True)
     return Nothing(why_not(pools, uses, plans, rules)) if picks is None else _taking(pools, uses, picks)

@@ -43,10 +43,11 @@ GPUS = (1, 2, 3, 4)
 """Whole ones that the pods ask for, in turns."""
 
 
-def wishes(mig: str) -> list[tuple[str, int]]:
-    """What the pods ask for, in turns: so many devices of a class."""
+def wishes(gpus: int, mig: str) -> list[tuple[str, int]]:
+    """What the pods ask for of nodes with so many GPUs, in turns: so many devices of a class."""
     shapes = [shape for shape in mig.split(",") if shape]
-    return [*((DRIVER_NAME, count) for count in GPUS), *((f"mig-{shape}.{DRIVER_NAME}", 1) for shape in shapes)]
+    counts = GPUS if gpus >= max(GPUS) else (1,) * len(GPUS)
+    return [*((DRIVER_NAME, count) for count in counts), *((f"mig-{shape}.{DRIVER_NAME}", 1) for shape in shapes)]
 
 
 def pod_name(number: int) -> str:
@@ -95,10 +96,10 @@ def main(*, nodes: int, gpus: int, used: float, pods: int, mig: str, churn_per_s
             _put(server, "ResourceSlice", msgspec.to_builtins(one))
     for found in device_classes():
         server.create(found)
-    kinds = wishes(mig)
+    kinds = wishes(gpus, mig)
     for number in range(max(pods, len(kinds))):
         kind, count = kinds[number % len(kinds)]
-        server.create(claim(pod_name(number), count if gpus >= max(GPUS) else 1, kind))
+        server.create(claim(pod_name(number), count, kind))
     holders = Holders(names, whole_gpus(machine_name), random.Random(7), partitions(machine_name, offer))
     for found in holders.fill(used):
         _put(server, "ResourceClaim", found)

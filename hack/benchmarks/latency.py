@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -20,6 +20,9 @@ from hack.benchmarks.vitals import cpu_seconds, look
 
 VERBS = ("filter", "prioritize")
 DRAWN = ("warm", "churn")
+MOST_ASKED = 0.8
+"""Of the free GPUs: the last pods find no node with four at once."""
+
 PERCENTS = range(1, 100)
 ORDERS = 8
 """kube-scheduler names the nodes in another order each time."""
@@ -71,13 +74,15 @@ def latency(
     as_json: bool,
 ) -> None:
     """Measure and print."""
+    kinds = wishes(gpus, mig)
+    _check_room(round(nodes * gpus * (1 - used)), kinds, rounds)
     with tempfile.TemporaryDirectory(prefix="partita-") as folder, ended() as processes:
         options = {"nodes": nodes, "gpus": gpus, "used": used, "pods": rounds, "churn-per-second": churn_per_second}
         fleet = start_fleet(Path(folder), processes, {**options, **({"mig": mig} if mig else {})})
         targets = start_targets(Path(folder), processes)
         names = _names(nodes)
         tell("cold")
-        _ask(targets, "cold", range(len(wishes(mig))), names)
+        _ask(targets, "cold", range(len(kinds)), names)
         tell("what a start begins is let end")
         settle(targets[-1].process)
         tell("warm")
@@ -95,6 +100,16 @@ def latency(
     print_rows(list(_rows(targets, rss_mib, nodes)), as_json=as_json)
     if plot is not None:
         _draw(plot, targets)
+
+
+def _check_room(free: int, kinds: Sequence[tuple[str, int]], rounds: int) -> None:
+    """The extender expects each pod that it answered to take its devices, and no node has any left in the end."""
+    asked = sum(kinds[number % len(kinds)][1] for number in range(rounds))
+    if asked > MOST_ASKED * free:
+        raise click.UsageError(
+            f"{rounds} pods want {asked} devices of a fleet with {free} free GPUs, and some would find none: "
+            f"ask for fewer --rounds, or for more --nodes (at most {MOST_ASKED:.0%} may be wanted)"
+        )
 
 
 def _names(nodes: int) -> list[bytes]:

@@ -125,6 +125,13 @@ def test_validate_says_which_compiler_it_needs(monkeypatch: pytest.MonkeyPatch, 
     assert "apt-get install -y g++" in done.output
 
 
+def test_latency_refuses_to_ask_for_more_devices_than_the_fleet_has() -> None:
+    done = CliRunner().invoke(main, ["latency", "--nodes", "230", "--rounds", "600"])
+    assert done.exit_code == 2
+    assert "600 pods want 1500 devices of a fleet with 920 free GPUs" in done.output
+    assert "ask for fewer --rounds, or for more --nodes" in done.output
+
+
 def test_latency_asks_both_extenders_in_every_state_and_partita_has_an_opinion() -> None:
     rows = run("latency", "--nodes", "20", "--rounds", "4", "--used", "0.2")
     assert {(row["target"], row["verb"], row["state"]) for row in rows} == {

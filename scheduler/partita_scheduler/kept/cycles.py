@@ -1,24 +1,20 @@
 """When kube-scheduler gathered what is in use, for the pod that it asks about: it does that first, and asks us last.
 
-It never says when. But a cycle begins after the one before has ended, and when its pod is there; and from there to the
-question it takes, each time, at least as long as it lately took at best.
+It never says when. But a cycle begins as soon as the one before has ended and its pod is there; both are seen here.
 """
 
 from __future__ import annotations
 
 import math
 import threading
-from collections import deque
 from collections.abc import Callable
 
 MOST_SECONDS = 0.25
-"""From the beginning of a cycle to its question: at most so much is believed."""
+"""From the beginning of a cycle to its question. After a longer silence, in which kube-scheduler had nothing to do or
+looked at pods that fit nowhere, it is not known when it began."""
 
 HELD_SECONDS = 2 * MOST_SECONDS
-"""What was freed so long ago is free for everybody: also while nobody asks, and where a cycle has begun long ago."""
-
-SPANS = 10
-"""Latest cycles of which the quickest is believed: where pods come seldom, most seem to take as long as one waits."""
+"""What was freed so long ago is free for everybody: also while nobody asks."""
 
 
 class Cycles:
@@ -30,7 +26,6 @@ class Cycles:
         """Unbound pods by UID, and when each was last seen to change."""
 
         self._answered = -math.inf
-        self._spans = deque([0.0], maxlen=SPANS)  # until something is known, nothing is held back
         self._gathered = -math.inf
         self._lock = threading.Lock()
 
@@ -47,8 +42,7 @@ class Cycles:
         now = self._clock()
         with self._lock:
             begun = max(self._answered, self._waiting.get(pod_uid, -math.inf))
-            self._spans.append(max(0.0, now - begun))
-            self._advance(now - min(MOST_SECONDS, *self._spans))
+            self._advance(begun if now - begun <= MOST_SECONDS else now)
 
     def answered(self, *, last: bool) -> None:
         """kube-scheduler has an answer about any pod: the next cycle begins later. `last`: this one asks no more."""

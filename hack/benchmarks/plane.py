@@ -96,17 +96,23 @@ def clear(api: KubeApi, namespace: str) -> None:
     """Delete a namespace's pods and claims; no controller is there to take the claims' finalizers off."""
     api.request("DELETE", PODS.path(namespace=namespace), body=NOW, timeout_seconds=60)
     claims, _ = api.list(RESOURCE_CLAIMS, namespace, as_=dict[str, Any])
-
-    def drop(claim: Json) -> None:
-        name = claim["metadata"]["name"]
-        try:
-            api.delete(RESOURCE_CLAIMS, name, namespace, options=NOW)
-            api.patch(RESOURCE_CLAIMS, name, {"metadata": {"finalizers": None}}, namespace)
-        except NotFound:
-            return
-
     with ThreadPoolExecutor(WRITERS) as writers:
-        list(writers.map(drop, claims))
+        list(writers.map(lambda claim: drop_claim(api, claim["metadata"]["name"], namespace), claims))
+
+
+def drop_claim(api: KubeApi, name: str, namespace: str) -> None:
+    """Delete a claim, whoever has it."""
+    try:
+        api.delete(RESOURCE_CLAIMS, name, namespace, options=NOW)
+        api.patch(RESOURCE_CLAIMS, name, {"metadata": {"finalizers": None}}, namespace)
+    except NotFound:
+        return
+
+
+def drop_pod(api: KubeApi, name: str, namespace: str) -> None:
+    """Delete a pod and the claim of its name."""
+    api.delete(PODS, name, namespace, options=NOW)
+    drop_claim(api, name, namespace)
 
 
 def clear_fleet(api: KubeApi) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,8 @@ import click
 import msgspec
 from hack.benchmarks.extenders import running
 from hack.benchmarks.fleet import Json, claim, node, node_name
-from hack.benchmarks.plane import Scheduler, clear, open_namespace, write
+from hack.benchmarks.leaving import leaving
+from hack.benchmarks.plane import Scheduler, clear, drop_pod, open_namespace, write
 from hack.benchmarks.targets import tell
 from hack.benchmarks.vitals import cpu_seconds
 
@@ -56,8 +57,13 @@ def published(found: ResourceSlice) -> Json:
     return written
 
 
-def measure(api: KubeApi, namespace: str, *, pods: int, wish: Json | None, extender: str = "none") -> Bound:
-    """Let so many pods wait, start kube-scheduler, and see them bound. From the first one bound to the last."""
+def measure(
+    api: KubeApi, namespace: str, *, pods: int, wish: Json | None, extender: str = "none", stay: int | None = None
+) -> Bound:
+    """Let so many pods wait, start kube-scheduler, and see them bound. From the first one bound to the last.
+
+    `stay`: of the bound ones so many; with each one more the first goes.
+    """
     scheduler = Scheduler()
     scheduler.stop()
     open_namespace(api, namespace)
@@ -69,7 +75,8 @@ def measure(api: KubeApi, namespace: str, *, pods: int, wish: Json | None, exten
         _, version = api.list(PODS, namespace, as_=dict[str, Any])
         before = cpu_seconds(asked.pid) if asked.pid else 0.0
         scheduler.start(asked.stanzas())
-        seconds = _watch_bound(api, namespace, version, pods)
+        with leaving(stay, lambda name: drop_pod(api, name, namespace)) as bound:
+            seconds = _watch_bound(api, namespace, version, pods, bound)
         spent = round(1000 * (cpu_seconds(asked.pid) - before) / pods, 3) if asked.pid else None
         told = asked.foretold()
     clear(api, namespace)
@@ -105,7 +112,7 @@ class _Pod(msgspec.Struct):
     spec: _Spec = _Spec()
 
 
-def _watch_bound(api: KubeApi, namespace: str, version: str, pods: int) -> float:
+def _watch_bound(api: KubeApi, namespace: str, version: str, pods: int, told_of: Callable[[str], None]) -> float:
     bound: set[str] = set()
     first = told = 0.0
     deadline = time.monotonic() + DEADLINE_SECONDS
@@ -117,7 +124,9 @@ def _watch_bound(api: KubeApi, namespace: str, version: str, pods: int) -> float
                 continue
             now = time.monotonic()
             first = first or now
-            bound.add(found.metadata.name)
+            if found.metadata.name not in bound:
+                bound.add(found.metadata.name)
+                told_of(found.metadata.name)
             if now - told > TELL_SECONDS or len(bound) == pods:
                 told = now
                 tell(f"{namespace}: {len(bound)} of {pods} bound")

@@ -34,7 +34,8 @@ HELP = f"""{__doc__}
 
 etcd, kube-apiserver and kube-scheduler of --version, and nodes that exist in the API only, with eight H100 each as the
 driver publishes them. Pods wait before kube-scheduler starts; the clock runs from the first bound to the last. Rounds
-of all extenders take turns, every other one backwards: what else the machine does falls on all of them.
+of all extenders take turns, every other one backwards: what else the machine does falls on all of them. With --stay
+pods go as others come, so that devices are freed while kube-scheduler looks for some.
 
 \b
 none      no extender
@@ -53,6 +54,7 @@ mismatch_percent       of them, those with other devices than it foretold for th
 \b
 Example:
   hack/bench throughput --nodes 500 --claim gpu --extender noop --extender partita --json
+  hack/bench throughput --nodes 500 --claim gpu --extender partita --stay 40
 """
 
 Rounds = Mapping[str, Sequence[Bound]]
@@ -69,6 +71,11 @@ Rounds = Mapping[str, Sequence[Bound]]
 @click.option("--claim", "claims", multiple=True, default=("gpu",), show_default=True, type=click.Choice(list(CLAIMS)))
 @click.option("--extender", "extenders", multiple=True, default=("none",), show_default=True, type=click.Choice(NAMES))
 @click.option("--repeats", default=3, show_default=True, type=click.IntRange(1, 100), help="Rounds of each extender.")
+@click.option(
+    "--stay",
+    type=click.IntRange(1, 4000),
+    help="Only so many bound pods stay: as one more comes, the first one goes with its claim. Default: all.",
+)
 @click.option("--version", default=DEFAULT_VERSION, show_default=True, type=click.Choice(VERSIONS))
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the rates to this SVG file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -79,6 +86,7 @@ def throughput(
     claims: tuple[str, ...],
     extenders: tuple[str, ...],
     repeats: int,
+    stay: int | None,
     version: str,
     plot: Path | None,
     as_json: bool,
@@ -98,9 +106,10 @@ def throughput(
             for number in range(repeats):
                 for name in order(list(found), number):
                     amount = pods or PODS[wish]
-                    found[name].append(measure(api, next(spaces), pods=amount, wish=CLAIMS[wish], extender=name))
+                    space = next(spaces)
+                    found[name].append(measure(api, space, pods=amount, wish=CLAIMS[wish], extender=name, stay=stay))
             tell("")
-            rows += summary(found, nodes=count, claim=wish)
+            rows += summary(found, nodes=count, claim=wish, stay=stay)
             if as_json:
                 print_rows(rows[-len(found) :], as_json=True)  # each claim as it comes: the next may take minutes
             clear_fleet(api)

@@ -181,9 +181,10 @@ def test_what_was_freed_since_kube_scheduler_looked_changes_no_answer_and_is_fre
         found, answered = world.asked(), world.clock.now
         free = [gpu for gpu in world.gpus if gpu not in held]
         known = [gpu for gpu in free if freed.get(gpu, 0.0) <= begun]
-        # kube-scheduler would not ask about a node without a free one: the first that was freed since is free to it.
-        since = sorted(free, key=lambda gpu: freed.get(gpu, 0.0))
-        assert found in ([(known[0],)] if known else [(gpu,) for gpu in since if freed[gpu] == freed[since[0]]] or [()])
+        # kube-scheduler would not ask about a node without a free one: what was freed first since is known to it.
+        soonest = min((freed.get(gpu, 0.0) for gpu in free), default=0.0)
+        expected = known or [gpu for gpu in free if freed[gpu] == soonest]
+        assert found == tuple(expected[:1])
     world.clock.now += HELD_SECONDS
     world.background()
     assert world.in_use == {device for name in HELD for device in world.devices(name)}

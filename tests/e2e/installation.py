@@ -218,8 +218,28 @@ class Installation:
             self._apply_scheduler(self.folder / "overlay")
             self.kubectl("delete", "configmap", "-n", SYSTEM, SCHEDULER_SETTINGS)
 
+    @contextlib.contextmanager
+    def handing_over(self, seconds: float) -> Iterator[None]:
+        """The extender meanwhile with so much time for another to take over."""
+        variable = f"PARTITA_HANDOVER_SECONDS={seconds:g}"
+        self.kubectl("set", "env", "-n", SYSTEM, "deployment/partita-scheduler", variable)
+        self._await_scheduler()
+        try:
+            yield
+        finally:
+            self._apply_scheduler(self.folder / "overlay")
+
+    def extender_pods(self) -> dict[str, tuple[bool, bool]]:
+        """Whether each is Ready, and whether it is ending."""
+        chosen = ("-l", "app.kubernetes.io/name=partita-scheduler")
+        pods = json.loads(self.kubectl("get", "pods", "-n", SYSTEM, *chosen, "-o", "json"))["items"]
+        return {pod["metadata"]["name"]: (_is_ready(pod), "deletionTimestamp" in pod["metadata"]) for pod in pods}
+
     def _apply_scheduler(self, kustomization: Path) -> None:
         self.kubectl("apply", "-k", str(kustomization))
+        self._await_scheduler()
+
+    def _await_scheduler(self) -> None:
         self.kubectl("rollout", "status", "-n", SYSTEM, "deployment/partita-scheduler", "--timeout=90s")
         until("the extender is ready", self.extender_ready, 90)
 

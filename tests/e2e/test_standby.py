@@ -14,7 +14,7 @@ from hack.demo.processes import Process
 
 from partita_scheduler.leader.lease import LEASE_SECONDS
 from tests.e2e.beside import Service, beside
-from tests.e2e.installation import Installation
+from tests.e2e.installation import SYSTEM, Installation
 from tests.e2e.lab import Json, Lab, request, until
 from tests.e2e.paper import Paper, PaperFleet, paper_fleet
 
@@ -57,6 +57,11 @@ STREAM = [f"stream-{number:02d}" for number in range(40)]
 PAUSE_SECONDS = 0.25
 TOLD_AT = 6
 """After so many pods."""
+
+ANSWERS_ON_SECONDS = 3.5
+"""Longer than two probes of a second, of which each would say it if the pod were not ready any more."""
+
+READY, READY_AND_ENDING = (True, False), (True, True)
 
 JOINED, PLAIN = [f"joined-{number}" for number in range(10)], [f"plain-{number}" for number in range(10)]
 """Nodes whose GPUs NVLink joins, four pairs each, and nodes without, which kube-scheduler itself likes as much."""
@@ -101,6 +106,17 @@ def test_an_extender_that_is_told_to_end_loses_no_question(
         assert {node for name, node in nodes.items() if name not in without} <= set(JOINED)
         assert len(without) <= 1 / PAUSE_SECONDS
         assert next_one.endpoint.get("/predictions"), "the other one has answered"
+
+
+def test_a_pod_that_is_ending_is_ready_for_as_long_as_it_answers(installation: Installation) -> None:
+    """So a Service sends to it while no other is (KEP-1669). Endpoints on loopback there are none to look at."""
+    with installation.handing_over(ANSWERS_ON_SECONDS):
+        [pod] = until("one is Ready", lambda: [n for n, now in installation.extender_pods().items() if now == READY])
+        installation.kubectl("delete", "pod", "-n", SYSTEM, pod, "--wait=false")
+        told = time.monotonic()
+        while time.monotonic() < told + ANSWERS_ON_SECONDS - 0.5:
+            assert installation.extender_ready()
+            assert installation.extender_pods()[pod] == READY_AND_ENDING
 
 
 def _send(fleet: PaperFleet) -> None:

@@ -66,6 +66,7 @@ class LeaderElector:
         self._seen = LeaseSpec()
         self._seen_at = clock()
         self._from = self._until = NEVER
+        self._notice = 0
 
     @property
     def leading(self) -> bool:
@@ -158,9 +159,11 @@ class LeaderElector:
             self._seen, self._seen_at = lease.spec, self._clock()
         if not self._may_take(lease.spec):
             return False
-        self._record.replace(lease, self._mine(lease.spec))
         if lease.spec.holder_identity in (None, ""):
-            self._from = self._clock() + _notice_seconds(lease.spec)
+            self._notice = _notice_seconds(lease.spec)
+        self._record.replace(lease, self._mine(lease.spec))
+        if self._notice:  # Kept until we know that we hold the lease: the answer to an earlier write may be lost.
+            self._from, self._notice = self._clock() + self._notice, 0
         return True
 
     def _may_take(self, spec: LeaseSpec) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import Unavailable
 from partita_plugins.testing.apiserver import ApiServer
 from partita_scheduler.leader.elector import ANSWERS_SECONDS, NOTICE_SECONDS, LeaderElector
 from partita_scheduler.leader.handover import LET_GO_SECONDS, LOOK_SECONDS, Handover
@@ -30,8 +32,10 @@ class Replicas:
     name: str = "partita-scheduler"
     events: list[tuple[float, Callable[[], object]]] = field(default_factory=list)
 
-    def elector(self, identity: str) -> LeaderElector:
-        return LeaderElector(self.api, identity=identity, namespace="partita-system", name=self.name, clock=self.clock)
+    def elector(self, identity: str, api: Any = None) -> LeaderElector:
+        return LeaderElector(
+            api or self.api, identity=identity, namespace="partita-system", name=self.name, clock=self.clock
+        )
 
     def at(self, seconds: float, act: Callable[[], object]) -> None:
         """Do this when so much time has passed."""
@@ -188,6 +192,36 @@ def test_a_lease_that_says_an_hour_is_waited_for_no_longer_than_one_that_is_held
     new.step()
     replicas.clock.now += 8
     new.step()
+    assert new.leading
+
+
+class _AnswerLost:
+    """The API of a candidate that hears nothing of its first write, which was done."""
+
+    def __init__(self, api: KubeApi) -> None:
+        self._api, self._lost = api, False
+
+    def replace(self, *args: Any, **options: Any) -> bytes:
+        done = self._api.replace(*args, **options)
+        if not self._lost:
+            self._lost = True
+            raise Unavailable("the connection was reset", delay_seconds=1.0, advice="ask again")
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api, name)
+
+
+def test_one_that_took_the_lease_without_knowing_it_waits_for_the_notice_too(replicas: Replicas) -> None:
+    old = replicas.elector("old")
+    new = replicas.elector("new", _AnswerLost(replicas.api))
+    old.step()
+    old.hand_over()
+    assert not new.step()
+    replicas.clock.now += 1
+    new.step()
+    assert (old.leading, new.leading, new.holding) == (True, False, True)
+    replicas.clock.now += NOTICE_SECONDS
     assert new.leading
 
 

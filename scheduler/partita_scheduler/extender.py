@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -13,13 +13,13 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from partita_plugins.errors import InvalidInput, Retryable
-from partita_plugins.wire.resource_claim import ResourceClaim
+from partita_scheduler.answers.as_if import with_claims, with_more, with_own_claims
 from partita_scheduler.answers.decider import Decider
-from partita_scheduler.answers.rehearsal import Placement, with_own_claims
+from partita_scheduler.answers.rehearsal import Placement
 from partita_scheduler.answers.report import PodReport, describe, judge
 from partita_scheduler.answers.verbs import Verbs, bad_request, error_body
 from partita_scheduler.assumed.assumptions import Assumptions
-from partita_scheduler.cluster.view import ClusterView, Pod, PodClaimStatus, ViewSource
+from partita_scheduler.cluster.view import ViewSource
 from partita_scheduler.http.answer import Answer
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.protocol.bodies import MAX_BODY_BYTES
@@ -149,24 +149,6 @@ def _simulate(parts: Parts, args: SimulationArgs) -> PodReport | Placements:
     pod = with_claims(args.pods[0], args.claims)
     added = {(claim.metadata.namespace or pod.metadata.namespace, claim.metadata.name): claim for claim in args.claims}
     return judge(with_more(view, added), pod, parts.decider.decide_again, args.node_names)
-
-
-def with_more(view: ClusterView, claims: Mapping[tuple[str, str], ResourceClaim]) -> ClusterView:
-    """The view as if these claims were there too."""
-    return replace(view, claims={**view.claims, **claims}) if claims else view
-
-
-def with_claims(pod: Pod, claims: tuple[Any, ...]) -> Pod:
-    """A pod whose template claims are taken to be made: each by the claim that bears the template's name."""
-    names = {claim.metadata.name for claim in claims}
-    known = {status.name for status in pod.status.resource_claim_statuses}
-    made = [
-        PodClaimStatus(name=entry.name, resource_claim_name=entry.resource_claim_template_name)
-        for entry in pod.spec.resource_claims
-        if entry.name not in known and entry.resource_claim_template_name in names
-    ]
-    statuses = [*pod.status.resource_claim_statuses, *made]
-    return msgspec.structs.replace(pod, status=msgspec.structs.replace(pod.status, resource_claim_statuses=statuses))
 
 
 def _explain(parts: Parts, namespace: str, name: str) -> PodReport | None:

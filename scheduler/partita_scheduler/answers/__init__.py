@@ -5,5 +5,6 @@ decider.py      what is answered, or "no opinion"
 eligibility.py  whether a node is open to a pod at all
 report.py       what is found about one pod, for people
 rehearsal.py    many pods, one after the other, for autoscalers
+as_if.py        claims that are not there yet, for simulations
 explainer.py    the event on a pod that no node can take
 """

@@ -9,13 +9,12 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_scheduler.allocator.allocation import devices_of
 from partita_scheduler.answers.eligibility import partition
 from partita_scheduler.answers.report import ReasonReport
 from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
 from partita_scheduler.cluster.cpu import BoundPod, CpuTally, cpu_milli, nobody_counts
-from partita_scheduler.cluster.view import ClusterView, Pod, PodClaimStatus, PodSpec
+from partita_scheduler.cluster.view import ClusterView, Pod, PodSpec
 from partita_scheduler.found import Found
 from partita_scheduler.kept.state import KeptState
 from partita_scheduler.metrics import Metrics
@@ -146,29 +145,3 @@ def _refused(reasons: dict[str, tuple[Reason, ...]], undecided: Iterable[str] = 
         Group(nodes=nodes, reasons=[ReasonReport(one.code, one.text) for one in found], undecided=open_)
         for (found, open_), nodes in groups.items()
     ]
-
-
-def with_own_claims(
-    pods: Sequence[Pod], templates: Sequence[ResourceClaim]
-) -> tuple[list[Pod], dict[tuple[str, str], ResourceClaim]]:
-    """Pods as if their claims were made: each gets one of its own from the claim that bears the template's name.
-
-    A claim that a pod names itself is taken as it is.
-    """
-    by_name = {one.metadata.name: one for one in templates}
-    claims = {(one.metadata.namespace or "default", one.metadata.name): one for one in templates}
-    ready: list[Pod] = []
-    for number, pod in enumerate(pods):
-        uid = pod.metadata.uid or f"rehearsed-{number}"
-        metadata = msgspec.structs.replace(pod.metadata, uid=uid, namespace=pod.metadata.namespace or "default")
-        statuses = {one.name: one for one in pod.status.resource_claim_statuses}
-        for entry in pod.spec.resource_claims:
-            template = by_name.get(entry.resource_claim_template_name or "")
-            if template is not None and entry.name not in statuses:
-                name = f"{uid}-{entry.name}"
-                own = msgspec.structs.replace(template.metadata, name=name, namespace=metadata.namespace, uid=name)
-                claims[metadata.namespace, name] = msgspec.structs.replace(template, metadata=own)
-                statuses[entry.name] = PodClaimStatus(name=entry.name, resource_claim_name=name)
-        status = msgspec.structs.replace(pod.status, resource_claim_statuses=list(statuses.values()))
-        ready.append(msgspec.structs.replace(pod, metadata=metadata, status=status))
-    return ready, claims

@@ -9,7 +9,8 @@ import pytest
 
 from partita_plugins.contracts import PodShape, Workload
 from partita_plugins.errors import InvalidInput
-from partita_scheduler.answers.rehearsal import Placement, rehearse, with_own_claims
+from partita_scheduler.answers.as_if import with_own_claims
+from partita_scheduler.answers.rehearsal import Placement, rehearse
 from partita_scheduler.cluster.cpu import cpu_milli
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, NodeStatus, Pod
 from partita_scheduler.kept import state

@@ -9,7 +9,7 @@ import math
 import threading
 from collections.abc import Callable
 
-MOST_SECONDS = 0.25
+MOST_SECONDS = 0.5
 """From the beginning of a cycle to its question. After a longer silence, in which kube-scheduler had nothing to do or
 looked at pods that fit nowhere, it is not known when it began."""
 

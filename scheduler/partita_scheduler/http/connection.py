@@ -15,6 +15,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable
 from enum import Enum
@@ -86,13 +87,25 @@ class Connection(HTTPConnection):
         super().__init__(
             server, sock, lambda sock, mode, size: Reader(sock) if "r" in mode else makefile(sock, mode, size)
         )
-        self._greeted = not isinstance(sock, ssl.SSLSocket)
-        sock.settimeout(SOCKET_SECONDS)
+        self._plain = self._greeted = not isinstance(sock, ssl.SSLSocket)
         self._seated = False
         """A worker stays with it."""
 
-        self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN)
+        self._ahead: bytes | None = None
+        """What a plain connection has brought while a worker waited."""
+
+        if self._plain:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, _timeval(LINGER_SECONDS))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(SOCKET_SECONDS))
+        else:
+            self._poll = select.poll()
+            self._poll.register(sock, select.POLLIN)
+        self._time_out()
+
+    def _time_out(self) -> None:
+        """Where it can, the kernel does: Python polls before each call then, and each time the other threads run, which
+        follow the cluster and know no hurry."""
+        self.socket.settimeout(None if self._plain else SOCKET_SECONDS)
 
     def communicate(self) -> bool:
         """Take a step, or all that keep coming the quick way. Whether the connection is to be kept."""
@@ -109,8 +122,15 @@ class Connection(HTTPConnection):
         return keep
 
     def _asked_again(self) -> bool:
-        pending = isinstance(self.socket, ssl.SSLSocket) and self.socket.pending()
-        return bool(self.rfile.has_data() or pending or self._poll.poll(LINGER_SECONDS * 1000))
+        if self.rfile.has_data():
+            return True
+        if isinstance(self.socket, ssl.SSLSocket):
+            return bool(self.socket.pending() or self._poll.poll(LINGER_SECONDS * 1000))
+        try:
+            self._ahead = self.socket.recv(READ_BYTES)
+        except OSError:
+            return False  # nothing came; or the client is gone, as the next one who looks will see
+        return True
 
     def _step(self) -> Step:
         self.server.deadline.begin(self.socket)
@@ -139,7 +159,9 @@ class Connection(HTTPConnection):
     def _take_in(self) -> Step:
         if self.rfile.has_data():
             return self._leave_to_cheroot()
-        some = self.socket.recv(READ_BYTES)
+        some, self._ahead = self._ahead, None
+        if some is None:
+            some = self.socket.recv(READ_BYTES)
         if not some:
             return Step.CLOSE
         seen, self._seen = self._seen + some, b""
@@ -170,21 +192,31 @@ class Connection(HTTPConnection):
         return Step.CLOSE if close else Step.KEEP_QUICK
 
     def _rest(self, missing: int) -> bytes:
-        """So many bytes and none beyond; fewer where the client leaves."""
+        """So many bytes and none beyond; fewer where the client leaves, or is cut for being late."""
         parts = []
-        while missing and (some := self.socket.recv(missing)):
+        while missing:
+            try:
+                some = self.socket.recv(missing)
+            except BlockingIOError:
+                continue
+            if not some:
+                break
             parts.append(some)
             missing -= len(some)
         return b"".join(parts)
 
     def _leave_to_cheroot(self) -> Step:
+        self.socket.settimeout(SOCKET_SECONDS)
         keep = bool(super().communicate())  # type: ignore[no-untyped-call]
         if self.body_refused and self.server.seats.acquire(blocking=False):
             try:
                 self._discard()
             finally:
                 self.server.seats.release()
-        return Step.KEEP if keep else Step.CLOSE
+        if not keep:
+            return Step.CLOSE
+        self._time_out()
+        return Step.KEEP
 
     def _discard(self) -> None:
         """Take in what the client still sends, for a while, so that it reads our answer and not a reset."""
@@ -195,3 +227,8 @@ class Connection(HTTPConnection):
                 continue
         except OSError as error:
             log.info("client left", client=self.remote_addr, error=str(error))
+
+
+def _timeval(seconds: float) -> bytes:
+    """As the kernel takes it."""
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1_000_000))

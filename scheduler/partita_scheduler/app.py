@@ -159,7 +159,7 @@ class Application:
 
     @property
     def handed_over(self) -> threading.Event:
-        """Set some time after `end()`, when nobody is left who would ask us in vain."""
+        """Set some time after `end()`, when the process may close."""
         return self._handover.done
 
     def stop(self) -> None:

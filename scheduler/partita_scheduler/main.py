@@ -58,7 +58,12 @@ def main() -> None:
 @option("--tls-key", type=EXISTING, help="Its key (PEM).")
 @option("--client-ca", type=EXISTING, help="CA of the client certificates that are let in (PEM).")
 @option("--leader-election/--no-leader-election", default=True, help="One replica answers, the others stand by.")
-@option("--handover-seconds", default=2.0, type=click.FloatRange(0, 60), help="For another to take over at the end.")
+@option(
+    "--handover-seconds",
+    default=2.0,
+    type=click.FloatRange(0, 60),
+    help="For another to take over at the end. Its pod needs a grace of 30 s more.",
+)
 @option("--namespace", default="partita-system", help="Namespace of the Lease.")
 @option("--stale-after-seconds", default=STALE_SECONDS, type=click.FloatRange(1), help="No opinion after that.")
 @option("--settings", "settings_file", type=EXISTING, help="File that says how nodes are judged.")

@@ -15,7 +15,6 @@ from partita_scheduler.cluster.view import ClusterView, Node, Pod
 from partita_scheduler.found import Decided, Found
 from partita_scheduler.kept.answer import Answers, claims_of
 from partita_scheduler.kept.column import Column, settle
-from partita_scheduler.kept.cycles import HELD_SECONDS
 from partita_scheduler.kept.told import Told
 from partita_scheduler.policy import decision as policy
 from partita_scheduler.policy.decision import STEPS_PER_POD, concerns_us, decide_each
@@ -145,7 +144,7 @@ class KeptState:
         """Bring everything up to date whenever something changed, until stopped."""
         while not stopping.is_set():
             # Nothing wakes us when what was freed becomes free by time alone.
-            if self.told.wake.wait(HELD_SECONDS if self.told.cluster.freed else IDLE_SECONDS):
+            if self.told.wake.wait(IDLE_SECONDS):
                 # A question mostly changes something itself: it is answered before anybody competes with it.
                 stopping.wait(PAUSE_SECONDS)
             self.told.wake.clear()

@@ -32,9 +32,9 @@ NOTICE_SECONDS = 3
 """From taking a lease that was given back to answering: a Ready replica is known to kube-proxy everywhere by then (its
 probe is asked each second)."""
 
-ANSWERS_SECONDS = NOTICE_SECONDS - 0.1
+ANSWERS_SECONDS = NOTICE_SECONDS - 0.3
 """How long its old holder answers after it has last seen the lease free. The difference is for an answer that it has
-begun."""
+begun, whose search may take 0.2 s."""
 
 LEFT_SECONDS = 1
 """Given back without notice: nobody answers. (A Lease has no 0.)"""
@@ -66,6 +66,11 @@ class LeaderElector:
         self._seen = LeaseSpec()
         self._seen_at = clock()
         self._from = self._until = NEVER
+        """When we answer, by our clock."""
+
+        self._led = self._blind = False
+        """What has been logged last."""
+
         self._notice = 0
 
     @property
@@ -97,7 +102,6 @@ class LeaderElector:
 
     def step(self) -> bool:
         """Take or renew the lease if that is possible now. Never raises; true if we lead."""
-        was_leading = self.leading
         asked_at = self._clock()
         if not self._able():
             self.release()
@@ -107,16 +111,18 @@ class LeaderElector:
             self._until = asked_at + RENEW_WITHIN_SECONDS if self._try() else NEVER
         except (PartitaError, msgspec.DecodeError) as error:
             log.warning("lease not renewed", error=str(error))
-        if self.leading != was_leading:
-            log.info("leading" if self.leading else "not leading", identity=self._identity)
-        return self.leading
+        leading = self.leading
+        if leading != self._led:  # It begins and ends by time, between two steps.
+            self._led = leading
+            log.info("leading" if leading else "not leading", identity=self._identity)
+        return leading
 
     def release(self) -> None:
         """Answer no more, and give the lease up if we hold it; a failure only makes the next holder wait."""
         if not self.holding:
             return
         before_our_turn = self._clock() < self._from  # The one before us may answer still.
-        self._until = NEVER
+        self._until, self._led = NEVER, False
         log.info("lease given back", identity=self._identity)
         try:
             lease = self._record.read()
@@ -137,10 +143,12 @@ class LeaderElector:
             if lease is None or lease.spec.holder_identity not in (None, "", self._identity):
                 return True
             if lease.spec.holder_identity:
-                self._free(lease, NOTICE_SECONDS)
+                self._free(lease, NOTICE_SECONDS if self.leading else LEFT_SECONDS)
                 log.info("lease offered", identity=self._identity)
         except (PartitaError, msgspec.DecodeError) as error:
-            log.warning("lease not seen", error=str(error))
+            if not self._blind:
+                log.warning("lease not seen", error=str(error))
+            self._blind = True
             return False
         if self.leading:  # Else another may have had it since.
             self._until = asked_at + ANSWERS_SECONDS
@@ -157,6 +165,8 @@ class LeaderElector:
             return True
         if lease.spec != self._seen:
             self._seen, self._seen_at = lease.spec, self._clock()
+        if lease.spec.holder_identity not in (None, "", self._identity):
+            self._notice = 0  # it was for another
         if not self._may_take(lease.spec):
             return False
         if lease.spec.holder_identity in (None, ""):

@@ -5,7 +5,8 @@
    sends it to one that is ending only while no other is ready (KEP-1669), and it is some seconds until that is known.
 3. When our notice has run out the other one answers. We have no opinion any more, and each answer closes its connection
    (a POST that meets a closed one is lost: Go does not send it again). So kube-scheduler comes to the other one.
-4. The process closes its listener. Where nobody took the lease it does so after its patience; told once more, at once.
+4. The process closes its listener. Where nobody took the lease it does so after its patience; at once where it is told
+   once more, and without an election or patience.
 """
 
 from __future__ import annotations
@@ -70,6 +71,9 @@ class Handover:
             self._bound.cancel()
 
     def _hand_over(self, elector: LeaderElector) -> None:
+        while self._patience > 0 and elector.holding and not elector.leading:
+            if self._wait(LOOK_SECONDS):  # Told before our turn has come: whoever was before us is about to end.
+                break
         if elector.leading and self._patience > 0 and self._taken_in_time(elector):
             log.info("another replica has the lease", answers_seconds=round(elector.answers_seconds, 1))
             if not self._wait(elector.answers_seconds):

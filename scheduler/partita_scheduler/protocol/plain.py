@@ -16,7 +16,8 @@ def names_for_others(raw: bytes, marks: Iterable[bytes]) -> bytes | None:
 
     None where it has one, and where the question is not written as kube-scheduler writes it (ExtenderArgs of
     k8s.io/kube-scheduler/extender/v1, encoding/json of Go: no spaces, this order, no letters escaped): it must be
-    decoded. A mark in a place where it means nothing is one too.
+    decoded. A mark in a place where it means nothing is one too. The pod and the names themselves are taken on trust:
+    they only go back to who sent them.
     """
     at = raw.rfind(_NAMES)
     # Only the question's own end may follow the names: they are none of something within the pod.

@@ -96,8 +96,12 @@ def test_the_next_one_is_ready_at_once_and_answers_when_the_old_one_has_ended(re
     old.step()
     replicas.at(0.5, new.step)
     told: list[tuple[float, bool, bool, bool]] = []
+
+    def look() -> None:
+        told.append((replicas.clock.now, old.leading, new.leading, new.holding))
+
     for tenths in range(6, 40):
-        replicas.at(tenths / 10, lambda at=tenths / 10: told.append((at, old.leading, new.leading, new.holding)))  # type: ignore[misc]
+        replicas.at(tenths / 10, look)
     replicas.end(old)
     assert all(holding for *_, holding in told)
     assert not any(first and second for _, first, second, _ in told)

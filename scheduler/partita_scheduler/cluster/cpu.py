@@ -130,6 +130,10 @@ class CpuTally:
         left = max(0, has - self._requested.get(node.metadata.name, 0))
         return left - left % step_milli(has)
 
+    def left_by_node(self, nodes: Mapping[str, Node]) -> dict[str, int]:
+        """What each of the nodes that say has left."""
+        return {name: left for name, node in nodes.items() if (left := self.left_milli(node)) is not None}
+
 
 def nobody_counts(_node: Node) -> None:
     """What is known of a node's CPU where it is not counted."""

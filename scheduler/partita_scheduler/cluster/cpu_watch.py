@@ -52,8 +52,7 @@ class CpuWatch:
 
     def left_milli(self, nodes: Mapping[str, Node]) -> dict[str, int]:
         """What each of the nodes that say has left."""
-        found = {name: self._tally.left_milli(node) for name, node in nodes.items()}
-        return {name: left for name, left in found.items() if left is not None}
+        return self._tally.left_by_node(nodes)
 
     def requested_milli(self, namespace: str, name: str) -> int | None:
         """Of one pod; None if it is not bound, or not known."""

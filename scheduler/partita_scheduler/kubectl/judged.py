@@ -54,4 +54,4 @@ def _left(view: ClusterView, pods: list[BoundPod]) -> dict[str, int]:
     tally = CpuTally()
     for pod in pods:
         tally.change(None, pod)
-    return {name: left for name, node in view.nodes.items() if (left := tally.left_milli(node)) is not None}
+    return tally.left_by_node(view.nodes)

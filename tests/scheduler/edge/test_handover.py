@@ -211,10 +211,37 @@ def test_what_it_logs_is_who_answers(replicas: Replicas, capsys: pytest.CaptureF
     assert "leading" in capsys.readouterr().out
 
 
+class _FirstWrite:
+    """The API of a candidate, with something done before and after its first write."""
+
+    def __init__(
+        self, api: KubeApi, *, before: Callable[[], object] = bool, after: Callable[[], object] = bool
+    ) -> None:
+        self._api, self._before, self._after = api, [before], [after]
+
+    def replace(self, *args: Any, **options: Any) -> bytes:
+        for act in self._before:
+            self._before = []
+            act()
+        done = self._api.replace(*args, **options)
+        for act in self._after:
+            self._after = []
+            act()
+        return done
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api, name)
+
+
+def _lost() -> None:
+    """The answer to what was done."""
+    raise Unavailable("the connection was reset", delay_seconds=1.0, advice="ask again")
+
+
 def test_notice_that_was_given_to_another_is_nobody_elses(replicas: Replicas) -> None:
     """Two went for the lease, and the one that lost takes it much later."""
     old, second = replicas.elector("old"), replicas.elector("second")
-    late = replicas.elector("late", _Late(replicas.api, second.step))
+    late = replicas.elector("late", _FirstWrite(replicas.api, before=second.step))
     old.step()
     old.hand_over()
     late.step()
@@ -222,21 +249,6 @@ def test_notice_that_was_given_to_another_is_nobody_elses(replicas: Replicas) ->
     late.step()
     replicas.clock.now += LEASE_SECONDS + 1
     assert late.step()
-
-
-class _Late:
-    """The API of a candidate that another comes before with its first write."""
-
-    def __init__(self, api: KubeApi, first: Callable[[], object]) -> None:
-        self._api, self._first = api, [first]
-
-    def replace(self, *args: Any, **options: Any) -> bytes:
-        if self._first:
-            self._first.pop()()
-        return self._api.replace(*args, **options)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._api, name)
 
 
 def test_a_lease_that_says_an_hour_is_waited_for_no_longer_than_one_that_is_held(replicas: Replicas) -> None:
@@ -253,26 +265,9 @@ def test_a_lease_that_says_an_hour_is_waited_for_no_longer_than_one_that_is_held
     assert new.leading
 
 
-class _AnswerLost:
-    """The API of a candidate that hears nothing of its first write, which was done."""
-
-    def __init__(self, api: KubeApi) -> None:
-        self._api, self._lost = api, False
-
-    def replace(self, *args: Any, **options: Any) -> bytes:
-        done = self._api.replace(*args, **options)
-        if not self._lost:
-            self._lost = True
-            raise Unavailable("the connection was reset", delay_seconds=1.0, advice="ask again")
-        return done
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._api, name)
-
-
 def test_one_that_took_the_lease_without_knowing_it_waits_for_the_notice_too(replicas: Replicas) -> None:
     old = replicas.elector("old")
-    new = replicas.elector("new", _AnswerLost(replicas.api))
+    new = replicas.elector("new", _FirstWrite(replicas.api, after=_lost))
     old.step()
     old.hand_over()
     assert not new.step()

@@ -27,7 +27,7 @@ from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.one_claim import DEVICE
-from tests.driver.edge.worlds import node_options
+from tests.driver.edge.worlds import eventually, node_options
 
 
 class FakeEngine:
@@ -142,13 +142,15 @@ class Running:
         return grpc.insecure_channel(f"unix:{path}")
 
     def register(self) -> None:
+        """Says, as the kubelet does once it sees the socket, that the plugin is registered."""
+        assert eventually(self.registrar.exists)
         status = registration_pb2.RegistrationStatus(plugin_registered=True)
         with self.channel(self.registrar) as channel:
             channel.unary_unary(
                 "/pluginregistration.Registration/NotifyRegistrationStatus",
                 request_serializer=registration_pb2.RegistrationStatus.SerializeToString,
                 response_deserializer=registration_pb2.RegistrationStatusResponse.FromString,
-            )(status, timeout=5)
+            )(status, timeout=5, wait_for_ready=True)
 
     def unprepare(self, uid: str) -> str:
         request = dra_v1_pb2.NodeUnprepareResourcesRequest(claims=[dra_v1_pb2.Claim(uid=uid)])
@@ -157,7 +159,7 @@ class Running:
                 "/k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin/NodeUnprepareResources",
                 request_serializer=dra_v1_pb2.NodeUnprepareResourcesRequest.SerializeToString,
                 response_deserializer=dra_v1_pb2.NodeUnprepareResourcesResponse.FromString,
-            )(request, timeout=5)
+            )(request, timeout=5, wait_for_ready=True)
         return str(answer.claims[uid].error)
 
 

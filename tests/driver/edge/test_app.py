@@ -76,7 +76,7 @@ def test_without_an_api_server_unprepare_is_served_and_the_driver_is_not_ready(
         world.register()
         assert any("API server" in why for why in world.driver.not_ready())
         server.start()
-        assert eventually(lambda: world.driver.not_ready() == [], 10)
+        assert eventually(lambda: world.driver.not_ready() == [])
 
 
 def test_a_fault_is_in_the_slices_and_in_the_health_stream_when_add_faults_returns(

@@ -65,7 +65,7 @@ def node_options(root: Path, **fields: Any) -> Options:
     return Options(**{**known, **fields})
 
 
-def eventually(check: Callable[[], bool], seconds: float = 5.0) -> bool:
+def eventually(check: Callable[[], bool], seconds: float = 20.0) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if check():

@@ -38,11 +38,11 @@ class Extender:
     port: int = 0
     pid: int = 0
 
-    def stanzas(self) -> list[Json]:
-        """What makes kube-scheduler ask it: as shipped, with the strong preset."""
+    def stanzas(self, preset: str) -> list[Json]:
+        """What makes kube-scheduler ask it: as shipped, with this preset."""
         if not self.port:
             return []
-        text = stanza(url=f"http://{LOOPBACK}:{self.port}", preset="strong", certificates="")
+        text = stanza(url=f"http://{LOOPBACK}:{self.port}", preset=preset, certificates="")
         found: list[Json] = yaml.safe_load(text)["extenders"]
         return found
 

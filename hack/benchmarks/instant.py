@@ -10,11 +10,12 @@ from hack.demo.endpoints import LOOPBACK
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
 READ_BYTES = 2**16
+FILTERS = (b"POST /filter ", b"POST /choose ")
 
 
 def answer(head: bytes, body: bytes) -> bytes:
     """Keeps every node, prefers none: kube-scheduler writes the names last, and they go back as they came."""
-    return b"{" + body[body.rindex(b'"NodeNames":') :] if head.startswith(b"POST /filter ") else b"[]"
+    return b"{" + body[body.rindex(b'"NodeNames":') :] if head.startswith(FILTERS) else b"[]"
 
 
 def serve(connection: socket.socket) -> None:

@@ -7,7 +7,7 @@ import os
 import random
 import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -18,10 +18,17 @@ from hack.benchmarks.plot import write_plot
 from hack.benchmarks.targets import Target, ended, settle, start_fleet, start_targets, tell
 from hack.benchmarks.vitals import cpu_seconds, look
 
-VERBS = ("filter", "prioritize")
+VERBS = ("filter", "prioritize", "choose")
 DRAWN = ("warm", "churn")
 MOST_ASKED = 0.8
 """Of the free GPUs: the last pods find no node with four at once."""
+
+_OPINIONS: Mapping[str, Callable[[bytes], bool]] = {
+    "filter": lambda _: True,
+    "prioritize": lambda answer: b'"Score":10' in answer,
+    "choose": lambda answer: len(json.loads(answer)["NodeNames"]) == 1,
+}
+"""Whether an answer of ours is one."""
 
 PERCENTS = range(1, 100)
 ORDERS = 8
@@ -32,8 +39,8 @@ HELP = f"""{__doc__}
 The extender as shipped, in its own process, beside a fleet of machines in an API server stand-in (its own too), half
 of whose GPUs are held by claims, and CPUs by pods, on each node as many as chance will have it; and an extender that
 decodes the question and answers all alike (noop), on Flask and cheroot. They are asked in turns by one client, as
-kube-scheduler does: filter, then prioritize, for pods that want {", ".join(map(str, GPUS))} GPUs; with --mig also for
-one partition of each shape, and every second claim holds one.
+kube-scheduler does, filter and then prioritize, or choose, which stands for both: for pods that want
+{", ".join(map(str, GPUS))} GPUs; with --mig also for one partition of each shape, and every second claim holds one.
 
 \b
 cold    the first question of each kind, right after the start
@@ -132,7 +139,7 @@ def _ask(targets: list[Target], state: str, pods: range, names: list[bytes]) -> 
 
 def _judge(name: str, state: str, verb: str, answer: bytes) -> None:
     """A fast answer that is none would measure nothing."""
-    if name == "partita" and verb == "prioritize" and state != "plain" and b'"Score":10' not in answer:
+    if name == "partita" and state != "plain" and not _OPINIONS[verb](answer):
         raise click.ClickException(f"partita had no opinion ({state}): {answer[:200]!r}")
 
 

@@ -34,7 +34,8 @@ def create_app() -> Flask:
         args = parse_args(request.get_data(cache=False))
         return _json([HostPriority(host=name, score=0) for name in args.node_names])
 
-    app.add_url_rule("/filter", "filter", filter_, methods=["POST"])
+    for verb in ("filter", "choose"):
+        app.add_url_rule(f"/{verb}", verb, filter_, methods=["POST"])
     app.add_url_rule("/prioritize", "prioritize", prioritize, methods=["POST"])
     return app
 

@@ -20,6 +20,7 @@ from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import PODS
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource_slice import ResourceSlice
+from partita_scheduler.install.stanza import DEFAULT
 
 DEADLINE_SECONDS = 900.0
 TELL_SECONDS = 0.2
@@ -58,7 +59,14 @@ def published(found: ResourceSlice) -> Json:
 
 
 def measure(
-    api: KubeApi, namespace: str, *, pods: int, wish: Json | None, extender: str = "none", stay: int | None = None
+    api: KubeApi,
+    namespace: str,
+    *,
+    pods: int,
+    wish: Json | None,
+    extender: str = "none",
+    preset: str = DEFAULT,
+    stay: int | None = None,
 ) -> Bound:
     """Let so many pods wait, start kube-scheduler, and see them bound. From the first one bound to the last.
 
@@ -74,7 +82,7 @@ def measure(
     with running(extender) as asked:
         _, version = api.list(PODS, namespace, as_=dict[str, Any])
         before = cpu_seconds(asked.pid) if asked.pid else 0.0
-        scheduler.start(asked.stanzas())
+        scheduler.start(asked.stanzas(preset))
         with leaving(stay, lambda name: drop_pod(api, name, namespace)) as bound:
             seconds = _watch_bound(api, namespace, version, pods, bound)
         spent = round(1000 * (cpu_seconds(asked.pid) - before) / pods, 3) if asked.pid else None

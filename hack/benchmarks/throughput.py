@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,6 +18,7 @@ from hack.benchmarks.targets import tell
 from hack.realcluster.modules import DEFAULT_VERSION, VERSIONS
 
 from partita_plugins.model.offer import Offer
+from partita_scheduler.install.stanza import DEFAULT, PRESETS
 
 OFFERS = {
     "none": Offer(),
@@ -35,13 +37,14 @@ HELP = f"""{__doc__}
 etcd, kube-apiserver and kube-scheduler of --version, and nodes that exist in the API only, with eight H100 each as the
 driver publishes them. Pods wait before kube-scheduler starts; the clock runs from the first bound to the last. Rounds
 of all extenders take turns, every other one backwards: what else the machine does falls on all of them. With --stay
-pods go as others come, so that devices are freed while kube-scheduler looks for some.
+pods go as others come, so that devices are freed while kube-scheduler looks for some. kube-scheduler asks every
+extender what the stanza's --preset says: once for each pod (sole, strict), or twice (strong, mild).
 
 \b
 none      no extender
 instant   answers at once from a bare socket: the floor, since what is left is kube-scheduler's side of the calls
 noop      a Flask extender that decodes each question and answers all alike
-partita   as shipped, with the strong preset, once what its start begins is done
+partita   as shipped, once what its start begins is done
 
 \b
 pods_per_second        the median of the rounds; least and most beside it
@@ -76,6 +79,7 @@ Rounds = Mapping[str, Sequence[Bound]]
     type=click.IntRange(1, 4000),
     help="Only so many bound pods stay: as one more comes, the first one goes with its claim. Default: all.",
 )
+@click.option("--preset", default=DEFAULT, show_default=True, type=click.Choice(list(PRESETS)), help="Of the stanza.")
 @click.option("--version", default=DEFAULT_VERSION, show_default=True, type=click.Choice(VERSIONS))
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the rates to this SVG file.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
@@ -87,6 +91,7 @@ def throughput(
     extenders: tuple[str, ...],
     repeats: int,
     stay: int | None,
+    preset: str,
     version: str,
     plot: Path | None,
     as_json: bool,
@@ -103,13 +108,12 @@ def throughput(
             fleet = (one for number in range(count) for one in slices(node_name(number), machine, OFFERS[wish]))
             write(api, map(published, fleet))
             found: dict[str, list[Bound]] = {name: [] for name in extenders}
+            bound = partial(measure, api, pods=pods or PODS[wish], wish=CLAIMS[wish], preset=preset, stay=stay)
             for number in range(repeats):
                 for name in order(list(found), number):
-                    amount = pods or PODS[wish]
-                    space = next(spaces)
-                    found[name].append(measure(api, space, pods=amount, wish=CLAIMS[wish], extender=name, stay=stay))
+                    found[name].append(bound(next(spaces), extender=name))
             tell("")
-            rows += summary(found, nodes=count, claim=wish, stay=stay)
+            rows += summary(found, nodes=count, claim=wish, stay=stay, preset=preset)
             if as_json:
                 print_rows(rows[-len(found) :], as_json=True)  # each claim as it comes: the next may take minutes
             clear_fleet(api)

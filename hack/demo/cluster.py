@@ -22,7 +22,6 @@ from partita_plugins.testing.kubelet import Kubelet, KubeletSettings
 from partita_scheduler.install.certificates import write_certificates
 from partita_scheduler.simulator import EmbeddedScheduler
 
-EXTENDER_WEIGHT = 5
 REVALIDATE_SECONDS = "1.5"
 SHORT_FOLDER = "/tmp"  # noqa: S108 - where the usual folder is too long for a socket below it
 FOLDER_LENGTH_MAX = 32
@@ -83,7 +82,8 @@ class Cluster:
         """The embedded scheduler, calling the extender as kube-scheduler does: HTTPS, with its client certificate."""
         config = ExtenderConfig(
             url_prefix=self.extender.url,
-            weight=EXTENDER_WEIGHT,
+            filter_verb="choose",  # as the stanza's default preset has it
+            prioritize_verb="",
             http_timeout_seconds=5.0,
             ignorable=True,
             tls=self.extender.tls,

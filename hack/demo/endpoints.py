@@ -13,6 +13,7 @@ from hack.demo.processes import Process
 from prometheus_client.parser import text_string_to_metric_families
 
 from partita_plugins.testing.extender_client import ExtenderTls
+from partita_scheduler.answers.verbs import VERBS
 
 SCHEDULER = "partita-scheduler"
 LOOPBACK = "127.0.0.1"
@@ -65,7 +66,7 @@ class ExtenderEndpoint:
         if status != http.client.OK:
             raise DemoError(f"/metrics answered {status}", process=SCHEDULER)
         samples = [one for family in text_string_to_metric_families(content.decode()) for one in family.samples]
-        asked = [one for one in samples if one.labels.get("verb") in {"filter", "prioritize"}]
+        asked = [one for one in samples if one.labels.get("verb") in VERBS]
         return (
             int(sum(one.value for one in asked if one.name == "partita_scheduler_request_seconds_count")),
             sum(one.value for one in asked if one.name == "partita_scheduler_request_seconds_sum"),

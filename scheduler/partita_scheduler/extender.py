@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from http import HTTPStatus
 from typing import Any
 
@@ -51,7 +51,7 @@ class Parts:
 
     @cached_property
     def verbs(self) -> Verbs:
-        """filter and prioritize, which the server also asks past Flask."""
+        """kube-scheduler's questions, which the server also asks past Flask."""
         return Verbs(self.decider, self.metrics, self.draining)
 
 
@@ -59,13 +59,6 @@ def create_app(parts: Parts, *, max_body_bytes: int = MAX_BODY_BYTES) -> Flask:
     """The extender's routes, with health and metrics."""
     app = create_health_app(parts)
     app.config["MAX_CONTENT_LENGTH"] = max_body_bytes
-    verbs = parts.verbs
-
-    def filter_() -> Response:
-        return _response(verbs.filter(_body()))
-
-    def prioritize() -> Response:
-        return _response(verbs.prioritize(_body()))
 
     def preempt() -> Response:
         return _json(parse_preemption(_body()))
@@ -77,11 +70,17 @@ def create_app(parts: Parts, *, max_body_bytes: int = MAX_BODY_BYTES) -> Flask:
         return _json(parts.assumptions.predictions())
 
     app.after_request(lambda response: _let_go(parts, response))
-    for verb, view in {"filter": filter_, "prioritize": prioritize, "preempt": preempt, "simulate": simulate}.items():
+    views: dict[str, Callable[[], Response]] = {"preempt": preempt, "simulate": simulate}
+    views |= {path.strip("/"): partial(_asked, act) for path, act in parts.verbs.quick.items()}
+    for verb, view in views.items():
         app.add_url_rule(f"/{verb}", verb, view, methods=["POST"])
     app.add_url_rule("/predictions", "predictions", predictions)
     _add_explain(app, parts)
     return app
+
+
+def _asked(act: Callable[[bytes], Answer]) -> Response:
+    return _response(act(_body()))
 
 
 def create_why_app(parts: Parts) -> Flask:

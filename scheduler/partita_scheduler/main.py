@@ -22,7 +22,7 @@ from partita_scheduler.http.address import Address
 from partita_scheduler.http.server import THREADS
 from partita_scheduler.http.tls import Tls
 from partita_scheduler.install.certificates import write_certificates
-from partita_scheduler.install.stanza import PRESETS, stanza
+from partita_scheduler.install.stanza import DEFAULT, PRESETS, stanza
 from partita_scheduler.memory import Collector
 from partita_scheduler.scoring.settings_file import Judging, read_settings
 from partita_scheduler.settings import Settings
@@ -124,10 +124,12 @@ def run(
 @click.option(
     "--preset",
     type=click.Choice(list(PRESETS)),
-    default="strong",
-    help="strict: nothing is scheduled without us; strong: our first choice wins; mild: we have a say.",
+    default=DEFAULT,
+    show_default=True,
+    help="sole: our first choice is the only node left; strict: and nothing is scheduled without us; strong: it wins "
+    "against any one plugin of kube-scheduler; mild: we have a say.",
 )
-@click.option("--weight", type=click.IntRange(1, 100), help="Instead of the preset's.")
+@click.option("--weight", type=click.IntRange(1, 100), help="Of strong and mild: instead of theirs.")
 @click.option("--preempt/--no-preempt", default=False, help="Ask us before preemption too: every candidate stays.")
 @click.option("--certificates", default="/etc/kubernetes/partita", help="Folder on kube-scheduler's host.")
 @click.option("--server-name", default="", help="Name in the extender's certificate, where the URL has an address.")

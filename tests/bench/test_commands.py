@@ -137,7 +137,7 @@ def test_latency_asks_both_extenders_in_every_state_and_partita_has_an_opinion()
     assert {(row["target"], row["verb"], row["state"]) for row in rows} == {
         (target, verb, state)
         for target in ("noop", "partita")
-        for verb in ("filter", "prioritize")
+        for verb in ("filter", "prioritize", "choose")
         for state in ("cold", "warm", "churn", "plain")
     }
     for row in rows:

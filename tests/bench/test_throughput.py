@@ -37,7 +37,8 @@ def test_the_floor_gives_names_back_as_they_came_and_prefers_none() -> None:
     body = b'{"Pod":{"metadata":{"name":"\\"NodeNames\\":"}},"Nodes":null,"NodeNames":["a","b"]}'
     here.settimeout(5)
     with there, here:
-        for verb, told in ((b"filter", {"NodeNames": ["a", "b"]}), (b"prioritize", [])):
+        all_names = {"NodeNames": ["a", "b"]}
+        for verb, told in ((b"filter", all_names), (b"choose", all_names), (b"prioritize", [])):
             head = b"POST /%b HTTP/1.1\r\ncontent-length: %d\r\n\r\n" % (verb, len(body))
             for part in (head, body[:9], body[9:]):
                 here.sendall(part)

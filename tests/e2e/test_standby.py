@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hack.demo.processes import Process
 
+from partita_scheduler.answers.decider import LAST
 from partita_scheduler.leader.lease import LEASE_SECONDS
 from tests.e2e.beside import Service, beside
 from tests.e2e.installation import SYSTEM, Installation
@@ -129,7 +130,7 @@ def _without_opinion(process: Process) -> Iterator[str]:
     """Pods that an extender had none about when it was to prefer a node."""
     for line in process.log.read_text().splitlines():
         told = json.loads(line) if line.startswith("{") else {}
-        if told.get("event") == "no opinion" and told.get("verb") == "prioritize":
+        if told.get("event") == "no opinion" and told.get("verb") in LAST:
             yield str(told["pod"]).partition("/")[2]
 
 

@@ -6,7 +6,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from partita_scheduler.install.stanza import stanza
+from partita_scheduler.install.stanza import DEFAULT, stanza
 from tests.manifests.kustomize import (
     EXAMPLES,
     INSTALLATIONS,
@@ -58,7 +58,7 @@ def test_the_stanza_file_is_what_the_command_prints() -> None:
     [shipped] = documents(STANZA)
     text = stanza(
         url="https://127.0.0.1:8888",
-        preset="strong",
+        preset=DEFAULT,
         certificates="/etc/kubernetes/partita",
         server_name="partita-scheduler.partita-system.svc",
     )

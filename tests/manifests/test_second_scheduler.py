@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from partita_scheduler.install.stanza import stanza
+from partita_scheduler.install.stanza import DEFAULT, stanza
 from tests.manifests.kustomize import MANIFESTS, SECOND_SCHEDULER, Json, containers, one, render
 
 NAME, SYSTEM = "gpu-scheduler", "partita-system"
@@ -28,7 +28,7 @@ def test_it_asks_the_extender_by_its_service_with_what_the_stanza_says(objects: 
     host = f"{service['metadata']['name']}.{service['metadata']['namespace']}.svc"
     [container] = containers(one(objects, "Deployment", NAME, SYSTEM))
     [folder] = [mount["mountPath"] for mount in container["volumeMounts"] if mount["name"] == "tls"]
-    expected = yaml.safe_load(stanza(url=f"https://{host}:{port}", preset="strong", certificates=folder))
+    expected = yaml.safe_load(stanza(url=f"https://{host}:{port}", preset=DEFAULT, certificates=folder))
     assert config["extenders"] == expected["extenders"]
 
 

@@ -25,7 +25,7 @@ from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy import decision as default_policy
 from partita_scheduler.policy.decision import Decision
 from partita_scheduler.protocol.questions import ExtenderArgs
-from partita_scheduler.protocol.replies import HostPriority
+from partita_scheduler.protocol.replies import Choice, HostPriority
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,10 @@ MAX_ASIDE_AT_ONCE = 2
 """Simulations and explanations; they never take a place from kube-scheduler's questions."""
 
 MAX_REMEMBERED = 64
+
+LAST = frozenset({"choose", "prioritize"})
+"""After these kube-scheduler asks no more about a pod."""
+
 T = TypeVar("T")
 
 
@@ -87,6 +91,10 @@ class Decider:
         Raises InvalidInput where the names are needed and are none; nothing else.
         """
         return self._answer("filter", args, self._filter, {})
+
+    def choose(self, args: ExtenderArgs) -> Choice:
+        """The one node that is to stay, which is assumed for the pod. Raises as filter does."""
+        return self._answer("choose", args, self._choose, Choice())
 
     def prioritize(self, args: ExtenderArgs) -> list[HostPriority] | Raw:
         """Ten for one node, at most five for the rest, and that node is assumed for the pod.
@@ -162,7 +170,7 @@ class Decider:
         else:
             return neutral if answer is None else answer
         finally:
-            self.answered(last=verb == "prioritize")
+            self.answered(last=verb in LAST)
             if outcome != "bad_request":  # which its reader counts
                 self._metrics.request_seconds.labels(verb, outcome).observe(time.perf_counter() - started)
 
@@ -185,6 +193,16 @@ class Decider:
         if found and len(kept) == 1:
             self._take(args.pod, found, kept)  # prioritize is not called for a single node
         return refused
+
+    def _choose(self, args: ExtenderArgs) -> Choice | None:
+        self._judge.asked(args.pod)
+        self._assumptions.forget(args.pod.metadata.uid)
+        found = self._judge.find(args.pod, args.node_names)
+        if found is None:
+            return None
+        refused = found.refusals(args.node_names)
+        kept = [name for name in args.node_names if name not in refused] if refused else args.node_names
+        return Choice(node=self._take(args.pod, found, kept).best, refused=refused)
 
     def _prioritize(self, args: ExtenderArgs) -> list[HostPriority] | Raw | None:
         self._assumptions.forget(args.pod.metadata.uid)

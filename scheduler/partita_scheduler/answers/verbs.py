@@ -1,4 +1,4 @@
-"""kube-scheduler's two questions, from body to answer: the same whichever way they come, through Flask or past it."""
+"""kube-scheduler's questions, from body to answer: the same whichever way they come, through Flask or past it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ import msgspec
 import structlog
 
 from partita_plugins.errors import InvalidInput
-from partita_scheduler.answers.decider import Decider
+from partita_scheduler.answers.decider import LAST, Decider
 from partita_scheduler.http.answer import Answer, Quick
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.protocol.plain import names_for_others
 from partita_scheduler.protocol.questions import NameLists, parse_args
-from partita_scheduler.protocol.replies import render_all, render_filter
+from partita_scheduler.protocol.replies import render_all, render_choice, render_filter
 
 log = structlog.get_logger(__name__)
 
-VERBS = ("filter", "prioritize")
+VERBS = ("filter", "choose", "prioritize")
 
 
 class Verbs:
-    """filter and prioritize. They never raise: what is wrong with a body is answered with 400."""
+    """filter and prioritize, or choose instead of both. They never raise: what is wrong with a body is answered with
+    400."""
 
     def __init__(self, decider: Decider, metrics: Metrics, draining: Callable[[], bool]) -> None:
         self._decider, self._metrics, self._draining = decider, metrics, draining
@@ -35,7 +36,7 @@ class Verbs:
     @property
     def quick(self) -> Quick:
         """By path, as the server takes them."""
-        return {"/filter": self.filter, "/prioritize": self.prioritize}
+        return {"/filter": self.filter, "/choose": self.choose, "/prioritize": self.prioritize}
 
     def filter(self, raw: bytes) -> Answer:
         """Which nodes stay. Afterwards, while kube-scheduler runs its own plugins, what prioritize needs is made."""
@@ -49,6 +50,18 @@ class Verbs:
             return Answer(body=answer, close=self.letting_go, afterwards=partial(self._decider.expect, args))
 
         return self._guarded("filter", ask)
+
+    def choose(self, raw: bytes) -> Answer:
+        """Which node stays, as the only one: of a filter kube-scheduler takes what it leaves, and asks no more."""
+        names = self._names_for_others("choose", raw)
+        if names is not None:
+            return Answer(body=render_all(names), close=self.letting_go)
+
+        def ask() -> Answer:
+            args = parse_args(raw, self._lists)
+            return Answer(body=render_choice(args, self._decider.choose(args)), close=self.letting_go)
+
+        return self._guarded("choose", ask)
 
     def prioritize(self, raw: bytes) -> Answer:
         """Which node is preferred; an empty list where all are equal to us."""
@@ -70,7 +83,7 @@ class Verbs:
         started = time.perf_counter()
         names = names_for_others(raw, self._decider.marks)
         if names is not None:
-            self._decider.answered(last=verb == "prioritize")
+            self._decider.answered(last=verb in LAST)
             self._seconds[verb].observe(time.perf_counter() - started)
         return names
 

@@ -6,32 +6,41 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from partita_plugins.errors import InvalidInput
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
     """How much our choice counts, and how long a pod may wait for it."""
 
-    weight: int
-    """Our first choice is ahead of the rest by 50 times this; the in-tree plugins give 100 times their own weights,
-    which are 1 to 3 by default, and 14 together."""
-
     timeout_milliseconds: int
     ignorable: bool
     meaning: str
-    """What it overrides, for the comment beside the weight."""
+    """What our choice overrides, for the comment beside it."""
 
     when_down: str
     """What happens to pods while we do not answer."""
 
+    weight: int = 0
+    """Our first choice is ahead of the rest by 50 times this; the in-tree plugins give 100 times their own weights,
+    which are 1 to 3 by default, and 14 together. 0: it is the only node that we leave them."""
 
+
+ONE_NODE = "a pod with claims of ours is left one node, any other pod all"
+DEFAULT = "sole"
 PRESETS: Mapping[str, Preset] = MappingProxyType(
     {
         "strict": Preset(
-            weight=30,
             timeout_milliseconds=2000,
             ignorable=False,
-            meaning="our first choice wins against all in-tree plugins together: 1500 against 1400",
+            meaning=ONE_NODE,
             when_down="while we are down no pod of the cluster is scheduled",
+        ),
+        DEFAULT: Preset(
+            timeout_milliseconds=500,
+            ignorable=True,
+            meaning=ONE_NODE,
+            when_down="pods go on without us when we are down",
         ),
         "strong": Preset(
             weight=5,
@@ -67,13 +76,20 @@ apiVersion: kubescheduler.config.k8s.io/v1
 kind: KubeSchedulerConfiguration
 extenders:
   - urlPrefix: {url}
-    filterVerb: filter
-    prioritizeVerb: prioritize
-{preempt}    weight: {weight:<20} # {meaning}
-    nodeCacheCapable: true       # send node names, not whole nodes
+{asks}{preempt}    nodeCacheCapable: true       # send node names, not whole nodes
     ignorable: {ignorable:<17} # {when_down}
     httpTimeout: {timeout:<15} # an answer takes milliseconds; the default of 5s would hold every pod up
     # No managedResources: pods with resource claims would never match, and not be sent.
+"""
+
+_CHOOSE = """\
+    filterVerb: choose           # {meaning}
+"""
+
+_WEIGH = """\
+    filterVerb: filter
+    prioritizeVerb: prioritize
+    weight: {weight:<20} # {meaning}
 """
 
 _PREEMPT = """\
@@ -90,14 +106,15 @@ def stanza(
     preempt: bool = False,
     server_name: str = "",
 ) -> str:
-    """YAML for `kube-scheduler --config`. `certificates` is a folder on kube-scheduler's host; used with https only."""
+    """YAML for `kube-scheduler --config`. `certificates` is a folder on kube-scheduler's host; used with https only.
+
+    Raises InvalidInput for a weight where nothing is weighed.
+    """
     chosen = PRESETS[preset]
-    own = weight if weight is not None else chosen.weight
     text = _STANZA.format(
         url=url,
+        asks=_asks(chosen, preset, weight),
         preempt=_PREEMPT if preempt else "",
-        weight=own,
-        meaning=chosen.meaning if own == chosen.weight else _meaning(own),
         ignorable="true" if chosen.ignorable else "false",
         when_down=chosen.when_down,
         timeout=f"{chosen.timeout_milliseconds}ms",
@@ -108,7 +125,18 @@ def stanza(
     return text + _TLS.format(folder=certificates) + name
 
 
-def _meaning(weight: int) -> str:
-    """What a weight of somebody's own overrides: as the strongest preset that it reaches."""
-    reached = [preset for preset in PRESETS.values() if preset.weight <= weight]
-    return max(reached, key=lambda preset: preset.weight).meaning
+def _asks(chosen: Preset, preset: str, weight: int | None) -> str:
+    """What kube-scheduler asks, and how much the answer counts."""
+    weighing = {name: one for name, one in PRESETS.items() if one.weight}
+    if preset not in weighing:
+        if weight is not None:
+            raise InvalidInput(
+                f"the preset {preset} leaves one node, and weighs none",
+                advice=f"drop --weight, or add --preset {' or '.join(weighing)}",
+            )
+        return _CHOOSE.format(meaning=chosen.meaning)
+    # A weight of somebody's own overrides what the strongest preset does that it reaches.
+    reached = max(
+        (one for one in weighing.values() if one.weight <= (weight or chosen.weight)), key=lambda one: one.weight
+    )
+    return _WEIGH.format(weight=weight or chosen.weight, meaning=reached.meaning)

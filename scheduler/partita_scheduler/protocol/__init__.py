@@ -4,7 +4,7 @@ The types of k8s.io/kube-scheduler/extender/v1 have no JSON tags, so keys are Go
 lower camel, and Go reads any case, so both spellings are read here. Scores are integers: Go refuses 7.0.
 
 bodies.py      how a body is decoded, and the bounds of what is in it
-questions.py   filter and prioritize, as they ask
+questions.py   filter, choose and prioritize, as they ask
 replies.py     what they are told
 preemption.py  victims, in and out
 simulation.py  what-ifs, which are ours

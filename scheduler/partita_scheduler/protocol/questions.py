@@ -1,4 +1,4 @@
-"""What filter and prioritize ask."""
+"""What filter, choose and prioritize ask."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ExtenderArgs:
 
 
 def parse_args(raw: bytes, lists: NameLists | None = None) -> ExtenderArgs:
-    """The body of /filter and /prioritize. Raises InvalidInput that says what is wrong with it.
+    """The body of /filter, /choose and /prioritize. Raises InvalidInput that says what is wrong with it.
 
     That each name is one shows when they are looked at.
     """

@@ -1,4 +1,4 @@
-"""What filter and prioritize are told."""
+"""What filter, choose and prioritize are told."""
 
 from __future__ import annotations
 
@@ -21,6 +21,16 @@ class ExtenderFilterResult(msgspec.Struct, frozen=True, kw_only=True, rename="pa
     error: str = ""
 
 
+class Choice(msgspec.Struct, frozen=True):
+    """The node that is to stay."""
+
+    node: str = ""
+    """Empty where all are equal to us, or none fits as we see it: then all stay but those refused."""
+
+    refused: Mapping[str, str] = {}
+    """As filter refuses them."""
+
+
 class HostPriority(msgspec.Struct, frozen=True, kw_only=True, rename="pascal"):
     """A node's score, 0 to 10. kube-scheduler multiplies it by the extender's weight and by ten."""
 
@@ -34,6 +44,11 @@ def render_filter(args: ExtenderArgs, refused: Mapping[str, str]) -> bytes:
         return render_all(args.raw_names)
     kept = [name for name in args.node_names if name not in refused]
     return msgspec.json.encode(ExtenderFilterResult(node_names=kept, failed_nodes=dict(refused)))
+
+
+def render_choice(args: ExtenderArgs, choice: Choice) -> bytes:
+    """The answer to /choose. Nodes that are not chosen are not called failed: nothing is wrong with them."""
+    return render_all(msgspec.json.encode([choice.node])) if choice.node else render_filter(args, choice.refused)
 
 
 def render_all(names: bytes) -> bytes:

@@ -10,7 +10,7 @@ import pytest
 from partita_plugins.errors import InvalidInput
 from partita_scheduler.cluster.view import Pod
 from partita_scheduler.protocol.questions import ExtenderArgs
-from partita_scheduler.protocol.replies import HostPriority
+from partita_scheduler.protocol.replies import Choice, HostPriority
 from tests.scheduler.edge.fakes import FixedPolicy, World, body, make_claim, make_pod
 from tests.scheduler.edge.plain_judge import PlainJudge
 
@@ -57,6 +57,25 @@ def test_filter_with_several_survivors_assumes_nothing_yet() -> None:
     assert len(world.assumptions) == 0
 
 
+def test_choose_leaves_the_best_node_alone_and_assumes_it() -> None:
+    world = World(FixedPolicy(fits=("b", "c")))
+    assert world.decider.choose(ask(make_pod())) == Choice(node="b")
+    assert [entry.node for entry in world.assumptions.active().values()] == ["b"]
+
+
+def test_choose_never_takes_a_node_that_was_not_asked_about_or_that_filter_would_refuse() -> None:
+    world = World(FixedPolicy(fits=("b", "c"), hard={"b": "no such link"}))
+    assert world.decider.choose(ask(make_pod())) == Choice(node="c", refused={"b": "no such link"})
+    assert world.decider.choose(ask(make_pod("other"), "a", "c")).node == "c"
+
+
+def test_choose_leaves_all_but_the_refused_where_none_fits_as_we_see_it() -> None:
+    """kube-scheduler's allocator has let them pass."""
+    world = World(FixedPolicy(fits=(), hard={"b": "no such link"}))
+    assert world.decider.choose(ask(make_pod())) == Choice(refused={"b": "no such link"})
+    assert len(world.assumptions) == 0
+
+
 def test_the_next_question_about_a_pod_takes_its_assumption_back() -> None:
     world = World(FixedPolicy(fits=("b",)))
     world.decider.prioritize(ask(make_pod()))
@@ -64,11 +83,11 @@ def test_the_next_question_about_a_pod_takes_its_assumption_back() -> None:
     assert len(world.assumptions) == 0
 
 
-def test_a_pod_is_decided_with_the_assumptions_of_others_and_without_its_own() -> None:
+@pytest.mark.parametrize("verb", ["choose", "prioritize"])
+def test_a_pod_is_decided_with_the_assumptions_of_others_and_without_its_own(verb: str) -> None:
     world = World(FixedPolicy(fits=("b",)))
-    world.decider.prioritize(ask(make_pod("first")))
-    world.decider.prioritize(ask(make_pod("second")))
-    world.decider.prioritize(ask(make_pod("first")))
+    for name in ("first", "second", "first"):
+        getattr(world.decider, verb)(ask(make_pod(name)))
     owners = [{entry.pod_uid for entry in view.assumed.values()} for view in world.policy.calls]
     assert owners == [set(), {"uid-first"}, {"uid-second"}]
 
@@ -101,6 +120,7 @@ def test_pods_without_claims_are_answered_without_a_decision() -> None:
     world = World(FixedPolicy(fits=("b",)))
     pod = make_pod(claim="")
     assert world.decider.filter(ask(pod)) == {}
+    assert world.decider.choose(ask(pod)) == Choice()
     assert not scores_of(world, pod), "nothing is preferred"
     assert not world.policy.calls
 
@@ -119,16 +139,18 @@ def test_a_view_that_is_not_to_be_trusted_gives_no_opinion(reason: str) -> None:
     world = World(FixedPolicy(fits=("b",), hard={"a": "would be refused"}))
     world.source.why_not = reason
     assert world.decider.filter(ask(make_pod())) == {}
+    assert world.decider.choose(ask(make_pod())) == Choice()
     assert not scores_of(world, make_pod()), "nothing is preferred"
-    assert world.counted("no_opinion_total", reason=reason) == 2
+    assert world.counted("no_opinion_total", reason=reason) == 3
     assert len(world.assumptions) == 0
 
 
 def test_a_bug_in_the_policy_gives_no_opinion() -> None:
     world = World(FixedPolicy(broken=True))
     assert world.decider.filter(ask(make_pod())) == {}
+    assert world.decider.choose(ask(make_pod())) == Choice()
     assert not scores_of(world, make_pod()), "nothing is preferred"
-    assert world.counted("no_opinion_total", reason="error") == 2
+    assert world.counted("no_opinion_total", reason="error") == 3
 
 
 def test_the_standby_has_no_opinion() -> None:
@@ -178,4 +200,6 @@ def test_the_judge_hears_of_each_cycle_before_its_first_question_and_of_each_ans
     for pod in (make_pod(), {"kind": "Pod"}):
         verbs.filter(body(pod, "a", "b"))
         verbs.prioritize(body(pod, "a", "b"))
-    assert heard == ["asked", "find", "answered", "find", "last", "answered", "last"]
+        verbs.choose(body(pod, "a", "b"))
+    twice, once = ["asked", "find", "answered", "find", "last"], ["asked", "find", "last"]
+    assert heard == [*twice, *once, "answered", "last", "last"]

@@ -31,22 +31,28 @@ def test_the_stanza_is_what_kube_scheduler_needs_to_go_on_without_us() -> None:
     (extender,) = yaml.safe_load(call("stanza"))["extenders"]
     assert extender["ignorable"] is True
     assert extender["nodeCacheCapable"] is True
-    assert extender["weight"] == 5
+    assert extender["filterVerb"] == "choose"
+    assert not extender.keys() & {"prioritizeVerb", "weight"}, "asked once for each pod"
     assert "managedResources" not in extender
     assert "bindVerb" not in extender
     assert extender["enableHTTPS"] is True
     assert set(extender["tlsConfig"]) == {"caFile", "certFile", "keyFile"}
 
 
-@pytest.mark.parametrize(("args", "weight"), [(("--preset", "mild"), 1), (("--weight", "7"), 7)])
+@pytest.mark.parametrize(("args", "weight"), [(("--preset", "mild"), 1), (("--preset", "strong", "--weight", "7"), 7)])
 def test_the_weight_may_be_chosen(args: tuple[str, ...], weight: int) -> None:
     assert yaml.safe_load(call("stanza", *args))["extenders"][0]["weight"] == weight
 
 
-def test_the_strict_preset_outweighs_all_in_tree_plugins_together_and_lets_nothing_pass_without_us() -> None:
+def test_the_strong_preset_outweighs_any_one_of_the_usual_plugins_and_not_all_together() -> None:
+    (extender,) = yaml.safe_load(call("stanza", "--preset", "strong"))["extenders"]
+    assert 200 < (BEST_SCORE - REST_SCORE) * extender["weight"] * 10 < 14 * 100
+    assert (extender["filterVerb"], extender["prioritizeVerb"]) == ("filter", "prioritize")
+
+
+def test_the_strict_preset_lets_nothing_pass_without_us() -> None:
     (extender,) = yaml.safe_load(call("stanza", "--preset", "strict", "--preempt"))["extenders"]
-    ahead = (BEST_SCORE - REST_SCORE) * extender["weight"] * 10
-    assert ahead > 14 * 100
+    assert extender["filterVerb"] == "choose"
     assert extender["ignorable"] is False
     assert extender["preemptVerb"] == "preempt"
 
@@ -96,6 +102,7 @@ def test_certificates_are_named_once_made_and_refused_the_second_time(tmp_path: 
         (["run", "--listen", "nowhere"], "HOST:PORT"),
         (["run", "--tls-cert", __file__], "together"),
         (["stanza", "--url", "ftp://x"], "https://HOST:PORT"),
+        (["stanza", "--weight", "7"], "drop --weight, or add --preset strong or mild"),
         (["certificates", "--out", "unused"], "--host NAME"),
         (["run", "--settings", __file__], "correct the file that --settings names"),
     ],

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from partita_scheduler.answers.verbs import VERBS
 from partita_scheduler.cluster.view import ClusterView
 from tests.scheduler.edge.bodies import BODIES
 from tests.scheduler.edge.fakes import FixedPolicy, World, body, make_claim, make_nodes, make_pod
@@ -66,6 +67,15 @@ def test_filter_tells_which_nodes_it_refuses_and_why(ask: Ask, world: World) -> 
     assert told["FailedNodes"] == {"c": "no such link"}
 
 
+def test_choose_answers_with_one_name_as_filter_answers_with_many(ask: Ask, world: World) -> None:
+    told = ask("choose", body(make_pod(), "a", "b", "c"))
+    assert told.json == {**ask("filter", body(make_pod())).json, "NodeNames": ["b"]}
+    world.policy.fits = ()
+    world.policy.hard = {"c": "no such link"}
+    told = ask("choose", body(make_pod("other"), "a", "b", "c"))
+    assert (told.json["NodeNames"], told.json["FailedNodes"]) == (["a", "b"], {"c": "no such link"})
+
+
 def test_duplicate_and_unknown_names_come_back_as_they_came(ask: Ask) -> None:
     assert ask("filter", body(make_pod(), "b", "b", "ghost")).json["NodeNames"] == ["b", "b", "ghost"]
 
@@ -78,6 +88,7 @@ def test_prioritize_answers_with_a_bare_array_of_whole_numbers(ask: Ask) -> None
 
 def test_an_empty_node_list_is_answered_with_an_empty_list_not_null(ask: Ask) -> None:
     assert ask("filter", body(make_pod())).json["NodeNames"] == []
+    assert ask("choose", body(make_pod())).json["NodeNames"] == []
     assert ask("prioritize", body(make_pod())).json == []
 
 
@@ -85,12 +96,13 @@ def test_the_names_of_a_pod_without_claims_come_back_as_they_came_and_none_is_pr
     spaced = b'[ "b", "b",\n"\\u0061", "ghost" ]'
     raw = body(make_pod(claim="")).replace(b"[]", spaced)
     assert spaced in ask("filter", raw).raw
+    assert spaced in ask("choose", raw).raw
     assert ask("prioritize", raw).json == []
 
 
 @pytest.mark.parametrize(("claim", "names"), [("wish", b"[1]"), ("wish", b"7"), ("", b'{"a":1}'), ("", b'"a"')])
 def test_names_that_are_none_are_a_400(ask: Ask, claim: str, names: bytes) -> None:
-    for verb in ("filter", "prioritize"):
+    for verb in VERBS:
         told = ask(verb, b'{"Pod":' + json.dumps(_pod(claim)).encode() + b',"NodeNames":' + names + b"}")
         assert told.status == HTTPStatus.BAD_REQUEST
         assert "$.NodeNames" in told.json["Error"]
@@ -135,18 +147,19 @@ def test_requests_are_counted_once_by_verb_and_outcome(ask: Ask, world: World) -
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(verb=st.sampled_from(["filter", "prioritize"]), raw=BODIES)
+@given(verb=st.sampled_from(VERBS), raw=BODIES)
 def test_no_body_breaks_a_verb(ask: Ask, verb: str, raw: bytes) -> None:
     told = ask(verb, raw)
     assert told.status in {HTTPStatus.OK, HTTPStatus.BAD_REQUEST}
     if told.status == HTTPStatus.BAD_REQUEST:
         assert told.json["Error"]
-    elif verb == "filter":
+    elif verb == "prioritize":
+        assert all(type(entry["Score"]) is int and 0 <= entry["Score"] <= 10 for entry in told.json)
+    else:
         args = json.loads(raw)
         names = args.get("NodeNames")
-        assert told.json["NodeNames"] == (args["nodeNames"] if names is None else names)
-    else:
-        assert all(type(entry["Score"]) is int and 0 <= entry["Score"] <= 10 for entry in told.json)
+        asked = args["nodeNames"] if names is None else names
+        assert told.json["NodeNames"] == asked or (verb == "choose" and told.json["NodeNames"] == ["b"])
 
 
 def _pod(claim: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import structlog
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.events import EventRecorder
 from partita_scheduler.allocator.rules import rules_for
+from partita_scheduler.answers.aside import Aside
 from partita_scheduler.answers.decider import Decider
 from partita_scheduler.answers.explainer import Explainer
 from partita_scheduler.assumed.assumptions import Assumptions
@@ -84,8 +85,8 @@ class Application:
             self.metrics,
             judge=self.kept,
             answering=self.leading,
-            expecting=self.learner.expecting,
         )
+        aside = Aside(self.assumptions, expecting=self.learner.expecting)
         self._caught_up = False
         self._stopping = threading.Event()
         self._draining = threading.Event()
@@ -93,6 +94,7 @@ class Application:
         self.explainer = Explainer(
             self.watch,
             self.decider,
+            aside,
             recorder,
             self.metrics,
             leading=self.leading,
@@ -105,6 +107,7 @@ class Application:
         )
         self.parts = Parts(
             decider=self.decider,
+            aside=aside,
             source=self.watch,
             assumptions=self.assumptions,
             metrics=self.metrics,

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException
 
 from partita_plugins.errors import InvalidInput, Retryable
 from partita_scheduler.answers.as_if import with_claims, with_more, with_own_claims
+from partita_scheduler.answers.aside import Aside
 from partita_scheduler.answers.decider import Decider
 from partita_scheduler.answers.rehearsal import Placement
 from partita_scheduler.answers.report import PodReport, describe, judge
@@ -40,6 +41,7 @@ class Parts:
     """What the routes speak to."""
 
     decider: Decider
+    aside: Aside
     source: ViewSource
     assumptions: Assumptions
     metrics: Metrics
@@ -144,16 +146,16 @@ def _simulate(parts: Parts, args: SimulationArgs) -> PodReport | Placements:
     view = parts.source.view()
     if not args.alone:
         pods, claims = with_own_claims(args.pods, args.claims)
-        return Placements(parts.decider.rehearse(with_more(view, claims), pods, args.node_names))
+        return Placements(parts.aside.rehearse(with_more(view, claims), pods, args.node_names))
     pod = with_claims(args.pods[0], args.claims)
     added = {(claim.metadata.namespace or pod.metadata.namespace, claim.metadata.name): claim for claim in args.claims}
-    return judge(with_more(view, added), pod, parts.decider.decide_again, args.node_names)
+    return judge(with_more(view, added), pod, parts.aside.decide, args.node_names)
 
 
 def _explain(parts: Parts, namespace: str, name: str) -> PodReport | None:
     pod = parts.source.unbound_pod(namespace, name)
     if pod is not None:
-        return judge(parts.source.view(), pod, parts.decider.decide_again)
+        return judge(parts.source.view(), pod, parts.aside.decide)
     last = parts.decider.last_decision(f"{namespace}/{name}")
     return None if last is None else describe(f"{namespace}/{name}", last)
 

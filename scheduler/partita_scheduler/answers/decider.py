@@ -8,21 +8,17 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import structlog
 from msgspec import Raw
 
-from partita_plugins.errors import InvalidInput, Retryable
-from partita_scheduler.answers.rehearsal import Placement, rehearse
+from partita_plugins.errors import InvalidInput
 from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
-from partita_scheduler.cluster.view import ClusterView, Pod, ViewSource
-from partita_scheduler.found import Among, Found, Judge, Policy
+from partita_scheduler.cluster.view import Pod, ViewSource
+from partita_scheduler.found import Among, Found, Judge
 from partita_scheduler.metrics import Metrics
-from partita_scheduler.policy import decision as default_policy
 from partita_scheduler.policy.decision import Decision
 from partita_scheduler.protocol.questions import ExtenderArgs
 from partita_scheduler.protocol.replies import Choice, HostPriority
@@ -31,9 +27,6 @@ log = structlog.get_logger(__name__)
 
 MAX_DECISIONS_AT_ONCE = 4
 """kube-scheduler asks one question at a time; more at once is not kube-scheduler, or we are too slow."""
-
-MAX_ASIDE_AT_ONCE = 2
-"""Simulations and explanations; they never take a place from kube-scheduler's questions."""
 
 MAX_REMEMBERED = 64
 
@@ -53,18 +46,15 @@ class Decider:
         metrics: Metrics,
         *,
         judge: Judge,
-        policy: Policy = default_policy,
-        expecting: Callable[[ClusterView], ClusterView] = lambda view: view,
         answering: Callable[[], bool] = lambda: True,
         max_at_once: int = MAX_DECISIONS_AT_ONCE,
     ) -> None:
-        self._source, self._assumptions, self._metrics, self._policy = source, assumptions, metrics, policy
-        self._judge, self._answering, self._expecting = judge, answering, expecting
+        self._source, self._assumptions, self._metrics = source, assumptions, metrics
+        self._judge, self._answering = judge, answering
         self.answered = judge.answered
         """For those who answer without us."""
 
         self._slots = threading.BoundedSemaphore(max_at_once)
-        self._aside = threading.BoundedSemaphore(MAX_ASIDE_AT_ONCE)
         self._remembered: OrderedDict[str, Among] = OrderedDict()
         self._awaited: ExtenderArgs | None = None
         self._lock = threading.Lock()
@@ -114,31 +104,8 @@ class Decider:
             # Prioritize will meet it again, and have no opinion.
             log.exception("not made ready", pod=args.pod.key)
 
-    def decide_again(self, view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
-        """A decision without side effects, with everybody else's assumptions. Raises Retryable when all are busy."""
-        with self._beside():
-            assumed = self._assumptions.active(excluding=pod.metadata.uid)
-            return self._policy.decide(replace(self._expecting(view), assumed=assumed), pod, node_names)
-
-    def rehearse(self, view: ClusterView, pods: Sequence[Pod], node_names: Sequence[str]) -> list[Placement]:
-        """Many pods without side effects, with all assumptions. Raises Retryable when all are busy."""
-        with self._beside():
-            return rehearse(replace(self._expecting(view), assumed=self._assumptions.active()), pods, node_names)
-
-    @contextmanager
-    def _beside(self) -> Iterator[None]:
-        if not self._aside.acquire(blocking=False):
-            raise Retryable("too many simulations at once", delay_seconds=1.0, advice="ask again in a second")
-        try:
-            yield
-        finally:
-            self._aside.release()
-
     def concerns_us(self, pod: Pod) -> bool:
         return self._judge.concerns_us(pod)
-
-    def scores(self, decision: Decision, node_names: Sequence[str]) -> dict[str, int]:
-        return self._policy.scores(decision, node_names)
 
     def last_decision(self, key: str) -> Decision | None:
         """What was last decided for "namespace/name", as long as it is remembered."""

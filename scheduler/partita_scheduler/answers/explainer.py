@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import structlog
 
 from partita_plugins.errors import PartitaError, Retryable
+from partita_scheduler.answers.aside import Aside
 from partita_scheduler.answers.decider import Decider
 from partita_scheduler.answers.report import judge
 from partita_scheduler.cluster.view import Pod, ViewSource
@@ -52,6 +53,7 @@ class Explainer:
         self,
         source: ViewSource,
         decider: Decider,
+        aside: Aside,
         recorder: Recorder,
         metrics: Metrics,
         *,
@@ -59,7 +61,8 @@ class Explainer:
         events_per_minute: int = EVENTS_PER_MINUTE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._source, self._decider, self._recorder, self._metrics = source, decider, recorder, metrics
+        self._source, self._decider, self._aside = source, decider, aside
+        self._recorder, self._metrics = recorder, metrics
         self._leading, self._per_minute, self._clock = leading, events_per_minute, clock
         self._told: OrderedDict[str, _Told] = OrderedDict()
         self._written: deque[float] = deque()
@@ -101,7 +104,7 @@ class Explainer:
     def _text(self, pod: Pod) -> str:
         if not self._decider.concerns_us(pod):
             return ""
-        report = judge(self._source.view(), pod, self._decider.decide_again)
+        report = judge(self._source.view(), pod, self._aside.decide)
         if report.fits or not report.summary or any(node.undecided for node in report.nodes):
             return ""
         return "; ".join([f"No node can take this pod: {report.summary}", *report.notes])

@@ -16,6 +16,7 @@ from partita_plugins.wire.resource_claim import (
     ResourceClaim,
     ResourceClaimStatus,
 )
+from partita_scheduler.answers.aside import Aside
 from partita_scheduler.answers.decider import Decider
 from partita_scheduler.assumed.assumptions import Assumptions
 from partita_scheduler.cluster.view import (
@@ -158,10 +159,16 @@ class World:
             self.assumptions,
             self.metrics,
             judge=PlainJudge(self.source, self.assumptions, self.policy),
-            policy=self.policy,
             answering=lambda: self.answering,
         )
-        self.parts = Parts(decider=self.decider, source=self.source, assumptions=self.assumptions, metrics=self.metrics)
+        self.aside = Aside(self.assumptions, policy=self.policy)
+        self.parts = Parts(
+            decider=self.decider,
+            aside=self.aside,
+            source=self.source,
+            assumptions=self.assumptions,
+            metrics=self.metrics,
+        )
 
     def _tell(self, key: str, assumed: AssumedAllocation | None) -> None:
         if assumed is None:

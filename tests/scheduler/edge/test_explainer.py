@@ -41,6 +41,7 @@ class Desk:
         self.explainer = Explainer(
             self.world.source,
             self.world.decider,
+            self.world.aside,
             self.written,
             self.world.metrics,
             leading=lambda: self.leads,

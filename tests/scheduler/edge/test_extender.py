@@ -71,7 +71,7 @@ def test_a_simulation_sees_the_claims_it_brings_and_the_templates_they_stand_for
 
 def test_a_busy_simulation_asks_to_come_back(client: FlaskClient, world: World) -> None:
     for _ in range(2):
-        world.decider._aside.acquire(blocking=False)
+        world.aside._slots.acquire(blocking=False)
     answer = client.post("/simulate", data=msgspec.json.encode({"pod": make_pod()}))
     assert answer.status_code == 429
     assert answer.headers["Retry-After"] == "1"

@@ -12,7 +12,7 @@ from partita_plugins.kube.optional import OptionalReflector, list_served, served
 from partita_plugins.kube.resources import DEVICE_TAINT_RULES, Resource
 from partita_plugins.testing.apiserver.server import ApiServer
 from partita_plugins.wire.taint_rule import DeviceTaintRule
-from tests.kube.test_reflector import soon
+from tests.waiting import until
 
 RULE = {
     "apiVersion": "resource.k8s.io/v1",
@@ -34,7 +34,7 @@ def test_where_it_is_served_it_is_followed(server: ApiServer, cache: OptionalRef
     cache.start()
     assert cache.wait_synced(10)
     server.create(RULE)
-    soon(lambda: cache.get("drain"))
+    until(lambda: cache.get("drain"))
 
 
 def test_the_first_version_that_is_served_is_taken(server: ApiServer, api: KubeApi) -> None:
@@ -62,7 +62,7 @@ def test_it_is_looked_for_again(
     server.create(RULE)
     server.faults.fail(404, path="devicetaintrules", times=4, reason="NotFound")
     cache.start()
-    soon(lambda: cache.get("drain"))
+    until(lambda: cache.get("drain"))
 
 
 def test_objects_of_a_version_that_goes_are_told_of_as_deleted(server: ApiServer, api: KubeApi) -> None:
@@ -75,11 +75,11 @@ def test_objects_of_a_version_that_goes_are_told_of_as_deleted(server: ApiServer
     cache = OptionalReflector(api, DEVICE_TAINT_RULES, DeviceTaintRule, listen)
     server.create(RULE)
     cache.start()
-    soon(lambda: cache.get("drain"))
+    until(lambda: cache.get("drain"))
     server.stop()
     server.start()
     server.faults.fail(404, path="devicetaintrules", times=-1, reason="NotFound")
-    soon(lambda: gone == ["drain"])
+    until(lambda: gone == ["drain"])
     cache.stop()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, cast
 
 import msgspec
@@ -11,25 +12,19 @@ import pytest
 
 from partita_plugins.kube.api import KubeApi, WatchLine
 from partita_plugins.kube.errors import Refused, Unavailable
-from partita_plugins.kube.reflector import Reflector
+from partita_plugins.kube.reflector import RETRY, Reflector
 from partita_plugins.kube.resources import CONFIG_MAPS
 from partita_plugins.pauses import Pause
 from partita_plugins.testing.apiserver.faults import Fault
 from partita_plugins.testing.apiserver.server import ApiServer
 from partita_plugins.wire.resource_claim import DeviceClass
+from tests.waiting import WAIT_SECONDS, until
 
 Seen = list[tuple[str | None, str | None]]
 
 
 def make(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}}
-
-
-def soon(probe: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 10
-    while not probe():
-        assert time.monotonic() < deadline, "did not happen within 10 s"
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -55,45 +50,47 @@ def names(cache: Reflector[DeviceClass]) -> set[str]:
 def test_it_holds_what_there_was_and_what_comes(server: ApiServer, cache: Reflector[DeviceClass], seen: Seen) -> None:
     server.create(make("before"))
     cache.start()
-    assert cache.wait_synced(10)
+    assert cache.wait_synced(WAIT_SECONDS)
     assert "before" in names(cache)
     server.create(make("after"))
-    soon(lambda: "after" in names(cache))
+    until(lambda: "after" in names(cache))
     server.delete("ConfigMap", "before", "default")
-    soon(lambda: "before" not in names(cache))
+    until(lambda: "before" not in names(cache))
     assert ("before", None) in seen
     assert (None, "after") in seen
-    assert cache.age_seconds < 10
+    assert cache.age_seconds < WAIT_SECONDS
 
 
 def test_a_broken_watch_goes_on_where_it_stopped(server: ApiServer, cache: Reflector[DeviceClass]) -> None:
     server.faults.plant(Fault(path="configmaps.*watch=true", drop=True, times=2))
     cache.start()
     server.create(make("through"))
-    soon(lambda: "through" in names(cache))
+    until(lambda: "through" in names(cache))
 
 
 def test_a_forgotten_history_is_a_new_list(server: ApiServer, cache: Reflector[DeviceClass], seen: Seen) -> None:
     server.create(make("old"))
     server.faults.plant(Fault(path="configmaps.*watch=true", code=410, reason="Expired"))
     cache.start()
-    soon(lambda: "old" in names(cache))
+    until(lambda: "old" in names(cache))
     server.create(make("new"))
-    soon(lambda: "new" in names(cache))
+    until(lambda: "new" in names(cache))
     assert (None, "new") in seen
 
 
 class Replay:
-    """An API whose watch ends with an error after some lines; it notes where each watch begins."""
+    """An API whose watch ends with an error after some lines; it notes where each watch begins, and when."""
 
     def __init__(self, *watches: list[str] | Exception) -> None:
         self.begun: list[str] = []
+        self.at: list[float] = []
         self._watches = list(watches)
 
     def list(self, *_: object, **__: object) -> tuple[list[DeviceClass], str]:
         return [], "1"
 
     def watch(self, _resource: object, version: str, *_: object, **__: object) -> Iterator[WatchLine]:
+        self.at.append(time.monotonic())
         self.begun.append(version)
         found = self._watches.pop(0) if self._watches else []
         if isinstance(found, Exception):
@@ -106,11 +103,16 @@ class Replay:
         time.sleep(0.01)
 
 
+def pauses_seconds(api: Replay) -> list[float]:
+    """From each watch to the next."""
+    return [later - earlier for earlier, later in pairwise(api.at)]
+
+
 def test_a_watch_that_broke_does_not_tell_the_past_again() -> None:
     api = Replay(["5", "9"])
     cache = Reflector(cast("KubeApi", api), CONFIG_MAPS, DeviceClass)
     cache.start()
-    soon(lambda: len(api.begun) > 1)
+    until(lambda: len(api.begun) > 1)
     cache.stop()
     assert api.begun[:2] == ["1", "9"]
 
@@ -119,7 +121,7 @@ def test_an_error_that_nobody_foresaw_does_not_end_a_watch() -> None:
     api = Replay(ValueError("the credentials cannot be renewed"), ["5"])
     cache = Reflector(cast("KubeApi", api), CONFIG_MAPS, DeviceClass)
     cache.start()
-    soon(lambda: cache.get("one"))
+    until(lambda: cache.get("one"))
     cache.stop()
 
 
@@ -128,19 +130,18 @@ def test_a_watch_that_always_fails_is_tried_less_and_less_often(monkeypatch: pyt
     api = Replay(*(Refused(403, "Forbidden", "no watch for you") for _ in range(100)))
     cache = Reflector(cast("KubeApi", api), CONFIG_MAPS, DeviceClass)
     cache.start()
-    time.sleep(0.5)
+    until(lambda: len(api.begun) > 5)
     cache.stop()
-    assert 3 <= len(api.begun) <= 6
+    assert all(pause >= 0.02 * 2**tries for tries, pause in enumerate(pauses_seconds(api)))
 
 
 def test_a_watch_that_ends_at_once_is_not_asked_for_without_pause() -> None:
     api = Replay()
     cache = Reflector(cast("KubeApi", api), CONFIG_MAPS, DeviceClass)
     cache.start()
-    soon(lambda: api.begun)
-    time.sleep(0.3)
+    until(lambda: len(api.begun) > 1)
     cache.stop()
-    assert len(api.begun) == 1
+    assert pauses_seconds(api)[0] >= RETRY.first_seconds
 
 
 def test_what_is_not_to_be_kept_is_neither_held_nor_told_of(server: ApiServer, api: KubeApi, seen: Seen) -> None:
@@ -151,11 +152,11 @@ def test_what_is_not_to_be_kept_is_neither_held_nor_told_of(server: ApiServer, a
     mine = server.create({**make("mine"), "metadata": {**make("mine")["metadata"], "labels": {"mine": "yes"}}})
     cache = Reflector(api, CONFIG_MAPS, DeviceClass, listen, keep=lambda one: "mine" in one.metadata.labels)
     cache.start()
-    assert cache.wait_synced(10)
+    assert cache.wait_synced(WAIT_SECONDS)
     server.create(make("another"))
     mine["metadata"]["labels"] = {}
     server.update(mine)
-    soon(lambda: len(seen) > 1)
+    until(lambda: len(seen) > 1)
     assert seen == [(None, "mine"), ("mine", None)]
     assert names(cache) == set()
     cache.stop()
@@ -167,9 +168,9 @@ def test_a_new_list_tells_only_what_changed_while_nobody_listened(
     server.create(make("old"))
     server.faults.plant(Fault(path="configmaps.*watch=true", code=410, reason="Expired"))
     cache.start()
-    soon(lambda: sum("configmaps" in one.target and "watch" not in one.target for one in server.requests) > 1)
+    until(lambda: sum("configmaps" in one.target and "watch" not in one.target for one in server.requests) > 1)
     server.create(make("new"))
-    soon(lambda: "new" in names(cache))
+    until(lambda: "new" in names(cache))
     assert seen.count((None, "old")) == 1
     assert ("old", "old") not in seen
 
@@ -186,5 +187,5 @@ def test_what_a_listener_failed_on_is_told_again(server: ApiServer, api: KubeApi
     server.create(make("two"))
     cache = Reflector(api, CONFIG_MAPS, DeviceClass, listen)
     cache.start()
-    soon(lambda: {"one", "two"} <= set(told[1:]))
+    until(lambda: {"one", "two"} <= set(told[1:]))
     cache.stop()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,16 +13,7 @@ from partita_plugins.testing.kubelet import Kubelet, KubeletSettings
 from partita_plugins.testing.scheduling import reserve_claim
 from tests.testing import objects
 from tests.testing.driver_double import DriverDouble
-
-WAIT_SECONDS = 10.0
-
-
-def eventually(holds: Callable[[], object]) -> None:
-    """Until it holds; the test fails when it takes too long."""
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -49,7 +40,7 @@ def kubelet(api: LocalApi, settings: KubeletSettings) -> Iterator[Kubelet]:
 @pytest.fixture
 def driver(kubelet: Kubelet) -> Iterator[DriverDouble]:
     double = DriverDouble(kubelet.settings.root).start()
-    eventually(lambda: kubelet.drivers)
+    until(lambda: kubelet.drivers)
     yield double
     double.stop()
 
@@ -86,7 +77,7 @@ def test_a_pod_gets_what_its_claim_brings(kubelet: Kubelet, api: LocalApi, versi
     double = DriverDouble(kubelet.settings.root, version=version).start()
     try:
         uid = place(api, "p")
-        eventually(lambda: phase(api, "p") == "Running")
+        until(lambda: phase(api, "p") == "Running")
         view = kubelet.views("p")["main"]
         assert (view.env["CLAIM"], [node.path for node in view.device_nodes]) == (uid, ["/dev/gpu0"])
         assert double.registered == [True]
@@ -98,7 +89,7 @@ def test_a_container_gets_only_the_claims_it_lists(kubelet: Kubelet, driver: Dri
     body = objects.pod("p", claims={"gpu": "c"}, node="n1")
     body["spec"]["containers"].append({"name": "side", "image": "busybox"})
     reserve_claim(api, api.get("ResourceClaim", "c"), api.create(body), objects.allocation())
-    eventually(lambda: phase(api, "p") == "Running")
+    until(lambda: phase(api, "p") == "Running")
     views = kubelet.views("p")
     assert (len(views["main"].device_nodes), len(views["side"].device_nodes)) == (1, 0)
 
@@ -106,23 +97,23 @@ def test_a_container_gets_only_the_claims_it_lists(kubelet: Kubelet, driver: Dri
 def test_a_refused_claim_is_said_and_tried_again(kubelet: Kubelet, driver: DriverDouble, api: LocalApi) -> None:
     driver.refuse_prepare = "GPU 3 failed validation"
     place(api, "p")
-    eventually(lambda: len(driver.asked("prepare")) >= 2)
+    until(lambda: len(driver.asked("prepare")) >= 2)
     (event,) = api.list("Event", field_selector="reason=FailedPrepareDynamicResources")
     assert "GPU 3 failed validation" in event["message"]
     assert phase(api, "p") == "Pending"
     driver.refuse_prepare = ""
-    eventually(lambda: phase(api, "p") == "Running")
+    until(lambda: phase(api, "p") == "Running")
 
 
 def test_a_skipped_claim_is_an_error(kubelet: Kubelet, driver: DriverDouble, api: LocalApi) -> None:
     driver.skip = True
     place(api, "p")
-    eventually(lambda: "FailedPrepareDynamicResources" in [event["reason"] for event in api.list("Event")])
+    until(lambda: "FailedPrepareDynamicResources" in [event["reason"] for event in api.list("Event")])
 
 
 def test_a_pod_without_a_reservation_does_not_start(kubelet: Kubelet, driver: DriverDouble, api: LocalApi) -> None:
     api.create(objects.pod("p", claims={"gpu": "c"}, node="n1"))
-    eventually(lambda: any("is not allowed to use" in event["message"] for event in api.list("Event")))
+    until(lambda: any("is not allowed to use" in event["message"] for event in api.list("Event")))
     assert driver.calls == []
 
 
@@ -131,31 +122,31 @@ def test_two_pods_on_one_claim_are_prepared_once_and_released_last(
 ) -> None:
     uid = place(api, "a")
     place(api, "b")
-    eventually(lambda: phase(api, "a") == phase(api, "b") == "Running")
+    until(lambda: phase(api, "a") == phase(api, "b") == "Running")
     api.delete("Pod", "a")
-    eventually(lambda: is_gone(api, "a"))
+    until(lambda: is_gone(api, "a"))
     assert driver.asked("unprepare") == []
     api.delete("Pod", "b")
-    eventually(lambda: is_gone(api, "b"))
+    until(lambda: is_gone(api, "b"))
     assert (driver.asked("prepare"), driver.asked("unprepare")) == ([uid], [uid])
 
 
 def test_a_pod_stays_until_its_claim_is_given_back(kubelet: Kubelet, driver: DriverDouble, api: LocalApi) -> None:
     place(api, "p")
-    eventually(lambda: phase(api, "p") == "Running")
+    until(lambda: phase(api, "p") == "Running")
     driver.refuse_unprepare = "busy"
     api.delete("Pod", "p")
-    eventually(lambda: len(driver.asked("unprepare")) >= 2)
+    until(lambda: len(driver.asked("unprepare")) >= 2)
     assert not is_gone(api, "p")
     driver.refuse_unprepare = ""
-    eventually(lambda: is_gone(api, "p"))
+    until(lambda: is_gone(api, "p"))
 
 
 def test_a_finished_pod_gives_its_claim_back(kubelet: Kubelet, driver: DriverDouble, api: LocalApi) -> None:
     place(api, "p")
-    eventually(lambda: phase(api, "p") == "Running")
+    until(lambda: phase(api, "p") == "Running")
     kubelet.finish_pod("p")
-    eventually(lambda: driver.asked("unprepare"))
+    until(lambda: driver.asked("unprepare"))
     assert phase(api, "p") == "Succeeded"
 
 
@@ -163,10 +154,10 @@ def test_a_restarted_kubelet_replays_prepare_and_leaves_pods_running(
     kubelet: Kubelet, driver: DriverDouble, api: LocalApi
 ) -> None:
     uid = place(api, "p")
-    eventually(lambda: phase(api, "p") == "Running")
+    until(lambda: phase(api, "p") == "Running")
     before = api.get("Pod", "p")
     kubelet.restart()
-    eventually(lambda: driver.asked("prepare") == [uid, uid] and kubelet.views("p"))
+    until(lambda: driver.asked("prepare") == [uid, uid] and kubelet.views("p"))
     assert api.get("Pod", "p") == before
 
 
@@ -174,31 +165,31 @@ def test_a_pod_that_went_while_the_kubelet_was_away_is_unprepared(
     kubelet: Kubelet, driver: DriverDouble, api: LocalApi
 ) -> None:
     uid = place(api, "p")
-    eventually(lambda: phase(api, "p") == "Running")
+    until(lambda: phase(api, "p") == "Running")
     kubelet.stop()
     api.delete("Pod", "p", grace_seconds=0)
     with Kubelet(api, kubelet.settings):
-        eventually(lambda: driver.asked("unprepare") == [uid])
+        until(lambda: driver.asked("unprepare") == [uid])
 
 
 def test_slices_are_wiped_when_a_driver_stays_away(kubelet: Kubelet, driver: DriverDouble, api: LocalApi) -> None:
     api.create(objects.resource_slice("s"))
     driver.stop()
-    eventually(lambda: not kubelet.drivers)
+    until(lambda: not kubelet.drivers)
     assert len(api.list("ResourceSlice")) == 1
-    eventually(lambda: len(api.list("ResourceSlice")) == 0)
+    until(lambda: len(api.list("ResourceSlice")) == 0)
 
 
 def test_a_driver_that_comes_back_is_registered_again(kubelet: Kubelet, driver: DriverDouble) -> None:
     driver.stop()
-    eventually(lambda: not kubelet.drivers)
+    until(lambda: not kubelet.drivers)
     second = DriverDouble(kubelet.settings.root).start()
-    eventually(lambda: kubelet.drivers and second.registered == [True])
+    until(lambda: kubelet.drivers and second.registered == [True])
     second.stop()
 
 
 def test_health_reports_are_seen(kubelet: Kubelet, driver: DriverDouble) -> None:
-    eventually(lambda: kubelet.health)
+    until(lambda: kubelet.health)
     (report,) = kubelet.health
     assert (report.device, report.health, report.current(time.monotonic() + 60)) == ("gpu-0", "HEALTHY", "UNKNOWN")
 
@@ -208,7 +199,7 @@ def test_an_unknown_cdi_device_keeps_the_container_from_starting(
 ) -> None:
     monkeypatch.setattr(driver, "write_cdi", str)
     place(api, "p")
-    eventually(lambda: any("unresolvable CDI devices" in event["message"] for event in api.list("Event")))
+    until(lambda: any("unresolvable CDI devices" in event["message"] for event in api.list("Event")))
     assert phase(api, "p") == "Pending"
 
 

@@ -27,7 +27,8 @@ from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.one_claim import DEVICE
-from tests.driver.edge.worlds import eventually, node_options
+from tests.driver.edge.worlds import node_options
+from tests.waiting import eventually
 
 
 class FakeEngine:

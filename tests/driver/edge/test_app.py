@@ -22,7 +22,8 @@ from partita_plugins.testing.apiserver import Fault as HttpFault
 from partita_plugins.validators.reference import ReferenceValidator
 from partita_plugins.wire import FAULT_TAINT_KEY
 from tests.driver.edge.running import FakeEngine, Running, running
-from tests.driver.edge.worlds import NODE, eventually, fault_on
+from tests.driver.edge.worlds import NODE, fault_on
+from tests.waiting import eventually
 
 EXIT_SECONDS = 5.0
 """For Python's own end, and for clocks."""

@@ -14,7 +14,7 @@ from partita_driver.opening.options import Options, StateLock
 from partita_driver.running.handover import ComingEngine, Handover
 from partita_plugins.errors import Retryable
 from partita_plugins.wire.resource_claim import ResourceClaim
-from tests.driver.edge.worlds import eventually
+from tests.waiting import eventually
 
 CLAIM = ResourceClaim()
 

@@ -17,9 +17,10 @@ from partita_plugins.kube.errors import Unavailable
 from partita_plugins.testing.apiserver import Fault as HttpFault
 from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.one_claim import DEVICE, POOL, REF, Spy, claim, claim_json, result
-from tests.driver.edge.worlds import api_server, eventually
+from tests.driver.edge.worlds import api_server
 from tests.driver.engine.nodes import Node as EngineNode
 from tests.driver.engine.nodes import new_uid
+from tests.waiting import eventually
 
 
 @pytest.mark.parametrize(

@@ -18,18 +18,8 @@ from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.resources import Resource
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import WITHDRAWN_TAINT_KEY
-from tests.driver.edge.worlds import (
-    MIXED,
-    NODE,
-    AllTold,
-    Pooled,
-    api_server,
-    eventually,
-    fault_on,
-    inputs_of,
-    pooled,
-    slotted,
-)
+from tests.driver.edge.worlds import MIXED, NODE, AllTold, Pooled, api_server, fault_on, inputs_of, pooled, slotted
+from tests.waiting import eventually
 
 H100 = slotted("hgx-h100")
 WITHOUT_COUNTERS = ("sharedCounters", "consumesCounters")

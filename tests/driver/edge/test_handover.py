@@ -17,8 +17,9 @@ from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.testing.kubelet import Kubelet, KubeletSettings
 from partita_plugins.testing.scheduling import bind_pod, reserve_claim
 from partita_plugins.wire import DRIVER_NAME, pool_name
-from tests.driver.edge.worlds import NODE, eventually
+from tests.driver.edge.worlds import NODE
 from tests.testing import objects
+from tests.waiting import eventually
 
 OLD, NEW = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 WAIT_SECONDS = 40.0

@@ -19,8 +19,9 @@ from partita_plugins.kubelet_api import dra_v1_pb2
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire import FAULT_TAINT_KEY, pool_name
 from tests.driver.edge.one_claim import claim_json, result
-from tests.driver.edge.worlds import NODE, eventually
+from tests.driver.edge.worlds import NODE
 from tests.testing.signals import send_beside_main
+from tests.waiting import eventually
 
 
 class Node:

@@ -10,7 +10,8 @@ from pathlib import Path
 from partita_plugins.model.offer import Offer
 from partita_plugins.testing.apiserver import Fault as HttpFault
 from partita_plugins.wire import FAULT_TAINT_KEY, WITHDRAWN_TAINT_KEY, pool_name
-from tests.driver.edge.worlds import MIXED, NODE, eventually, fault_on, inputs_of, pooled, slotted
+from tests.driver.edge.worlds import MIXED, NODE, fault_on, inputs_of, pooled, slotted
+from tests.waiting import eventually
 
 H100 = slotted("hgx-h100")
 

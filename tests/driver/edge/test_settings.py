@@ -11,7 +11,8 @@ from partita_driver.settings.watch import SettingsWatch
 from partita_driver.slices.plan import Owner
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.offer import Offer
-from tests.driver.edge.worlds import ALL_SHAPES, NODE, api_server, eventually
+from tests.driver.edge.worlds import ALL_SHAPES, NODE, api_server
+from tests.waiting import eventually
 
 GOOD = """
 nodes:

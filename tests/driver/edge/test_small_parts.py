@@ -23,7 +23,7 @@ from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.opening.options import StateLock
 from partita_plugins.errors import Permanent, Retryable
 from partita_plugins.pauses import Pause
-from tests.driver.edge.worlds import eventually
+from tests.waiting import eventually
 
 
 def test_a_loop_goes_on_after_a_step_that_raised(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from partita_plugins.wire import WITHDRAWN_TAINT_KEY
 from tests.driver.edge.in_memory import InMemory
-from tests.driver.edge.worlds import MIXED, eventually, fault_on, inputs_of, pooled, slotted
+from tests.driver.edge.worlds import MIXED, fault_on, inputs_of, pooled, slotted
+from tests.waiting import eventually
 
 H100 = slotted("hgx-h100")
 

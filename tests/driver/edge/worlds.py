@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,15 +62,6 @@ def node_options(root: Path, **fields: Any) -> Options:
         "kubeconfig": str(root / "kubeconfig"),
     }
     return Options(**{**known, **fields})
-
-
-def eventually(check: Callable[[], bool], seconds: float = 20.0) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if check():
-            return True
-        time.sleep(0.01)
-    return check()
 
 
 @dataclass

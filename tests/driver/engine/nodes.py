@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,10 @@ STRATEGIES: dict[str, SharingStrategy] = {
     "mps": MpsStrategy(),
 }
 WORDS = 2**17
-DEADLINES = Deadlines(call_seconds=5.0, discover_seconds=5.0, validate_seconds=5.0, lock_seconds=20.0)
+DEADLINES = Deadlines(call_seconds=30.0, discover_seconds=30.0, validate_seconds=30.0, lock_seconds=40.0)
+QUICK = replace(DEADLINES, call_seconds=0.5, discover_seconds=0.8)
+"""Where calls hang: what does not hang takes a hundredth of it, and on a busy machine less than all of it."""
+
 
 _uids = itertools.count(1)
 

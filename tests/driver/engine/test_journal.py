@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from partita_driver.journal.records import ClaimRecord, JournalState
 from partita_driver.journal.store import Change, Durability, Journal
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.errors import Retryable
+from tests.waiting import WAIT_SECONDS, until
 
 
 def with_claim(uid: str) -> Change:
@@ -147,21 +149,21 @@ def test_a_change_that_refuses_changes_nothing(journal: Journal) -> None:
 
 
 def test_changes_that_arrive_together_share_writes(journal: Journal) -> None:
-    gate = threading.Event()
+    writing, gate = threading.Event(), threading.Event()
 
     def wait(point: str) -> None:
         if point == "journal-written":
-            gate.wait(5)
+            writing.set()
+            gate.wait(WAIT_SECONDS)
 
-    with hooked(wait):
-        threads = [threading.Thread(target=journal.change, args=(with_claim(str(n)),)) for n in range(20)]
-        for thread in threads:
-            thread.start()
-        while len(journal._queue) < 19:
-            threading.Event().wait(0.005)
+    with hooked(wait), ThreadPoolExecutor(20) as pool:
+        first = pool.submit(journal.change, with_claim("0"))
+        assert writing.wait(WAIT_SECONDS)
+        others = [pool.submit(journal.change, with_claim(str(n))) for n in range(1, 20)]
+        until(lambda: len(journal._queue) == len(others))
         gate.set()
-        for thread in threads:
-            thread.join()
+        for change in (first, *others):
+            change.result(WAIT_SECONDS)
     assert len(reopened(journal).state.claims) == 20
     assert journal.sequence == 2
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,9 @@ from partita_plugins.errors import PartitaError, Retryable
 from partita_plugins.model.offer import DeviceKind, Offer
 from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.resource_claim import AllocatedDeviceStatus, ResourceClaim
-from tests.driver.engine.nodes import DEADLINES, NODE, Node, claim, result, time_slice_config
+from tests.driver.engine.nodes import NODE, QUICK, Node, claim, result, time_slice_config
 from tests.driver.engine.test_exchanged_gpu import exchange
 
-QUICK = replace(DEADLINES, call_seconds=0.2, discover_seconds=0.3)
 SHARE = "b5a8e0c4-0000-4000-8000-000000000001"
 HELD: dict[str, Callable[[Node], ResourceClaim]] = {
     "partition": lambda node: claim(node.mig(0, "3g", 4)),

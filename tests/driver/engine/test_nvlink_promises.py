@@ -16,6 +16,7 @@ from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.engine.nodes import DEADLINES, Node, claim, result
 from tests.driver.engine.validators import Scripted
+from tests.waiting import WAIT_SECONDS
 
 ISLAND = f"{DRIVER_NAME}/nvlinkIsland"
 
@@ -93,12 +94,12 @@ def test_a_copy_that_goes_wrong_quarantines_both_ends_until_the_two_can_be_copie
 
 
 def test_a_copy_that_does_not_come_back_may_hang_at_either_end(tmp_path: Path) -> None:
-    node = Node(tmp_path, deadlines=replace(DEADLINES, validate_seconds=0.2))
+    node = Node(tmp_path, deadlines=replace(DEADLINES, validate_seconds=0.5))
     lifted = threading.Event()
 
     class Hanging(Scripted):
         def validate_peers(self, targets: Sequence[ValidationTarget], look: Look) -> ValidationResult:
-            lifted.wait(10)
+            lifted.wait(WAIT_SECONDS)
             return super().validate_peers(targets, look)
 
     node.engine._tools.validator = Hanging()

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import math
 import shutil
-import time
-from collections.abc import Sequence
-from dataclasses import replace
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +19,8 @@ from partita_plugins.backends.simulated import GpuLost, StuckBit
 from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import PartitaError, Permanent, Retryable, ValidationFailed
 from partita_plugins.model.mig import Placement
-from tests.driver.engine.nodes import DEADLINES, WORDS, Node, claim
+from tests.driver.engine.nodes import WORDS, Node, claim
+from tests.driver.engine.validators import Scripted
 
 WORD_IN_UPPER_HALF = WORDS * 5 // 8
 
@@ -110,35 +108,21 @@ def test_a_lost_gpu_is_quarantined_alone_and_its_claims_can_still_be_deleted(nod
     assert node.placements() == [(1, Placement(4, 4))]
 
 
-class Slow:
-    """Takes all the time that it is given, or `seconds` if that is less; GPUs in `broken` fail."""
-
-    name = "slow"
-
-    def __init__(self, *broken: str, method: str = "slow", seconds: float = math.inf) -> None:
-        self.broken, self.method, self.seconds = broken, method, seconds
-
-    def validate(self, target: ValidationTarget, look: Look) -> ValidationResult:
-        time.sleep(min(self.seconds, look.deadline_seconds))
-        findings = ("bit 3 of word 0x5 reads 1",) if target.gpu.uuid in self.broken else ()
-        return ValidationResult(method=self.method, depth=look.depth, seconds=look.deadline_seconds, findings=findings)
-
-    def validate_peers(self, targets: Sequence[ValidationTarget], look: Look) -> ValidationResult:
-        return self.validate(targets[0], look)
-
-
 def test_the_gpus_of_a_claim_are_validated_side_by_side(tmp_path: Path) -> None:
-    node = Node(tmp_path, deadlines=replace(DEADLINES, validate_seconds=0.5))
-    node.engine._tools.validator = Slow()
-    began = time.monotonic()
+    """Each look waits for all eight: one after the other they would never end."""
+    node, together = Node(tmp_path), threading.Barrier(8, timeout=20)
+
+    def meet(_target: ValidationTarget, _look: Look) -> None:
+        together.wait()
+
+    node.engine._tools.validator = Scripted(during=meet)
     node.engine.prepare(claim("group-4-0-1-2-3", *(node.whole(slot) for slot in range(4, 8))))
-    assert time.monotonic() - began < 2.0
 
 
 def test_every_bad_member_of_a_group_is_quarantined_and_no_other(tmp_path: Path) -> None:
     node = Node(tmp_path)
     bad = {node.gpu_uuid(1), node.gpu_uuid(3)}
-    node.engine._tools.validator = Slow(*bad, seconds=0.01)
+    node.engine._tools.validator = Scripted(findings=dict.fromkeys(bad, ("bit 3 of word 0x5 reads 1",)))
     with pytest.raises(ValidationFailed, match="group-4-0-1-2-3"):
         node.engine.prepare(claim("group-4-0-1-2-3"))
     assert {fault.gpu_uuid for fault in node.engine.faults()} == bad
@@ -148,8 +132,8 @@ def test_every_bad_member_of_a_group_is_quarantined_and_no_other(tmp_path: Path)
 def test_a_device_that_nobody_looked_at_is_not_called_validated_or_proven(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    node = Node(tmp_path, deadlines=replace(DEADLINES, validate_seconds=0.1))
-    node.engine._tools.validator, node.engine._tools.validates = Slow(), lambda _moment: False
+    node = Node(tmp_path)
+    node.engine._tools.validator, node.engine._tools.validates = Scripted(), lambda _moment: False
     (device,) = node.engine.prepare(claim(node.whole(0)))
     assert device.validation
     assert device.validation.method == SWITCHED_OFF

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import msgspec
@@ -28,14 +27,6 @@ def api_server(folder: Path) -> Iterator[tuple[ApiServer, KubeApi]]:
         yield server, KubeApi.connect(str(server.write_kubeconfig(folder / "kubeconfig")))
     finally:
         server.stop()
-
-
-def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
-    """Wait for something that other threads do."""
-    end = monotonic() + seconds
-    while not condition():
-        assert monotonic() < end, "it did not happen"
-        sleep(0.02)
 
 
 def plain(value: Any) -> Json:

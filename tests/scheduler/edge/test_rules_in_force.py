@@ -15,7 +15,8 @@ from partita_scheduler.app import Application
 from partita_scheduler.cluster.view import Pod
 from partita_scheduler.http.address import Address
 from partita_scheduler.settings import Settings
-from tests.scheduler.edge.cluster import Json, api_server, claim, device_class, node, pod, until, whole_gpus
+from tests.scheduler.edge.cluster import Json, api_server, claim, device_class, node, pod, whole_gpus
+from tests.waiting import until
 
 NODES = ["a", "b"]
 

@@ -24,9 +24,9 @@ from tests.scheduler.edge.cluster import (
     messages,
     node,
     pod,
-    until,
     whole_gpus,
 )
+from tests.waiting import WAIT_SECONDS, until
 
 LOOPBACK = Address(host="127.0.0.1", port=0)
 
@@ -144,7 +144,8 @@ def test_an_extender_that_is_down_holds_pods_up_when_it_is_not(cluster: Cluster)
 
 
 @pytest.fixture
-def application(cluster: Cluster) -> Iterator[Application]:
+def application(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[Application]:
+    monkeypatch.setattr("partita_scheduler.kept.state.ANSWER_SECONDS", WAIT_SECONDS)  # an opinion, however busy we are
     alone = Settings(listen=LOOPBACK, health_listen=LOOPBACK, handover_seconds=0)
     found = Application(cluster.api, alone).start()
     until(lambda: not found.decider.doubt())

@@ -15,7 +15,8 @@ from partita_plugins.wire.objects import ObjectMeta
 from partita_plugins.wire.resource_slice import Pool, ResourceSlice, ResourceSliceSpec
 from partita_scheduler.cluster.slice_index import SliceIndex
 from partita_scheduler.cluster.watch import ClusterWatch, parse_minor
-from tests.scheduler.edge.cluster import Json, api_server, claim, device_class, node, pod, until, whole_gpus
+from tests.scheduler.edge.cluster import Json, api_server, claim, device_class, node, pod, whole_gpus
+from tests.waiting import until
 
 Cluster = tuple[ApiServer, ClusterWatch]
 

@@ -9,7 +9,8 @@ from partita_plugins.testing.apiserver import ApiServer
 from partita_scheduler.app import Application
 from partita_scheduler.http.address import Address
 from partita_scheduler.settings import Settings
-from tests.scheduler.edge.cluster import api_server, device_class, node, until, whole_gpus
+from tests.scheduler.edge.cluster import api_server, device_class, node, whole_gpus
+from tests.waiting import until
 
 
 def start_with(folder: Path, nodes: int) -> list[str]:

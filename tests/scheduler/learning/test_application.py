@@ -20,7 +20,8 @@ from partita_scheduler.kubectl.main import main as kubectl
 from partita_scheduler.policy.decision import decide
 from partita_scheduler.settings import Settings
 from tests.scheduler.decision import fleet
-from tests.scheduler.edge.cluster import api_server, claim, device_class, node, plain, pod, until
+from tests.scheduler.edge.cluster import api_server, claim, device_class, node, plain, pod
+from tests.waiting import until
 
 LOOPBACK = Address(host="127.0.0.1", port=0)
 EIGHT = fleet.slices("a", "hgx-h100", Offer())

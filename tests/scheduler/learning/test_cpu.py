@@ -20,8 +20,9 @@ from partita_scheduler.policy.decision import decide
 from partita_scheduler.policy.question import question
 from tests.scheduler.decision.fleet import claim, exactly, slices, view
 from tests.scheduler.decision.fleet import pod as asking
-from tests.scheduler.edge.cluster import api_server, node, pod, until
+from tests.scheduler.edge.cluster import api_server, node, pod
 from tests.scheduler.edge.fakes import Clock
+from tests.waiting import until
 
 NODE = msgspec.convert({"metadata": {"name": "a"}, "status": {"allocatable": {"cpu": "64"}}}, Node)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from partita_driver.lifecycle import ClaimState
 from tests.driver.edge.binding.world import World
-from tests.driver.edge.worlds import eventually
+from tests.waiting import eventually
 
 
 def test_a_write_that_meets_another_is_made_again(world: World) -> None:

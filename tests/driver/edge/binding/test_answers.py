@@ -12,8 +12,8 @@ from partita_plugins.testing.scheduling import deallocate_claim
 from partita_plugins.wire import pool_name
 from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.binding.world import World, body, broken
-from tests.driver.edge.worlds import eventually
 from tests.driver.engine.nodes import time_slice_config
+from tests.waiting import eventually
 
 
 def test_a_validated_claim_may_be_bound_and_prepare_finds_it_ready(world: World) -> None:

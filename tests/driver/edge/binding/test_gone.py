@@ -9,7 +9,7 @@ from partita_driver.lifecycle import ClaimState
 from partita_plugins.testing.scheduling import deallocate_claim
 from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.binding.world import HeldUp, World, body
-from tests.driver.edge.worlds import eventually
+from tests.waiting import eventually
 
 
 def test_a_claim_that_is_deallocated_before_its_prepare_is_undone(world: World) -> None:

@@ -21,7 +21,8 @@ from partita_plugins.model.offer import Offer
 from partita_plugins.wire import VALIDATED_CONDITION, VALIDATION_FAILED_CONDITION
 from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_plugins.wire.resource_slice import Device
-from tests.driver.edge.worlds import ALL_SHAPES, NODE, eventually, pooled, slotted
+from tests.driver.edge.worlds import ALL_SHAPES, NODE, pooled, slotted
+from tests.waiting import eventually
 
 EVERYTHING = Offer(whole=True, mig_shapes=ALL_SHAPES, shared=True, group_sizes=frozenset({2}), monitor=True)
 

@@ -16,7 +16,7 @@ from partita_scheduler.answers.decider import LAST, Decider
 from partita_scheduler.http.answer import Answer, Quick
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.protocol.plain import names_for_others
-from partita_scheduler.protocol.questions import NameLists, parse_args
+from partita_scheduler.protocol.questions import ExtenderArgs, NameLists, parse_args
 from partita_scheduler.protocol.replies import render_all, render_choice, render_filter
 
 log = structlog.get_logger(__name__)
@@ -40,44 +40,41 @@ class Verbs:
 
     def filter(self, raw: bytes) -> Answer:
         """Which nodes stay. Afterwards, while kube-scheduler runs its own plugins, what prioritize needs is made."""
-        names = self._names_for_others("filter", raw)
-        if names is not None:
-            return Answer(body=render_all(names), close=self.letting_go)
 
-        def ask() -> Answer:
-            args = parse_args(raw, self._lists)
+        def ask(args: ExtenderArgs) -> Answer:
             answer = render_filter(args, self._decider.filter(args))
             return Answer(body=answer, close=self.letting_go, afterwards=partial(self._decider.expect, args))
 
-        return self._guarded("filter", ask)
+        return self._names("filter", raw, ask)
 
     def choose(self, raw: bytes) -> Answer:
         """Which node stays, as the only one: of a filter kube-scheduler takes what it leaves, and asks no more."""
-        names = self._names_for_others("choose", raw)
-        if names is not None:
-            return Answer(body=render_all(names), close=self.letting_go)
 
-        def ask() -> Answer:
-            args = parse_args(raw, self._lists)
+        def ask(args: ExtenderArgs) -> Answer:
             return Answer(body=render_choice(args, self._decider.choose(args)), close=self.letting_go)
 
-        return self._guarded("choose", ask)
+        return self._names("choose", raw, ask)
 
     def prioritize(self, raw: bytes) -> Answer:
         """Which node is preferred; an empty list where all are equal to us."""
+
+        def ask(args: ExtenderArgs) -> Answer:
+            return Answer(body=msgspec.json.encode(self._decider.prioritize(args)), close=self.letting_go)
+
         if self._names_for_others("prioritize", raw) is not None:
             return Answer(body=b"[]", close=self.letting_go)
-
-        def ask() -> Answer:
-            scores = self._decider.prioritize(parse_args(raw, self._lists))
-            return Answer(body=msgspec.json.encode(scores), close=self.letting_go)
-
-        return self._guarded("prioritize", ask)
+        return self._guarded("prioritize", raw, ask)
 
     @property
     def letting_go(self) -> bool:
         """kube-scheduler keeps its connection, also to a replica that no longer leads: it is to find the other one."""
         return self._draining() or self._decider.stands_by
+
+    def _names(self, verb: str, raw: bytes, ask: Callable[[ExtenderArgs], Answer]) -> Answer:
+        names = self._names_for_others(verb, raw)
+        if names is not None:
+            return Answer(body=render_all(names), close=self.letting_go)
+        return self._guarded(verb, raw, ask)
 
     def _names_for_others(self, verb: str, raw: bytes) -> bytes | None:
         started = time.perf_counter()
@@ -87,9 +84,9 @@ class Verbs:
             self._seconds[verb].observe(time.perf_counter() - started)
         return names
 
-    def _guarded(self, verb: str, ask: Callable[[], Answer]) -> Answer:
+    def _guarded(self, verb: str, raw: bytes, ask: Callable[[ExtenderArgs], Answer]) -> Answer:
         try:
-            return ask()
+            return ask(parse_args(raw, self._lists))
         except InvalidInput as error:
             return Answer(body=bad_request(self._metrics, verb, error), status=HTTPStatus.BAD_REQUEST)
         except Exception:

@@ -24,7 +24,7 @@ REPLICAS = 3
 WORD, BIT = 5, 7
 """Among the first words, which a quick look reads too."""
 
-TOOL_SECONDS = 20.0
+TOOL_SECONDS = 60.0
 VALIDATION_FAILED = "DeviceValidationFailed"
 Json = dict[str, Any]
 
@@ -149,7 +149,7 @@ class Trouble(Story):
         until("all pods are gone", lambda: not len(self.api.list("Pod", "default")))
         until("all claims are gone", lambda: not len(self.api.list("ResourceClaim", "default")))
         with contextlib.suppress(DemoError):  # What is still there then is what the check tells.
-            until("nothing is left on the nodes", lambda: not self._leftovers(), seconds=10)
+            until("nothing is left on the nodes", lambda: not self._leftovers())
         self.expect("no partition is left on the hardware, no CDI file on a node", *self._leftovers())
 
     def _leftovers(self) -> list[str]:

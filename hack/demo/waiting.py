@@ -13,7 +13,7 @@ Words = str | Callable[[], str]
 """Said when time has run out: words, or what makes them then."""
 
 PAUSE_SECONDS = 0.05
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 60.0
 
 
 def until(what: Words, probe: Callable[[], T | None], *, seconds: float = DEADLINE_SECONDS, process: Words = "") -> T:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import threading
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -84,16 +84,29 @@ def test_what_grows_beyond_its_bound_is_named(seen: list[Vitals], grown: list[st
     assert found.rss_mib_per_1000_cycles == pytest.approx(seen[-1].rss_mib - seen[0].rss_mib)
 
 
+GROWS = """
+import os, threading
+print(flush=True)
+input()
+os.pipe()
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+print(flush=True)
+input()
+"""
+"""A process that says when it has begun, and when it has two descriptors and a thread more."""
+
+
 def test_a_process_is_looked_at_as_it_is() -> None:
-    before = look(os.getpid(), 0)
-    gate, (reader, writer) = threading.Event(), os.pipe()
-    thread = threading.Thread(target=gate.wait)
-    thread.start()
-    after = look(os.getpid(), 1)
-    gate.set()
-    thread.join()
-    os.close(reader)
-    os.close(writer)
+    with subprocess.Popen([sys.executable, "-c", GROWS], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdout.readline()
+        before = look(process.pid, 0)
+        process.stdin.write(b"grow\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        after = look(process.pid, 1)
+        process.stdin.close()
     assert (after.fds - before.fds, after.threads - before.threads) == (2, 1)
     assert 1 < after.rss_mib < 10_000
 

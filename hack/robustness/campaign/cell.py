@@ -18,7 +18,7 @@ from hack.robustness.power_loss import lose_power
 
 from partita_plugins.testing.kubelet.drivers import ClaimRef
 
-STRIKE_SECONDS = 15.0
+STRIKE_SECONDS = 60.0
 
 
 class CellFailed(Exception):

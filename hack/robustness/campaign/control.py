@@ -12,7 +12,7 @@ import msgspec
 
 from partita_driver.journal.records import JournalState
 
-ANSWER_SECONDS = 20.0
+ANSWER_SECONDS = 60.0
 
 
 class Watched(Protocol):

@@ -15,7 +15,7 @@ from partita_plugins.testing.kubelet.drivers import CallFailed, ClaimRef, Driver
 from partita_plugins.wire import DRIVER_NAME
 
 CALL_SECONDS = 30.0
-READY_SECONDS = 20.0
+READY_SECONDS = 60.0
 _POLL_SECONDS = 0.005
 NOBODY = ClaimRef(namespace="default", name="nobody", uid="00000000-0000-4000-8000-000000000000")
 """A claim that no driver knows: what is answered does not matter, only that it is."""

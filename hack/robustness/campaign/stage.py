@@ -14,11 +14,11 @@ from hack.robustness.campaign.results import Problem, Result
 from hack.robustness.campaign.zygote import Process, Zygote
 from hack.robustness.invariants import Harm, violations
 
-READY_SECONDS = 20.0
-QUIET_SECONDS = 4.0
+READY_SECONDS = 60.0
+QUIET_SECONDS = 10.0
 """How long a violation must last to be one: publishing and the timers' work go on beside the observer."""
 
-RETRY_SECONDS = 8.0
+RETRY_SECONDS = 30.0
 """How long the kubelet tries again what is refused for the time being."""
 
 POLL_SECONDS = 0.02

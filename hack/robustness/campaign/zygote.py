@@ -20,7 +20,7 @@ import msgspec
 from hack.robustness.campaign.folders import Folders
 from hack.robustness.campaign.life import Life, live
 
-START_SECONDS = 30.0
+START_SECONDS = 60.0
 
 
 class _Began(msgspec.Struct, frozen=True, tag="began"):

@@ -28,7 +28,7 @@ from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.one_claim import DEVICE
 from tests.driver.edge.worlds import node_options
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 
 class FakeEngine:
@@ -127,7 +127,7 @@ class Running:
 
     def stop(self) -> None:
         self.driver.stop()
-        self.thread.join(15)
+        self.thread.join(WAIT_SECONDS)
         assert not self.thread.is_alive()
 
     @property
@@ -151,7 +151,7 @@ class Running:
                 "/pluginregistration.Registration/NotifyRegistrationStatus",
                 request_serializer=registration_pb2.RegistrationStatus.SerializeToString,
                 response_deserializer=registration_pb2.RegistrationStatusResponse.FromString,
-            )(status, timeout=5, wait_for_ready=True)
+            )(status, timeout=WAIT_SECONDS, wait_for_ready=True)
 
     def unprepare(self, uid: str) -> str:
         request = dra_v1_pb2.NodeUnprepareResourcesRequest(claims=[dra_v1_pb2.Claim(uid=uid)])
@@ -160,7 +160,7 @@ class Running:
                 "/k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin/NodeUnprepareResources",
                 request_serializer=dra_v1_pb2.NodeUnprepareResourcesRequest.SerializeToString,
                 response_deserializer=dra_v1_pb2.NodeUnprepareResourcesResponse.FromString,
-            )(request, timeout=5, wait_for_ready=True)
+            )(request, timeout=WAIT_SECONDS, wait_for_ready=True)
         return str(answer.claims[uid].error)
 
 

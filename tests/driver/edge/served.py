@@ -17,6 +17,7 @@ from partita_plugins.kubelet_api import (
     dra_v1_pb2,
     dra_v1beta1_pb2,
 )
+from tests.waiting import WAIT_SECONDS
 
 DRIVER = "gpu.partita.dev"
 VERSIONS = {"v1": dra_v1_pb2, "v1beta1": dra_v1beta1_pb2}
@@ -56,7 +57,12 @@ class Served:
         return grpc.insecure_channel(f"unix:{path or self.sockets.plugin}")
 
     def call(
-        self, verb: str, *names: str, version: str = "v1", timeout: float = 10, channel: grpc.Channel | None = None
+        self,
+        verb: str,
+        *names: str,
+        version: str = "v1",
+        timeout: float = WAIT_SECONDS,
+        channel: grpc.Channel | None = None,
     ) -> Any:
         messages: Any = VERSIONS[version]
         request = getattr(messages, f"{verb}Request")(
@@ -70,7 +76,7 @@ class Served:
             )(request, timeout=timeout)
 
     def prepare(
-        self, *names: str, version: str = "v1", timeout: float = 10, channel: grpc.Channel | None = None
+        self, *names: str, version: str = "v1", timeout: float = WAIT_SECONDS, channel: grpc.Channel | None = None
     ) -> Any:
         return self.call("NodePrepareResources", *names, version=version, timeout=timeout, channel=channel)
 
@@ -80,7 +86,7 @@ class Served:
                 f"/pluginregistration.Registration/{verb}",
                 request_serializer=type(request).SerializeToString,
                 response_deserializer=answer.FromString,
-            )(request, timeout=5)
+            )(request, timeout=WAIT_SECONDS)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from partita_plugins.validators.reference import ReferenceValidator
 from partita_plugins.wire import FAULT_TAINT_KEY
 from tests.driver.edge.running import FakeEngine, Running, running
 from tests.driver.edge.worlds import NODE, fault_on
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 EXIT_SECONDS = 5.0
 """For Python's own end, and for clocks."""
@@ -94,7 +94,7 @@ def test_a_fault_is_in_the_slices_and_in_the_health_stream_when_add_faults_retur
                 "/v1.DRAResourceHealth/NodeWatchResources",
                 request_serializer=health_v1_pb2.NodeWatchResourcesRequest.SerializeToString,
                 response_deserializer=health_v1_pb2.NodeWatchResourcesResponse.FromString,
-            )(health_v1_pb2.NodeWatchResourcesRequest(), timeout=5)
+            )(health_v1_pb2.NodeWatchResourcesRequest(), timeout=WAIT_SECONDS)
             listed = {entry.device.device_name: entry for entry in next(stream).devices}
             stream.cancel()
         assert len(listed) == 8
@@ -120,7 +120,7 @@ def test_slow_hardware_makes_a_driver_unready_and_never_dead(short_path: Path, s
 
 def page(world: Running, path: str) -> tuple[int, str]:
     assert world.driver.http
-    connection = HTTPConnection("127.0.0.1", world.driver.http.port, timeout=5)
+    connection = HTTPConnection("127.0.0.1", world.driver.http.port, timeout=WAIT_SECONDS)
     connection.request("GET", path)
     answer = connection.getresponse()
     body = answer.read().decode()

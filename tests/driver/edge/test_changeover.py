@@ -14,7 +14,7 @@ from partita_driver.opening.options import Options, StateLock
 from partita_driver.running.handover import ComingEngine, Handover
 from partita_plugins.errors import Retryable
 from partita_plugins.wire.resource_claim import ResourceClaim
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 CLAIM = ResourceClaim()
 
@@ -27,7 +27,7 @@ class SlowEngine:
 
     def prepare_read(self, claim_uid: str, read: Callable[[], ResourceClaim]) -> Sequence[Prepared]:
         self.entered.set()
-        assert self.go_on.wait(10)
+        assert self.go_on.wait(WAIT_SECONDS)
         read()
         return ()
 
@@ -40,15 +40,15 @@ def test_a_prepare_that_waited_longer_than_the_unprepare_of_its_claim_does_nothi
     coming.come(engine)
     with ThreadPoolExecutor(2) as pool:
         late = pool.submit(coming.prepare_read, "uid-1", lambda: CLAIM)
-        assert engine.entered.wait(10)
+        assert engine.entered.wait(WAIT_SECONDS)
         coming.unprepare("uid-1")
         engine.entered.clear()
         other = pool.submit(coming.prepare_read, "uid-2", lambda: CLAIM)
-        assert engine.entered.wait(10)
+        assert engine.entered.wait(WAIT_SECONDS)
         engine.go_on.set()
         with pytest.raises(Retryable, match="Unprepare"):
-            late.result(10)
-        other.result(10)
+            late.result(WAIT_SECONDS)
+        other.result(WAIT_SECONDS)
     coming.prepare_read("uid-1", lambda: CLAIM)
 
 
@@ -69,11 +69,11 @@ def test_an_instance_that_the_kubelet_registers_again_while_it_leaves_still_wait
         try:
             assert eventually(lambda: not free(standby))
             leaving = pool.submit(old.leave)
-            assert called.wait(10), "the old one has given up its turn"
+            assert called.wait(WAIT_SECONDS), "the old one has given up its turn"
             old.arrive()
             assert not leaving.done()
-            pool.submit(new.arrive).result(5)
-            leaving.result(10)
+            pool.submit(new.arrive).result(WAIT_SECONDS)
+            leaving.result(WAIT_SECONDS)
             old.release()
             assert not free(registered), "the new one is"
         finally:

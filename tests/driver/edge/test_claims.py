@@ -20,7 +20,7 @@ from tests.driver.edge.one_claim import DEVICE, POOL, REF, Spy, claim, claim_jso
 from tests.driver.edge.worlds import api_server
 from tests.driver.engine.nodes import Node as EngineNode
 from tests.driver.engine.nodes import new_uid
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 
 @pytest.mark.parametrize(
@@ -96,18 +96,18 @@ def test_a_prepare_that_reads_its_claim_slowly_leaves_nothing_after_the_unprepar
 
     def slowly(_: ClaimRef) -> ResourceClaim:
         reading.set()
-        go_on.wait(10)
+        go_on.wait(WAIT_SECONDS)
         return wanted
 
     both = Claims(read=slowly, engine=node.engine, pool=POOL, outcomes=spy, counter=spy)
     with ThreadPoolExecutor(2) as calls:
         prepared = calls.submit(both.prepare, ref)
-        assert reading.wait(10)
+        assert reading.wait(WAIT_SECONDS)
         taken_back = calls.submit(both.unprepare, ref)
         assert not eventually(taken_back.done, 0.2), "it waits for the other"
         go_on.set()
-        assert prepared.result(10)
-        taken_back.result(10)
+        assert prepared.result(WAIT_SECONDS)
+        taken_back.result(WAIT_SECONDS)
     assert dict(node.engine.claims()) == {}
     assert node.placements() == []
 

@@ -19,7 +19,7 @@ from partita_plugins.kube.resources import Resource
 from partita_plugins.model.offer import Offer
 from partita_plugins.wire import WITHDRAWN_TAINT_KEY
 from tests.driver.edge.worlds import MIXED, NODE, AllTold, Pooled, api_server, fault_on, inputs_of, pooled, slotted
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 H100 = slotted("hgx-h100")
 WITHOUT_COUNTERS = ("sharedCounters", "consumesCounters")
@@ -58,12 +58,12 @@ def test_an_api_server_that_drops_counters_gets_no_devices_that_overlap(tmp_path
     with pooled(tmp_path, H100, MIXED) as world:
         forgetful(world, tmp_path, *WITHOUT_COUNTERS)
         publisher = world.publisher()
-        assert publisher.publish_now(5)
+        assert publisher.publish_now(WAIT_SECONDS)
         assert not publisher.features.counters
         assert {str(device.attributes["type"].value) for device in world.devices().values()} == {"gpu"}
         assert len(world.slices()) == 1
         rounds = len(world.counted.rounds)
-        assert publisher.publish_now(5)
+        assert publisher.publish_now(WAIT_SECONDS)
         assert len(world.counted.rounds) == rounds, "what was dropped is not written again"
 
 
@@ -72,12 +72,12 @@ def test_an_api_server_that_drops_binding_conditions_lets_nothing_wait(tmp_path:
         forgetful(world, tmp_path, "bindingConditions", "bindingFailureConditions")
         world.inputs = replace(world.inputs, binding=True)
         publisher = world.publisher()
-        assert publisher.publish_now(5)
+        assert publisher.publish_now(WAIT_SECONDS)
         assert publisher.features == Features(conditions=False)
         assert not publisher.binding
         assert kept_now(world.api, Owner(node_name=NODE, uid="node")) == Features(conditions=False)
         rounds = len(world.counted.rounds)
-        assert publisher.publish_now(5)
+        assert publisher.publish_now(WAIT_SECONDS)
         assert len(world.counted.rounds) == rounds, "what was dropped is not written again"
 
 
@@ -85,9 +85,9 @@ def test_an_api_server_that_drops_taints_loses_faulty_devices(tmp_path: Path) ->
     with pooled(tmp_path, H100, Offer(whole=True)) as world:
         forgetful(world, tmp_path, "taints")
         publisher = world.publisher()
-        assert publisher.publish_now(5)
+        assert publisher.publish_now(WAIT_SECONDS)
         world.inputs = replace(world.inputs, faults=(fault_on(H100, 3),))
-        assert publisher.publish_now(5)
+        assert publisher.publish_now(WAIT_SECONDS)
         assert eventually(lambda: f"gpu-{H100.gpus[3].pci_label}" not in world.devices())
         assert len(world.devices()) == 7
 
@@ -96,7 +96,7 @@ def test_an_api_server_without_shares_gets_no_shared_gpus(tmp_path: Path) -> Non
     with pooled(tmp_path, H100, MIXED) as world:
         forgetful(world, tmp_path, "allowMultipleAllocations", "requestPolicy")
         publisher = world.publisher()
-        assert publisher.publish_now(5)
+        assert publisher.publish_now(WAIT_SECONDS)
         assert eventually(lambda: not any(name.endswith("-shared") for name in world.devices()))
 
 
@@ -116,14 +116,14 @@ def test_a_gate_that_is_switched_on_heals_the_pool_without_a_restart(
         world.inputs = inputs_of(H100, MIXED, fault_on(H100, 3))
         api = forgetful(world, tmp_path, *forgotten)
         publisher = world.publisher()
-        assert publisher.publish_now(5)
+        assert publisher.publish_now(WAIT_SECONDS)
         poor = world.devices()
         assert world.features[0] == (ALL_FEATURES, missing)
         assert eventually(lambda: (missing, missing) in world.features), "it is told as long as it is so"
         assert world.devices() == poor
         api.forgotten = ()
         assert eventually(lambda: publisher.features == ALL_FEATURES)
-        assert publisher.publish_now(5)
+        assert publisher.publish_now(WAIT_SECONDS)
         assert world.features[-1] == (missing, ALL_FEATURES)
         assert world.devices().keys() == {
             device.name
@@ -142,13 +142,14 @@ def test_asking_what_is_kept_stores_nothing(tmp_path: Path) -> None:
 def test_without_counters_a_device_waits_until_what_it_would_overlap_is_gone(tmp_path: Path) -> None:
     """Settings change from partitions to whole GPUs while one partition is in use."""
     with pooled(tmp_path, H100, Offer(whole=False, mig_shapes=frozenset({"3g"}))) as world:
+        world.withdraw_seconds = 2.0  # time to look before it is over
         forgetful(world, tmp_path, *WITHOUT_COUNTERS)
         publisher = world.publisher()
-        assert publisher.publish_now(5)
+        assert publisher.publish_now(WAIT_SECONDS)
         held = next(name for name in world.devices() if name.startswith(f"gpu-{H100.gpus[2].pci_label}-mig"))
         world.claims.add(held)
         world.inputs = inputs_of(H100, Offer(whole=True))
-        assert publisher.publish_now(5)
+        assert publisher.publish_now(WAIT_SECONDS)
         wholes = {f"gpu-{gpu.pci_label}" for gpu in H100.gpus.values()}
         assert not wholes & world.devices().keys()
         assert eventually(lambda: world.devices().keys() == (wholes - {f"gpu-{H100.gpus[2].pci_label}"}) | {held})

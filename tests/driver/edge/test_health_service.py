@@ -21,6 +21,7 @@ from partita_plugins.kubelet_api import health_v1_pb2, health_v1alpha1_pb2
 from partita_plugins.model.health import HealthState
 from partita_plugins.model.offer import Offer
 from tests.driver.edge.worlds import MIXED, fault_on, inputs_of, slotted, without_gpu
+from tests.waiting import WAIT_SECONDS
 
 H100 = slotted("hgx-h100")
 WELL = DeviceHealth(pool="p", device="gpu-0", state=HealthState.HEALTHY)
@@ -43,7 +44,7 @@ def streams(directory: Path, health: HealthService, version: str, messages: Any)
             f"/{version}.DRAResourceHealth/NodeWatchResources",
             request_serializer=messages.NodeWatchResourcesRequest.SerializeToString,
             response_deserializer=messages.NodeWatchResourcesResponse.FromString,
-        )(messages.NodeWatchResourcesRequest(), timeout=10)
+        )(messages.NodeWatchResourcesRequest(), timeout=WAIT_SECONDS)
         health.stop()
     server.stop(None).wait()
 
@@ -115,7 +116,7 @@ def test_a_stream_waits_for_the_first_list_without_looking_all_the_time(
     looks = _Looks(health)
     with streams(short_path, health, version, messages) as connect:
         stream = connect()
-        assert looks.enough.wait(5)
+        assert looks.enough.wait(WAIT_SECONDS)
         assert min(looks.waited) >= 0.2
         health.update([WELL])
         assert len(next(stream).devices) == 1

@@ -12,8 +12,7 @@ from partita_plugins.errors import BackendError, NvmlCode, Retryable
 from partita_plugins.model.health import MIG_CHANGE, HealthEvent
 from partita_plugins.model.mig import Placement
 from partita_plugins.pauses import Pause
-
-WAIT_SECONDS = 10.0
+from tests.waiting import WAIT_SECONDS
 
 
 @dataclass

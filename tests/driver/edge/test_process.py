@@ -21,7 +21,7 @@ from partita_plugins.wire import FAULT_TAINT_KEY, pool_name
 from tests.driver.edge.one_claim import claim_json, result
 from tests.driver.edge.worlds import NODE
 from tests.testing.signals import send_beside_main
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 
 class Node:
@@ -54,7 +54,7 @@ class Node:
                 f"/k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin/{verb}",
                 request_serializer=type(request).SerializeToString,
                 response_deserializer=getattr(dra_v1_pb2, f"{verb}Response").FromString,
-            )(request, timeout=30)
+            )(request, timeout=WAIT_SECONDS)
         return answer.claims[uid]
 
     def claim(self, device: str) -> str:
@@ -72,7 +72,7 @@ def node(directory: Path) -> Iterator[Node]:
     with ApiServer() as server:
         made = Node(directory, server)
         try:
-            assert eventually(lambda: len(made.devices()) == 4, 20), (directory / "log").read_text()
+            assert eventually(lambda: len(made.devices()) == 4), (directory / "log").read_text()
             yield made
         finally:
             made.process.kill()
@@ -96,14 +96,14 @@ def test_a_claim_is_prepared_told_and_taken_back_and_sigterm_ends_it_well(short_
         assert world.call("NodeUnprepareResources", uid).error == ""
         assert world.cdi_files() == []
         world.process.send_signal(signal.SIGTERM)
-        assert world.process.wait(15) == 0
+        assert world.process.wait(WAIT_SECONDS) == 0
         assert not list((short_path / "registry-dir").iterdir())
 
 
 def test_sigterm_ends_it_whichever_thread_the_system_gives_it_to(short_path: Path) -> None:
     with node(short_path) as world:
         send_beside_main(world.process.pid, signal.SIGTERM)
-        assert world.process.wait(15) == 0
+        assert world.process.wait(WAIT_SECONDS) == 0
 
 
 def test_a_device_that_fails_is_tainted_and_told_before_the_kubelet_hears_of_it(short_path: Path) -> None:

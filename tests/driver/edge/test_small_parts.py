@@ -23,7 +23,7 @@ from partita_driver.metrics import HttpEndpoint, Metrics
 from partita_driver.opening.options import StateLock
 from partita_plugins.errors import Permanent, Retryable
 from partita_plugins.pauses import Pause
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 
 def test_a_loop_goes_on_after_a_step_that_raised(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +60,7 @@ def test_a_step_that_fails_for_a_known_reason_is_a_line_and_no_stack_trace(
     with capture_logs() as logs:
         loop = Loop("test", step)
         loop.start()
-        assert stepped.wait(5)
+        assert stepped.wait(WAIT_SECONDS)
         assert loop.stop()
     [line] = logs
     assert str(error) in str(line.get("error", "planted"))
@@ -73,12 +73,12 @@ def test_a_wake_during_a_step_is_for_the_next_one() -> None:
     def step() -> float:
         steps.append(1)
         inside.set()
-        go.wait(5)
+        go.wait(WAIT_SECONDS)
         return 60.0
 
     loop = Loop("test", step)
     loop.start()
-    inside.wait(5)
+    assert inside.wait(WAIT_SECONDS)
     loop.wake()
     go.set()
     assert eventually(lambda: len(steps) == 2)
@@ -87,7 +87,7 @@ def test_a_wake_during_a_step_is_for_the_next_one() -> None:
 
 def get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=WAIT_SECONDS) as answer:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         with error:
@@ -154,7 +154,7 @@ def test_connections_beyond_the_bound_are_hung_up_on(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(metrics_module, "HTTP_PENDING_MAX", 2)
     endpoint = HttpEndpoint("127.0.0.1:0", {})
     endpoint.start()
-    clients = [socket.create_connection(("127.0.0.1", endpoint.port), timeout=4) for _ in range(3)]
+    clients = [socket.create_connection(("127.0.0.1", endpoint.port), timeout=WAIT_SECONDS) for _ in range(3)]
     try:
         assert clients[2].recv(1) == b""
     finally:

@@ -12,6 +12,7 @@ import pytest
 from partita_driver.kubelet.sockets import MAX_SOCKET_PATH_BYTES, remove_socket, socket_paths
 from partita_plugins.errors import InvalidInput, Permanent
 from tests.driver.edge.served import DRIVER, Granted, served
+from tests.waiting import WAIT_SECONDS
 
 
 def test_stop_takes_the_sockets_away_and_lets_work_finish(short_path: Path) -> None:
@@ -26,8 +27,8 @@ def test_stop_takes_the_sockets_away_and_lets_work_finish(short_path: Path) -> N
         world.handler.works = {"a": work}
         caller = threading.Thread(target=lambda: done.append(world.prepare("a").claims["uid-a"].error))
         caller.start()
-        begun.wait(5)
-        world.server.stop(5.0)
+        assert begun.wait(WAIT_SECONDS)
+        world.server.stop(WAIT_SECONDS)
         caller.join()
         assert done == [""]
         assert not world.sockets.plugin.exists()

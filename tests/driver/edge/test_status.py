@@ -101,30 +101,27 @@ def test_telling_never_raises_and_never_grows_without_bound(tmp_path: Path) -> N
 
 
 def test_the_end_waits_a_moment_for_what_is_not_told_yet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("partita_driver.api.status.FAREWELL_SECONDS", 0.2)
+    monkeypatch.setattr("partita_driver.api.status.FAREWELL_SECONDS", 1.0)
     with api_server(tmp_path) as (_, api):
         counter = Told()
         writer = StatusWriter(api, NODE, counter)
         for _ in range(50):
-            writer._later("event", lambda: time.sleep(0.1))
-        began = time.monotonic()
+            writer._later("event", lambda: time.sleep(0.5))
         writer.stop()
-        assert time.monotonic() - began < 1.0
         assert 1 <= counter.results.count(("event", "ok")) <= 4
         assert counter.results.count(("event", "dropped")) >= 46
 
 
 def test_a_write_that_does_not_end_is_left_behind_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("partita_driver.api.status.FAREWELL_SECONDS", 0.2)
-    answered = threading.Event()
+    answered, counter = threading.Event(), Told()
 
     def write() -> None:
-        answered.wait(30)
+        answered.wait()
 
     with api_server(tmp_path) as (_, api):
-        writer = StatusWriter(api, NODE, Told())
+        writer = StatusWriter(api, NODE, counter)
         writer._later("event", write)
-        began = time.monotonic()
         writer.stop()
-        assert time.monotonic() - began < 5.0
+        assert counter.results == []
         answered.set()

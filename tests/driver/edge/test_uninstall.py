@@ -27,6 +27,7 @@ from partita_plugins.testing.nvml import installed
 from partita_plugins.wire import DRIVER_NAME
 from tests.driver.edge.worlds import MIXED, NODE, Pooled, node_options, pooled, slotted
 from tests.driver.engine.nodes import Node, claim, result, time_slice_config
+from tests.waiting import WAIT_SECONDS
 
 UID = "11111111-2222-3333-4444-555555555555"
 ONLY_THE_SHORTEST_FITS = 71
@@ -44,7 +45,7 @@ def node(short_path: Path) -> Node:
 def api(short_path: Path) -> Iterator[Pooled]:
     with pooled(short_path, slotted(), MIXED) as made:
         publisher = made.publisher()
-        assert publisher.publish_now(5)
+        assert publisher.publish_now(WAIT_SECONDS)
         publisher.stop()
         write_condition(made.api, NODE, ())
         yield made
@@ -154,7 +155,7 @@ def test_a_gpu_that_hangs_keeps_its_claims_alone(node: Node, api: Pooled, monkey
     use(node)
     planted = node.backend.faults.plant(HungCall(gpu_uuid=node.gpu_uuid(0), call="*"))
     with monkeypatch.context() as impatient:
-        impatient.setattr(cleanup, "Deadlines", lambda: Deadlines(call_seconds=2.0))
+        impatient.setattr(cleanup, "Deadlines", lambda: Deadlines(call_seconds=2.0, discover_seconds=2.0))
         rows = list(clean_up(options(node.root), force=True))
     assert sorted(outcomes(rows, "claim")) == ["failed", "removed", "removed"]
     assert outcomes(rows, "folder") == ["kept"]

@@ -18,7 +18,7 @@ def test_an_api_server_that_is_away_for_a_while_delays_the_answer(world: World) 
     world.server.faults.fail(503, method="PATCH", path="resourceclaims", times=3)
     world.start()
     world.allocate(world.node.whole(0))
-    assert eventually(world.is_ready, 15)
+    assert eventually(world.is_ready)
     assert world.held() == [world.node.whole(0)]
 
 
@@ -30,7 +30,7 @@ def test_hardware_that_is_free_in_a_moment_is_waited_for(world: World) -> None:
     assert eventually(lambda: ("bind", "retry") in world.done)
     assert not world.failure("second")
     world.server.delete("ResourceClaim", "first", "default")
-    assert eventually(lambda: world.is_ready("second"), 15)
+    assert eventually(lambda: world.is_ready("second"))
     assert world.state(first) is ClaimState.ABSENT
 
 
@@ -40,7 +40,7 @@ def test_hardware_that_does_not_get_free_is_given_up_without_a_taint(world: Worl
     world.allocate(world.node.whole(0), name="first")
     assert eventually(lambda: world.is_ready("first"))
     world.allocate(world.node.mig(0, "3g", 4), name="second")
-    assert eventually(lambda: "reason=NotReadyInTime" in world.failure("second"), 15)
+    assert eventually(lambda: "reason=NotReadyInTime" in world.failure("second"))
     assert world.node.engine.faults() == ()
 
 

@@ -13,7 +13,7 @@ from partita_plugins.wire import pool_name
 from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.binding.world import World, body, broken
 from tests.driver.engine.nodes import time_slice_config
-from tests.waiting import eventually
+from tests.waiting import WAIT_SECONDS, eventually
 
 
 def test_a_validated_claim_may_be_bound_and_prepare_finds_it_ready(world: World) -> None:
@@ -57,14 +57,14 @@ def test_claims_on_several_gpus_are_served_side_by_side(world: World, monkeypatc
     prepare_ahead = world.node.engine.prepare_ahead
 
     def meet(claim: ResourceClaim) -> Any:
-        together.wait(10)
+        together.wait(WAIT_SECONDS)
         return prepare_ahead(claim)
 
     monkeypatch.setattr(world.node.engine, "prepare_ahead", meet)
     world.start()
     for slot in range(4):
         world.allocate(world.node.whole(slot), name=f"c{slot}")
-    assert eventually(lambda: all(world.is_ready(f"c{slot}") for slot in range(4)), 15)
+    assert eventually(lambda: all(world.is_ready(f"c{slot}") for slot in range(4)))
 
 
 def test_a_failure_says_what_was_found_after_the_taint_and_leaves_nothing(world: World) -> None:

@@ -22,6 +22,7 @@ from partita_plugins.wire import VALIDATED_CONDITION, VALIDATION_FAILED_CONDITIO
 from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.edge.worlds import NODE
 from tests.driver.engine.nodes import Node, result
+from tests.waiting import WAIT_SECONDS
 
 POOL = pool_name(NODE)
 WAITS = {"bindingConditions": [VALIDATED_CONDITION], "bindingFailureConditions": [VALIDATION_FAILED_CONDITION]}
@@ -143,7 +144,7 @@ class HeldUp:
 
     def wait(self) -> None:
         """Until it is made."""
-        assert self._begun.wait(10)
+        assert self._begun.wait(WAIT_SECONDS)
 
     def go_on(self) -> None:
         self._gone_on.set()
@@ -151,5 +152,5 @@ class HeldUp:
     def _slow(self, claim: ResourceClaim) -> Any:
         made = self._prepare_ahead(claim)
         self._begun.set()
-        assert self._gone_on.wait(10)
+        assert self._gone_on.wait(WAIT_SECONDS)
         return made

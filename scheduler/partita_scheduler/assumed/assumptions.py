@@ -2,6 +2,7 @@
 
 kube-scheduler never tells an extender which node it took, and its own allocation appears in the API only after it has
 bound the pod's claims. Until then the first node we named is assumed, so that the next pod does not get its devices.
+Where a pod is seen to have what is assumed for another, the two change places: what was foretold counts all the same.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 import structlog
 
 from partita_plugins.wire.resource_claim import Allocation, ResourceClaim
+from partita_scheduler.allocator.allocation import devices_of
 from partita_scheduler.assumed.predictions import Pending, Prediction, keys_of
 from partita_scheduler.cluster.groups import Groups
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Pod, assumed_key
@@ -83,7 +85,7 @@ class Assumptions:
             node=node,
             deadline=self._clock() + self._seconds,
             options=options,
-            foretold=foretold,
+            assumed=dict(foretold),
             claims={assumed_key(uid, view.claims.get((namespace, name), nothing)): name for name in foretold},
         )
         with self._lock:
@@ -92,8 +94,8 @@ class Assumptions:
                 self._pending[uid] = pending
                 self._soonest = min(self._soonest, pending.deadline)
                 self._waiting.add(uid, *pending.claims)
-                for key, assumed in pending.assumed():
-                    self._listener(key, assumed)
+                for key in pending.claims:
+                    self._listener(key, pending.entry(key))
             while len(self._pending) > MAX_PENDING:
                 self._forget(next(iter(self._pending)))
 
@@ -108,10 +110,10 @@ class Assumptions:
         with self._lock:
             self._expire()
             return {
-                key: assumed
+                key: pending.entry(key)
                 for pending in self._pending.values()
                 if pending.pod_uid != excluding
-                for key, assumed in pending.assumed()
+                for key in pending.claims
             }
 
     def predictions(self) -> list[Prediction]:
@@ -141,10 +143,12 @@ class Assumptions:
 
     def _settle(self, pending: Pending, key: str, claim: ResourceClaim, allocation: Allocation) -> None:
         found = pending.settled(key, claim, allocation)
-        del pending.claims[key]
+        assumed = pending.assumed[pending.claims.pop(key)]
         self._end(pending.pod_uid, key)
         if not pending.claims:
             del self._pending[pending.pod_uid]
+        if found.actual_node == pending.node and found.actual != devices_of(assumed):
+            self._exchange(allocation, assumed)
         self._metrics.prediction.labels(found.result).inc()
         self._metrics.choice.labels("first" if found.actual_node == pending.node else "other").inc()
         report = log.warning if found.result == "mismatch" else log.info
@@ -159,6 +163,13 @@ class Assumptions:
             actual=found.actual,
         )
         self._remembered.append(found)
+
+    def _exchange(self, taken: Allocation, left: Allocation) -> None:
+        """What was left is assumed for the pod for which what was taken is assumed, if there is one."""
+        for pending in self._pending.values():
+            if key := pending.exchange(taken, left):
+                self._tell(key)
+                return
 
     def _expire(self) -> None:
         now = self._clock()
@@ -182,5 +193,8 @@ class Assumptions:
     def _end(self, uid: str, key: str) -> None:
         """What is assumed under a key ends for one pod; another's with the same claim stands."""
         self._waiting.remove(uid, key)
-        others = self._waiting.of([key])
-        self._listener(key, dict(self._pending[others[-1]].assumed())[key] if others else None)
+        self._tell(key)
+
+    def _tell(self, key: str) -> None:
+        pods = self._waiting.of([key])
+        self._listener(key, self._pending[pods[-1]].entry(key) if pods else None)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import msgspec
@@ -45,38 +45,53 @@ class Pending:
     options: Mapping[str, Verdict]
     """The best nodes, in case kube-scheduler takes another one than ours."""
 
-    foretold: Mapping[str, Allocation]
-    """Claim name to allocation, on our node."""
+    assumed: dict[str, Allocation]
+    """Claim name to allocation, on our node: as foretold, until another pod is seen to have just that."""
 
     claims: dict[str, str] = field(default_factory=dict)
     """Key in ClusterView.assumed to claim name, of the claims still without an allocation."""
 
-    def assumed(self) -> Iterator[tuple[str, AssumedAllocation]]:
-        """What to put into ClusterView.assumed, by key."""
-        for key, name in self.claims.items():
-            claim = (self.namespace, name)
-            yield (
-                key,
-                AssumedAllocation(pod_uid=self.pod_uid, node=self.node, claim=claim, allocation=self.foretold[name]),
-            )
+    def entry(self, key: str) -> AssumedAllocation:
+        """What to put into ClusterView.assumed under this key."""
+        name = self.claims[key]
+        return AssumedAllocation(
+            pod_uid=self.pod_uid, node=self.node, claim=(self.namespace, name), allocation=self.assumed[name]
+        )
 
     def predictions(self) -> list[Prediction]:
         """Of the claims that are still waited for."""
-        return [self._prediction(key, name, devices_of(self.foretold[name])) for key, name in self.claims.items()]
+        return [self._prediction(key, name, self._foretold(name, self.node)) for key, name in self.claims.items()]
 
     def settled(self, key: str, claim: ResourceClaim, allocation: Allocation) -> Prediction:
         """What came of the claim under this key."""
         node, actual = node_of(allocation) or self.node, devices_of(allocation)
-        verdict = self.options.get(node)
-        foretold = (verdict.allocations or {}).get(self.claims[key]) if verdict else None
-        predicted = devices_of(foretold) if foretold else ()
-        result = "unpredicted" if foretold is None else "match" if predicted == actual else "mismatch"
+        predicted = self._foretold(self.claims[key], node)
+        result = "unpredicted" if predicted is None else "match" if predicted == actual else "mismatch"
         open_ = self._prediction(claim.metadata.uid, claim.metadata.name, predicted)
         return msgspec.structs.replace(open_, actual_node=node, actual=actual, result=result)
 
-    def _prediction(self, uid: str, name: str, predicted: tuple[str, ...]) -> Prediction:
+    def exchange(self, taken: Allocation, left: Allocation) -> str:
+        """Assume what another pod left, instead of what it has taken. The key of the claim for which that was assumed;
+        empty where there is none.
+
+        Most likely kube-scheduler gave the two their devices the other way round.
+        """
+        if any(result.share_id is not None or result.admin_access for result in taken.devices.results):
+            return ""  # Both may have the same.
+        for key, name in self.claims.items():
+            if devices_of(self.assumed[name]) == devices_of(taken):
+                self.assumed[name] = left
+                return key
+        return ""
+
+    def _foretold(self, name: str, node: str) -> tuple[str, ...] | None:
+        verdict = self.options.get(node)
+        foretold = (verdict.allocations or {}).get(name) if verdict else None
+        return None if foretold is None else devices_of(foretold)
+
+    def _prediction(self, uid: str, name: str, predicted: tuple[str, ...] | None) -> Prediction:
         return Prediction(
-            pod_uid=self.pod_uid, pod=self.pod, claim_uid=uid, claim=name, node=self.node, predicted=predicted
+            pod_uid=self.pod_uid, pod=self.pod, claim_uid=uid, claim=name, node=self.node, predicted=predicted or ()
         )
 
 

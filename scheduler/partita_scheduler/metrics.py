@@ -8,6 +8,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 
 _LATENCY_BUCKETS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 
+_ALLOCATION_BUCKETS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
 
 class Metrics:
     """One process's counters, in a registry of their own so that tests do not share them."""
@@ -38,6 +40,13 @@ class Metrics:
             "Allocations that appeared on the node that we put first, or on another one",
             ["node"],
             registry=self.registry,
+        )
+        self.allocation_seconds = Histogram(
+            "partita_scheduler_allocation_seconds",
+            "Time from our answer until the API told the allocation, by what came of the prediction",
+            ["result"],
+            registry=self.registry,
+            buckets=_ALLOCATION_BUCKETS,
         )
         self.explainer_events = Counter(
             "partita_scheduler_explainer_events",

@@ -9,21 +9,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
-
-import msgspec
-import structlog
 
 from partita_plugins.wire.resource_claim import Allocation, ResourceClaim
 from partita_scheduler.allocator.allocation import devices_of
 from partita_scheduler.assumed.predictions import Pending, Prediction, keys_of
+from partita_scheduler.assumed.record import Record
 from partita_scheduler.cluster.groups import Groups
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Pod, assumed_key
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.policy.decision import Decision
-
-log = structlog.get_logger(__name__)
 
 ASSUME_SECONDS = 30.0
 """Longer than any binding without binding conditions; an assumption that outlives its pod blocks devices for no one."""
@@ -34,8 +30,6 @@ GONE_POD_SECONDS = 2.0
 MAX_PENDING = 1_000
 MAX_OPTIONS = 64
 """Nodes, best first, whose prediction is kept in case kube-scheduler takes another one than ours."""
-
-MAX_REMEMBERED = 500
 
 
 def _ignore(_key: str, _assumed: AssumedAllocation | None) -> None:
@@ -54,7 +48,7 @@ class Assumptions:
         listener: Callable[[str, AssumedAllocation | None], None] = _ignore,
     ) -> None:
         """`listener` is told, in order, what is assumed under a key of ClusterView.assumed, and None when it ends."""
-        self._metrics, self._seconds, self._clock, self._listener = metrics, seconds, clock, listener
+        self._seconds, self._clock, self._listener = seconds, clock, listener
         self._pending: OrderedDict[str, Pending] = OrderedDict()
         self._waiting: Groups[str] = Groups()
         """Pods by the keys in ClusterView.assumed of what is assumed for them."""
@@ -62,7 +56,7 @@ class Assumptions:
         self._soonest = float("inf")
         """When the first of them may be over: nobody looks before."""
 
-        self._remembered: deque[Prediction] = deque(maxlen=MAX_REMEMBERED)
+        self._record = Record(metrics)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -77,13 +71,14 @@ class Assumptions:
         uid, namespace = pod.metadata.uid, pod.metadata.namespace
         options = decision.verdicts
         foretold = (options[node].allocations or {}) if node in options else {}
-        nothing = ResourceClaim()
+        nothing, now = ResourceClaim(), self._clock()
         pending = Pending(
             pod_uid=uid,
             pod=pod.key,
             namespace=namespace,
             node=node,
-            deadline=self._clock() + self._seconds,
+            since=now,
+            deadline=now + self._seconds,
             options=options,
             assumed=dict(foretold),
             claims={assumed_key(uid, view.claims.get((namespace, name), nothing)): name for name in foretold},
@@ -121,7 +116,7 @@ class Assumptions:
         with self._lock:
             self._expire()
             waiting = [one for pending in self._pending.values() for one in pending.predictions()]
-            return [*self._remembered, *waiting]
+            return [*self._record, *waiting]
 
     def claim_changed(self, _old: ResourceClaim | None, new: ResourceClaim | None) -> None:
         """Listener of the watch on claims: an allocation settles what was foretold."""
@@ -142,27 +137,14 @@ class Assumptions:
                 self._soonest = min(self._soonest, pending.deadline)
 
     def _settle(self, pending: Pending, key: str, claim: ResourceClaim, allocation: Allocation) -> None:
-        found = pending.settled(key, claim, allocation)
+        found = pending.settled(key, claim, allocation, at=self._clock())
         assumed = pending.assumed[pending.claims.pop(key)]
         self._end(pending.pod_uid, key)
         if not pending.claims:
             del self._pending[pending.pod_uid]
         if found.actual_node == pending.node and found.actual != devices_of(assumed):
             self._exchange(allocation, assumed)
-        self._metrics.prediction.labels(found.result).inc()
-        self._metrics.choice.labels("first" if found.actual_node == pending.node else "other").inc()
-        report = log.warning if found.result == "mismatch" else log.info
-        report(
-            "allocation seen",
-            result=found.result,
-            pod=pending.pod,
-            claim=found.claim,
-            chosen_node=pending.node,
-            node=found.actual_node,
-            predicted=found.predicted,
-            actual=found.actual,
-        )
-        self._remembered.append(found)
+        self._record.settled(found)
 
     def _exchange(self, taken: Allocation, left: Allocation) -> None:
         """What was left is assumed for the pod for which what was taken is assumed, if there is one."""
@@ -182,7 +164,7 @@ class Assumptions:
     def _forget(self, uid: str) -> None:
         pending = self._drop(uid)
         for one in pending.predictions() if pending else ():
-            self._remembered.append(msgspec.structs.replace(one, result="forgotten"))
+            self._record.forgotten(one)
 
     def _drop(self, uid: str) -> Pending | None:
         pending = self._pending.pop(uid, None)

@@ -32,6 +32,9 @@ class Prediction(msgspec.Struct, frozen=True, kw_only=True):
     result: str = "pending"
     """pending, match, mismatch, unpredicted (a node that we have no prediction for) or forgotten."""
 
+    seconds: float = 0.0
+    """From the prediction until its allocation was seen."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Pending:
@@ -41,6 +44,7 @@ class Pending:
     pod: str
     namespace: str
     node: str
+    since: float
     deadline: float
     options: Mapping[str, Verdict]
     """The best nodes, in case kube-scheduler takes another one than ours."""
@@ -62,13 +66,14 @@ class Pending:
         """Of the claims that are still waited for."""
         return [self._prediction(key, name, self._foretold(name, self.node)) for key, name in self.claims.items()]
 
-    def settled(self, key: str, claim: ResourceClaim, allocation: Allocation) -> Prediction:
-        """What came of the claim under this key."""
+    def settled(self, key: str, claim: ResourceClaim, allocation: Allocation, *, at: float) -> Prediction:
+        """What came of the claim under this key, seen at this moment."""
         node, actual = node_of(allocation) or self.node, devices_of(allocation)
         predicted = self._foretold(self.claims[key], node)
         result = "unpredicted" if predicted is None else "match" if predicted == actual else "mismatch"
         open_ = self._prediction(claim.metadata.uid, claim.metadata.name, predicted)
-        return msgspec.structs.replace(open_, actual_node=node, actual=actual, result=result)
+        took = round(at - self.since, 3)
+        return msgspec.structs.replace(open_, actual_node=node, actual=actual, result=result, seconds=took)
 
     def exchange(self, taken: Allocation, left: Allocation) -> str:
         """Assume what another pod left, instead of what it has taken. The key of the claim for which that was assumed;

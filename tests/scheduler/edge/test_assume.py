@@ -55,6 +55,17 @@ def test_other_devices_are_a_mismatch_with_both_kept() -> None:
     assert prediction.actual == ("gpu.partita.dev/b/gpu-7",)
 
 
+def test_how_long_an_allocation_took_to_appear_is_told_and_counted() -> None:
+    """A kube-scheduler that is behind with its own writes is behind with what it reads, and predictions go wrong."""
+    world = World()
+    assume(world)
+    world.clock.now += 1.5
+    settle(world, "b", "gpu-7")
+    (prediction,) = world.assumptions.predictions()
+    assert prediction.seconds == 1.5
+    assert world.counted("allocation_seconds_sum", result="mismatch") == 1.5
+
+
 def test_another_node_is_compared_with_what_was_foretold_for_it() -> None:
     world = World()
     assume(world)

@@ -17,6 +17,7 @@ from hack.benchmarks.targets import tell
 from hack.benchmarks.vitals import cpu_seconds
 
 from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.changes import Changed
 from partita_plugins.kube.resources import PODS
 from partita_plugins.wire import DRIVER_NAME
 from partita_plugins.wire.resource_slice import ResourceSlice
@@ -125,11 +126,11 @@ def _watch_bound(api: KubeApi, namespace: str, version: str, pods: int, told_of:
     first = told = 0.0
     deadline = time.monotonic() + DEADLINE_SECONDS
     while (now := time.monotonic()) < deadline:
-        for line in api.watch(PODS, version, namespace, timeout_seconds=60):
-            found = msgspec.json.decode(line.object, type=_Pod)
-            version = found.metadata.resource_version
-            if line.type == "BOOKMARK" or not found.spec.node_name:
+        for change in api.watch(PODS, version, namespace, as_=_Pod, timeout_seconds=60):
+            version = change.object.metadata.resource_version
+            if not isinstance(change, Changed) or not change.object.spec.node_name:
                 continue
+            found = change.object
             now = time.monotonic()
             first = first or now
             if found.metadata.name not in bound:

@@ -13,13 +13,13 @@ from types import MappingProxyType
 from typing import Any
 
 import click
-import msgspec
 import yaml
 from hack.benchmarks.figures import print_rows, quantile
 from tests.e2e.installation import Installation
 from tests.e2e.lab import CLUSTER, Json, Lab, request, run, until
 
 from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.changes import Changed
 from partita_plugins.kube.resources import PODS
 from partita_plugins.wire import DRIVER_NAME
 
@@ -185,9 +185,7 @@ def _shown(lab: Lab, claim: str) -> list[str]:
 
 def _watch_until_running(lab: Lab, name: str, version: str) -> None:
     query = {"fieldSelector": f"metadata.name={name}"}
-    for line in lab.api.watch(PODS, version, timeout_seconds=60, query=query):
-        if line.type in {"ADDED", "MODIFIED"}:
-            pod = msgspec.json.decode(line.object, type=dict[str, Any])
-            if pod.get("status", {}).get("phase") == "Running":
-                return
+    for change in lab.api.watch(PODS, version, as_=dict[str, Any], timeout_seconds=60, query=query):
+        if isinstance(change, Changed) and change.object.get("status", {}).get("phase") == "Running":
+            return
     raise TimeoutError(f"pod {name} did not run; its events: {lab.tell(name)}")

@@ -12,6 +12,7 @@ from kubernetes.config import ConfigException
 from partita_plugins.errors import Permanent, Retryable
 from partita_plugins.kube import api as kube
 from partita_plugins.kube import errors
+from partita_plugins.kube.changes import Added, Changed, Deleted
 from partita_plugins.kube.events import EventRecorder
 from partita_plugins.kube.resources import CONFIG_MAPS, EVENTS, NODES, RESOURCE_CLAIMS
 from partita_plugins.testing.apiserver.faults import Fault
@@ -90,8 +91,9 @@ def test_a_watch_tells_of_changes_since_the_list(api: kube.KubeApi) -> None:
     _, version = api.list(CONFIG_MAPS, as_=dict[str, Any])
     api.create(CONFIG_MAPS, config_map("seen", a="1"), "default")
     api.patch(CONFIG_MAPS, "seen", {"data": {"a": "2"}}, "default")
-    lines = api.watch(CONFIG_MAPS, version, timeout_seconds=5)
-    assert [next(lines).type for _ in range(2)] == ["ADDED", "MODIFIED"]
+    api.delete(CONFIG_MAPS, "seen", "default")
+    changes = api.watch(CONFIG_MAPS, version, as_=dict[str, Any], timeout_seconds=5)
+    assert [type(next(changes)) for _ in range(3)] == [Added, Changed, Deleted]
 
 
 def test_a_missing_kubeconfig_says_what_to_give() -> None:

@@ -7,16 +7,17 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, cast
 
-import msgspec
 import pytest
 
-from partita_plugins.kube.api import KubeApi, WatchLine
+from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.changes import Changed
 from partita_plugins.kube.errors import Refused, Unavailable
 from partita_plugins.kube.reflector import RETRY, Reflector
 from partita_plugins.kube.resources import CONFIG_MAPS
 from partita_plugins.pauses import Pause
 from partita_plugins.testing.apiserver.faults import Fault
 from partita_plugins.testing.apiserver.server import ApiServer
+from partita_plugins.wire.objects import ObjectMeta
 from partita_plugins.wire.resource_claim import DeviceClass
 from tests.waiting import WAIT_SECONDS, until
 
@@ -89,15 +90,14 @@ class Replay:
     def list(self, *_: object, **__: object) -> tuple[list[DeviceClass], str]:
         return [], "1"
 
-    def watch(self, _resource: object, version: str, *_: object, **__: object) -> Iterator[WatchLine]:
+    def watch(self, _resource: object, version: str, *_: object, **__: object) -> Iterator[Changed[DeviceClass]]:
         self.at.append(time.monotonic())
         self.begun.append(version)
         found = self._watches.pop(0) if self._watches else []
         if isinstance(found, Exception):
             raise found
         for number in found:
-            raw = msgspec.json.encode({"metadata": {"name": "one", "resourceVersion": number}})
-            yield WatchLine("MODIFIED", msgspec.Raw(raw))
+            yield Changed(DeviceClass(metadata=ObjectMeta(name="one", resource_version=number)))
         if found:
             raise Unavailable("the watch broke")
         time.sleep(0.01)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
@@ -12,6 +11,7 @@ import urllib3
 from kubernetes import client, config
 
 from partita_plugins.errors import PartitaError, Permanent
+from partita_plugins.kube.changes import LEARNING, Change, Failed, Status, decoder
 from partita_plugins.kube.errors import NotFound, Unavailable, error_of
 from partita_plugins.kube.resources import Resource
 
@@ -32,12 +32,6 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 
 
-class _Status(msgspec.Struct):
-    reason: str = ""
-    message: str = ""
-    code: int = 0
-
-
 class ListMeta(msgspec.Struct, rename="camel"):
     resource_version: str = msgspec.field(default="", name="resourceVersion")
     continue_: str = msgspec.field(default="", name="continue")
@@ -48,18 +42,8 @@ class _Listing(msgspec.Struct, Generic[T]):
     metadata: ListMeta = msgspec.field(default_factory=ListMeta)
 
 
-_LEARNING = threading.Lock()
-
-
 def _same(found: T) -> T:
     return found
-
-
-class WatchLine(msgspec.Struct):
-    """One line of a watch, its object still undecoded."""
-
-    type: str
-    object: msgspec.Raw
 
 
 class KubeApi:
@@ -123,7 +107,7 @@ class KubeApi:
         """All objects, page by page, with the resource version to watch from. `made` is what becomes of each."""
         items: list[T] = []
         page: dict[str, Any] = {**query, "limit": LIST_PAGE}
-        with _LEARNING:  # msgspec's first look at a type is not safe from several threads (wire.learn).
+        with LEARNING:
             decoder = msgspec.json.Decoder(_Listing[as_])  # type: ignore[valid-type]
         while True:
             listing = decoder.decode(
@@ -170,9 +154,10 @@ class KubeApi:
         resource_version: str,
         namespace: str = "",
         *,
+        as_: type[T],
         timeout_seconds: int,
         query: Mapping[str, str] | None = None,
-    ) -> Iterator[WatchLine]:
+    ) -> Iterator[Change[T]]:
         """Changes since a resource version until the server ends the watch. Raises Gone when it is too old."""
         options = {
             **(query or {}),
@@ -181,6 +166,7 @@ class KubeApi:
             "resourceVersion": resource_version,
             "timeoutSeconds": timeout_seconds,
         }
+        decode = decoder(as_).decode
         response = self._open(
             "GET",
             resource.path(namespace=namespace),
@@ -192,11 +178,10 @@ class KubeApi:
         )
         try:
             for line in _lines(response):
-                event = msgspec.json.decode(line, type=WatchLine)
-                if event.type == "ERROR":
-                    status = msgspec.json.decode(event.object, type=_Status)
-                    raise error_of(status.code, status.reason, status.message)
-                yield event
+                change = decode(line)
+                if isinstance(change, Failed):
+                    raise error_of(change.object.code, change.object.reason, change.object.message)
+                yield change
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unavailable(f"the watch on {resource.plural} broke: {error}") from error
         finally:
@@ -237,9 +222,9 @@ class KubeApi:
 def _answer_error(response: urllib3.BaseHTTPResponse) -> PartitaError:
     raw = response.data[:4096]
     try:
-        status = msgspec.json.decode(response.data, type=_Status)
+        status = msgspec.json.decode(response.data, type=Status)
     except msgspec.DecodeError:
-        status = _Status(message=raw.decode("utf-8", "replace"))
+        status = Status(message=raw.decode("utf-8", "replace"))
     return error_of(response.status, status.reason, status.message)
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Generic, Protocol, TypeVar
 
-import msgspec
 import structlog
 
 from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.changes import Changed, Deleted
 from partita_plugins.kube.errors import Gone, Unavailable
 from partita_plugins.kube.resources import Resource
 from partita_plugins.pauses import Backoff, Draw, Pause, by_chance, spread
-from partita_plugins.wire.objects import ObjectMeta
 
 log = structlog.get_logger(__name__)
 
@@ -29,11 +28,24 @@ SHORT_WATCH_SECONDS = 1.0
 """A watch that ends sooner and says nothing has failed: a server that stops, or a proxy before none."""
 
 
-class HasMetadata(Protocol):
-    """Any API object."""
+class Identity(Protocol):
+    """What a cache needs of an object's metadata: which one, and as of when."""
 
     @property
-    def metadata(self) -> ObjectMeta: ...
+    def namespace(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def resource_version(self) -> str: ...
+
+
+class HasMetadata(Protocol):
+    """Any API object, or what is kept of it."""
+
+    @property
+    def metadata(self) -> Identity: ...
 
 
 T = TypeVar("T", bound=HasMetadata)
@@ -42,10 +54,6 @@ Key = tuple[str, str]
 
 Listener = Callable[[T | None, T | None], None]
 """Called with (old, new): new None for a deletion, old None for an addition. In the watch's thread; must not block."""
-
-
-class _Bookmark(msgspec.Struct):
-    metadata: ObjectMeta
 
 
 class Reflector(Generic[T]):
@@ -138,6 +146,11 @@ class Reflector(Generic[T]):
 
     def _relist(self) -> str:
         items, version = self._list()
+        self._take_in(items)
+        return version
+
+    def _take_in(self, items: Iterable[T]) -> None:
+        """These are all that there are: tell what is other than before."""
         with self._lock:
             stale = self._objects
             known = stale if self._told else {}
@@ -152,7 +165,6 @@ class Reflector(Generic[T]):
                 self._listener(stale.get(key), item)
         self._told = True
         self._synced.set()
-        return version
 
     def _list(self) -> tuple[list[T], str]:
         return self._api.list(self.resource, self._namespace, as_=self._type, made=self._made, **self._query)
@@ -160,27 +172,31 @@ class Reflector(Generic[T]):
     def _follow(self) -> None:
         begun, told = time.monotonic(), False
         watch_seconds = int(spread(WATCH_SECONDS, self._draw))
-        for line in self._api.watch(
-            self.resource, self._version, self._namespace, timeout_seconds=watch_seconds, query=self._query
+        for change in self._api.watch(
+            self.resource,
+            self._version,
+            self._namespace,
+            as_=self._type,
+            timeout_seconds=watch_seconds,
+            query=self._query,
         ):
             self._last_contact, told = time.monotonic(), True
             if self._stopping.is_set():
                 break
-            if line.type == "BOOKMARK":
-                self._version = msgspec.json.decode(line.object, type=_Bookmark).metadata.resource_version
-                continue
-            item = self._made(msgspec.json.decode(line.object, type=self._type))
-            self._apply(item, deleted=line.type == "DELETED")
-            self._version = item.metadata.resource_version
+            if isinstance(change, Changed):
+                item = self._made(change.object)
+                self._apply(_key(item), item if self._keep(item) else None)
+            elif isinstance(change, Deleted):
+                self._apply(_key(change.object), None)
+            self._version = change.object.metadata.resource_version
         if not told and time.monotonic() - begun < SHORT_WATCH_SECONDS:
             raise Unavailable(f"the watch on {self.resource.plural} ended at once")
 
-    def _apply(self, item: T, *, deleted: bool) -> None:
-        new = None if deleted or not self._keep(item) else item
+    def _apply(self, key: Key, new: T | None) -> None:
         with self._lock:
-            old = self._objects.pop(_key(item), None)
+            old = self._objects.pop(key, None)
             if new is not None:
-                self._objects[_key(item)] = new
+                self._objects[key] = new
         if not (old is None and new is None):
             self._listener(old, new)
 

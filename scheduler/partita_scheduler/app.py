@@ -16,7 +16,7 @@ from partita_scheduler.answers.decider import Decider
 from partita_scheduler.answers.explainer import Explainer
 from partita_scheduler.assumed.assumptions import Assumptions
 from partita_scheduler.cluster.cpu import CpuTally, nobody_counts
-from partita_scheduler.cluster.cpu_watch import CpuWatch
+from partita_scheduler.cluster.pods import PodWatch
 from partita_scheduler.cluster.slice_index import SliceIndex
 from partita_scheduler.cluster.watch import ClusterWatch, Listeners, both
 from partita_scheduler.extender import Parts, create_app, create_health_app, create_why_app
@@ -52,16 +52,25 @@ class Application:
             settings.scoring,
             tally.left_milli if settings.count_cpu else nobody_counts,
         )
-        self.cpu = CpuWatch(api, tally, self.kept.told.cpu_changed) if settings.count_cpu else None
-        self.learner = Learner(
-            lambda: self.watch, scoring=settings.scoring, listener=self.kept.told.workload_changed, cpu=self.cpu
-        )
         self.assumptions = Assumptions(self.metrics, listener=self.kept.told.assumption_changed)
+        self.pods = PodWatch(
+            api,
+            both(self.kept.told.pod_changed, self.assumptions.pod_changed),
+            tally=tally if settings.count_cpu else None,
+            node_listener=self.kept.told.cpu_changed,
+        )
+        self.learner = Learner(
+            lambda: self.watch,
+            scoring=settings.scoring,
+            listener=self.kept.told.workload_changed,
+            cpu=self.pods if settings.count_cpu else None,
+        )
         # The kept state has an allocation before the assumption of it is dropped.
         self.watch = ClusterWatch(
             api,
             stale_seconds=settings.stale_seconds,
             slices=slices,
+            pods=self.pods,
             listeners=Listeners(
                 node=self.kept.told.node_changed,
                 slice=self.kept.told.slice_changed,
@@ -72,7 +81,6 @@ class Application:
                     self.assumptions.claim_changed,
                     self.learner.claim_changed,
                 ),
-                pod=both(self.kept.told.pod_changed, self.assumptions.pod_changed),
                 version=self._read_rules,
             ),
         )
@@ -145,8 +153,6 @@ class Application:
                 app = make(self.parts)
                 self._serve(ExtenderServer(app, address, tls=None, max_body_bytes=1024, threads=2, kept=0))
         self.watch.start()
-        if self.cpu is not None:
-            self.cpu.start()
         self._spawn("kept", lambda: self.kept.run(self._stopping))
         self._spawn("version", self._follow_version)
         self._spawn("learner", lambda: self.learner.run(self._stopping))
@@ -173,8 +179,6 @@ class Application:
         self._draining.set()
         self._stopping.set()
         self.watch.stop()
-        if self.cpu is not None:
-            self.cpu.stop()
         for server in self._servers:
             server.stop()
         for thread in self._threads:

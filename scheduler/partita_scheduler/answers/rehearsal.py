@@ -14,7 +14,7 @@ from partita_scheduler.answers.eligibility import partition
 from partita_scheduler.answers.report import ReasonReport
 from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
 from partita_scheduler.cluster.cpu import BoundPod, CpuTally, cpu_milli, nobody_counts
-from partita_scheduler.cluster.view import ClusterView, Pod, PodSpec
+from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.found import Found
 from partita_scheduler.kept.state import KeptState
 from partita_scheduler.metrics import Metrics
@@ -115,7 +115,7 @@ class Rehearsal:
             allocations = chosen.verdicts[best].allocations or {}
             devices = {name: devices_of(allocation) for name, allocation in allocations.items()}
             self._assumptions.assume(found.view, pod, best, chosen)
-            self._tally.change(None, BoundPod(spec=PodSpec(node_name=best), requested_milli=cpu_milli(pod)))
+            self._tally.change(None, BoundPod(node_name=best, requested_milli=cpu_milli(pod)))
             self._state.told.cpu_changed(best)
         fitting = dict.fromkeys(decision.order)
         feasible: dict[str, list[str]] = {}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from sys import intern
 
 from partita_plugins.errors import InvalidInput
 from partita_plugins.model.quantity import parsed
-from partita_plugins.wire.objects import ObjectMeta
-from partita_scheduler.cluster.view import Amounts, ApiValue, Node, Pod, PodSpec
+from partita_scheduler.cluster.view import Amounts, ApiValue, Node, Pod
 
 LEAST_REQUEST_MILLI = 500
 """Of a request: what is smaller counts as this."""
@@ -58,21 +58,29 @@ def cpu_in_steps(milli: int) -> int:
     return between if step > 2 * LEAST_REQUEST_MILLI and milli <= between else step
 
 
-class BoundPod(ApiValue, frozen=True, kw_only=True):
+class BoundPodMeta(ApiValue, frozen=True, kw_only=True, gc=False):
+    """Which pod, and as of when."""
+
+    namespace: str = ""
+    name: str = ""
+    resource_version: str = ""
+
+
+class BoundPod(ApiValue, frozen=True, kw_only=True, gc=False):
     """A pod that has a node, as far as CPU goes. There may be a hundred thousand."""
 
-    metadata: ObjectMeta = ObjectMeta()
-    spec: PodSpec = PodSpec()
+    metadata: BoundPodMeta = BoundPodMeta()
+    node_name: str
     requested_milli: int = 0
 
 
-def small(pod: BoundPod) -> BoundPod:
-    """The same without what is not needed once it is read."""
+def small(pod: Pod) -> BoundPod:
+    """What is kept of a pod that has a node. Names that many pods have are one object."""
     meta = pod.metadata
     return BoundPod(
-        metadata=ObjectMeta(name=meta.name, namespace=meta.namespace, resource_version=meta.resource_version),
-        spec=PodSpec(node_name=pod.spec.node_name),
-        requested_milli=cpu_milli(Pod(spec=pod.spec)),
+        metadata=BoundPodMeta(namespace=intern(meta.namespace), name=meta.name, resource_version=meta.resource_version),
+        node_name=intern(pod.spec.node_name or ""),
+        requested_milli=cpu_milli(pod),
     )
 
 
@@ -110,8 +118,8 @@ class CpuTally:
         while nobody watched."""
         more: dict[str, int] = {}
         for pod, sign in ((old, -1), (new, 1)):
-            if pod is not None and pod.spec.node_name:
-                more[pod.spec.node_name] = more.get(pod.spec.node_name, 0) + sign * pod.requested_milli
+            if pod is not None:
+                more[pod.node_name] = more.get(pod.node_name, 0) + sign * pod.requested_milli
         changed = frozenset(node for node, milli in more.items() if milli)
         for node in changed:
             requested = self._requested.get(node, 0) + more[node]

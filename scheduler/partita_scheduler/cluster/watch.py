@@ -20,7 +20,6 @@ from partita_plugins.kube.resources import (
     DEVICE_CLASSES,
     DEVICE_TAINT_RULES,
     NODES,
-    PODS,
     RESOURCE_CLAIMS,
     RESOURCE_SLICES,
 )
@@ -28,6 +27,7 @@ from partita_plugins.wire.resource_claim import DeviceClass, ResourceClaim
 from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_plugins.wire.taint_rule import DeviceTaintRule
 from partita_scheduler.cluster.interned import claim_parts, slice_parts
+from partita_scheduler.cluster.pods import PodWatch
 from partita_scheduler.cluster.slice_index import SliceIndex
 from partita_scheduler.cluster.view import ClusterView, Node, Pod
 
@@ -35,9 +35,6 @@ log = structlog.get_logger(__name__)
 
 STALE_SECONDS = 150.0
 """A quiet watch brings a bookmark about every minute; two missed ones mean that it hangs."""
-
-UNBOUND = "spec.nodeName="
-"""Field selector of the pods still to be placed. One that gets bound leaves the watch as if it were deleted."""
 
 T = TypeVar("T", bound=HasMetadata)
 V = TypeVar("V")
@@ -82,7 +79,6 @@ class Listeners:
 
     device_class: Listener[DeviceClass] = _ignore
     claim: Listener[ResourceClaim] = _ignore
-    pod: Listener[Pod] = _ignore
     version: Callable[[int], None] = _ignore
     """The API server's minor version, whenever it was asked."""
 
@@ -99,9 +95,11 @@ class ClusterWatch:
         *,
         stale_seconds: float = STALE_SECONDS,
         slices: SliceIndex | None = None,
+        pods: PodWatch | None = None,
         listeners: Listeners = NOBODY,
     ) -> None:
-        """`slices` may be shared with a listener that needs them while it is told of other changes."""
+        """`slices` may be shared with a listener that needs them while it is told of other changes; `pods` has its
+        own listeners, and is started and stopped here."""
         self._api, self._stale_seconds = api, stale_seconds
         self._fresh_until = 0.0
         self._node_piece: _Piece[Node, dict[str, Node]] = _Piece(_by_name)
@@ -121,8 +119,8 @@ class ClusterWatch:
         )
         self._tainted, self._version_told = listeners.tainted, listeners.version
         self._rules = OptionalReflector(api, DEVICE_TAINT_RULES, DeviceTaintRule, self._rule_changed)
-        self._pods = Reflector(api, PODS, Pod, listeners.pod, fieldSelector=UNBOUND)
-        self._watches: tuple[Reflector[Any], ...] = (
+        self._pods = pods or PodWatch(api)
+        self._watches: tuple[Reflector[Any] | PodWatch, ...] = (
             self._nodes,
             self._classes,
             self._claims,
@@ -202,10 +200,10 @@ class ClusterWatch:
 
     def unbound_pods(self) -> list[Pod]:
         """Pods without a node, oldest first."""
-        return sorted(self._pods.snapshot().values(), key=lambda pod: pod.metadata.creation_timestamp or "")
+        return self._pods.unbound_pods()
 
     def unbound_pod(self, namespace: str, name: str) -> Pod | None:
-        return self._pods.get(name, namespace)
+        return self._pods.unbound_pod(namespace, name)
 
 
 def parse_minor(raw: bytes) -> int:

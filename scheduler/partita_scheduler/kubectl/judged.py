@@ -9,11 +9,10 @@ import msgspec
 from partita_plugins.errors import PartitaError
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.errors import Refused
-from partita_plugins.kube.resources import PODS
 from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_scheduler.answers.report import PodReport, judge
-from partita_scheduler.cluster.cpu import BoundPod, CpuTally, small
-from partita_scheduler.cluster.cpu_watch import BOUND
+from partita_scheduler.cluster.cpu import BoundPod, CpuTally
+from partita_scheduler.cluster.pods import bound_pods
 from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.kubectl.extender import explained
 from partita_scheduler.learning.learner import learned
@@ -38,7 +37,7 @@ def expecting(api: KubeApi, view: ClusterView) -> ClusterView:
     Without the CPU for who may not see all pods. Raises ApiError, Unavailable.
     """
     try:
-        pods = api.list(PODS, as_=BoundPod, made=small, fieldSelector=BOUND)[0]
+        pods = bound_pods(api)
     except Refused:
         return replace(view, workload=learned(view, lambda _: 0))
     requested = {(pod.metadata.namespace, pod.metadata.name): pod.requested_milli for pod in pods}

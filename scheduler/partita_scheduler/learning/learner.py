@@ -16,7 +16,7 @@ from partita_plugins.contracts import Workload
 from partita_plugins.scorers.history import History
 from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_scheduler.cluster.cpu import cpu_milli
-from partita_scheduler.cluster.cpu_watch import CpuWatch
+from partita_scheduler.cluster.pods import PodWatch
 from partita_scheduler.cluster.view import ClusterView, ViewSource
 from partita_scheduler.learning.claim_shapes import shape_of
 from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring, ranking_of
@@ -51,7 +51,7 @@ class Learner:
         *,
         scoring: Scoring = DEFAULT_SCORING,
         listener: Callable[[Workload], None] = lambda _: None,
-        cpu: CpuWatch | None = None,
+        cpu: PodWatch | None = None,
     ) -> None:
         self._source, self._scoring, self._listener, self._cpu = source, scoring, listener, cpu
         self._history = History()

@@ -19,7 +19,7 @@ from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
 from partita_scheduler.cluster.cpu import BoundPod, CpuTally
 from partita_scheduler.cluster.slice_index import SliceIndex
 from partita_scheduler.cluster.taint_rules import tainted
-from partita_scheduler.cluster.view import ClusterView, Node, NodeStatus, Pod, PodSpec
+from partita_scheduler.cluster.view import ClusterView, Node, NodeStatus, Pod
 from partita_scheduler.found import Found
 from partita_scheduler.kept.state import KeptState
 from partita_scheduler.metrics import Metrics
@@ -205,8 +205,7 @@ class Twice:
 
     def cpu(self, node: str, milli: int) -> None:
         """Another pod of so much CPU."""
-        spec = PodSpec(node_name=node)
-        for changed in self.tally.change(None, BoundPod(spec=spec, requested_milli=milli)):
+        for changed in self.tally.change(None, BoundPod(node_name=node, requested_milli=milli)):
             self.kept.told.cpu_changed(changed)
 
     def learned(self, *counts: tuple[PodShape, int]) -> None:

@@ -1,35 +1,28 @@
-"""CPU that is left on nodes: what pods request of it, step by step, from a real API server."""
+"""CPU that is left on nodes: what pods request of it, and what that means for the best node."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
 from partita_plugins.contracts import PodShape, Workload
-from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire.objects import ObjectMeta
 from partita_scheduler.cluster.cpu import BoundPod, CpuTally, cpu_in_steps, small
-from partita_scheduler.cluster.cpu_watch import PATIENCE_SECONDS, CpuWatch
-from partita_scheduler.cluster.view import Node
+from partita_scheduler.cluster.view import Node, Pod
 from partita_scheduler.policy.decision import decide
 from partita_scheduler.policy.question import question
 from tests.scheduler.decision.fleet import claim, exactly, slices, view
 from tests.scheduler.decision.fleet import pod as asking
-from tests.scheduler.edge.cluster import api_server, node, pod
-from tests.scheduler.edge.fakes import Clock
-from tests.waiting import until
 
 NODE = msgspec.convert({"metadata": {"name": "a"}, "status": {"allocatable": {"cpu": "64"}}}, Node)
 
 
 def bound(cpu: str, **more: Any) -> BoundPod:
     containers = [{"name": "main", "resources": {"requests": {"cpu": cpu}}}]
-    return small(msgspec.convert({"spec": {"nodeName": "a", "containers": containers, **more}}, BoundPod))
+    return small(msgspec.convert({"spec": {"nodeName": "a", "containers": containers, **more}}, Pod))
 
 
 def test_what_pods_request_is_gone_and_comes_back_with_them() -> None:
@@ -81,47 +74,6 @@ def test_what_the_pod_as_a_whole_requests_counts_instead_of_its_containers_and_i
     assert bound("2", resources={"requests": {"cpu": "5"}}).requested_milli == 5000
     assert bound("2", resources={"requests": {"memory": "1Gi"}}).requested_milli == 2000
     assert bound("2", overhead={"cpu": "250m"}).requested_milli == 2250
-
-
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[ApiServer, CpuWatch, CpuTally, list[str]]]:
-    told: list[str] = []
-    tally = CpuTally()
-    with api_server(tmp_path) as (api_of_tests, api):
-        api_of_tests.create(node("a"))
-        watch = CpuWatch(api, tally, told.append)
-        watch.start()
-        yield api_of_tests, watch, tally, told
-        watch.stop()
-
-
-def test_pods_count_once_they_have_a_node_and_as_long_as_they_run(
-    server: tuple[ApiServer, CpuWatch, CpuTally, list[str]],
-) -> None:
-    cluster, watch, tally, told = server
-    containers = [{"name": "main", "image": "i", "resources": {"requests": {"cpu": "8"}}}]
-    waiting, placed = pod("waiting"), pod("placed")
-    waiting["spec"]["containers"] = containers
-    placed["spec"] |= {"containers": containers, "nodeName": "a"}
-    cluster.create(waiting)
-    cluster.create(placed)
-    until(lambda: tally.left_milli(NODE) == 56_000)
-    assert told == ["a"]
-    assert watch.settled
-    assert watch.requested_milli("default", "placed") == 8000
-    assert watch.requested_milli("default", "waiting") is None
-    cluster.patch("Pod", "placed", {"status": {"phase": "Succeeded"}}, "default", subresource="status")
-    until(lambda: tally.left_milli(NODE) == 64_000)
-    assert watch.requested_milli("default", "placed") is None
-
-
-def test_pods_that_never_come_are_not_waited_for_for_ever(tmp_path: Path) -> None:
-    with api_server(tmp_path) as (_, api):
-        clock = Clock()
-        watch = CpuWatch(api, CpuTally(), lambda _: None, clock=clock)
-        assert not watch.settled
-        clock.now += PATIENCE_SECONDS + 1
-        assert watch.settled
 
 
 def test_a_pod_with_little_cpu_goes_where_little_is_left() -> None:

@@ -209,9 +209,12 @@ class Lab:
         """Wait until pods have ended."""
         until(f"pods {names} are gone", lambda: all(self.read_pod(name) is None for name in names), seconds)
 
-    def delete_claim(self, *names: str) -> None:
+    def delete_claim(self, *names: str, wait: bool = False) -> None:
+        """`wait`: until they are gone, and nobody takes their devices for held any more."""
         for name in names:
             self.api.delete(RESOURCE_CLAIMS, name, self.namespace)
+        if wait:
+            until(f"claims {names} are gone", lambda: not {one.metadata.name for one in self.claims()} & set(names))
 
     def read_claim(self, name: str) -> ResourceClaim:
         return self.api.get(RESOURCE_CLAIMS, name, self.namespace, as_=ResourceClaim)

@@ -58,7 +58,7 @@ def test_a_small_pod_goes_to_the_fragmented_node(lab: Lab, installation: Install
             lab.delete_pod(name)
             lab.delete_claim(name)
         lab.delete_pod(f"there-{fragmented}")
-        lab.delete_claim(f"there-{fragmented}")
+        lab.delete_claim(f"there-{fragmented}", wait=True)  # or the other node is fragmented as well
     installation.use_extender(on=True)
     installation.figure("small-pod-on-fragmented", hits=hits, of=2 * TRIALS_PER_ARRANGEMENT, extender=extender)
     if extender:

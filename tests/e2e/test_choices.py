@@ -109,8 +109,7 @@ def test_in_a_churn_pods_are_on_our_first_choice_and_no_prediction_is_wrong(
 def _leave(lab: Lab, names: list[str]) -> None:
     """Until all is free again: what is freed while kube-scheduler looks at a pod, we may see before it does."""
     lab.force_delete(*names)
-    lab.delete_claim(*names)
-    until("their claims are gone", lambda: not {one.metadata.name for one in lab.claims()}.intersection(names))
+    lab.delete_claim(*names, wait=True)
 
 
 def _counts(installation: Installation) -> tuple[Counter[str], Counter[str]]:

@@ -111,11 +111,11 @@ def test_an_event_repeated_is_counted(api: kube.KubeApi) -> None:
 
 
 def test_a_slow_server_does_not_hold_a_caller_longer_than_its_deadline(api: kube.KubeApi, server: ApiServer) -> None:
-    server.faults.plant(Fault(path="nodes", delay_seconds=3))
+    server.faults.plant(Fault(path="nodes", delay_seconds=60))
     begun = time.monotonic()
     with pytest.raises(errors.Unavailable):
         api.request("GET", NODES.path(), timeout_seconds=0.3)
-    assert time.monotonic() - begun < 2
+    assert time.monotonic() - begun < 30
 
 
 def test_credentials_that_cannot_be_renewed_now_are_an_error_that_says_later(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -175,10 +174,8 @@ def test_both_event_groups_show_the_same_event(core: Any, api_client: Any) -> No
 def test_a_server_that_comes_back_has_its_objects(core: Any, server: ApiServer) -> None:
     core.create_node(objects.node("n1"))
     server.stop()
-    started = time.monotonic()
     server.start()
     assert [found.metadata.name for found in core.list_node().items] == ["n1"]
-    assert time.monotonic() - started < 5
 
 
 def test_discovery_names_every_resource(api_client: Any) -> None:

@@ -18,6 +18,7 @@ from partita_plugins.testing.scheduling import (
 )
 from tests.testing import objects
 from tests.testing.objects import Json
+from tests.waiting import WAIT_SECONDS
 
 TAINT = {"key": "gpu.partita.dev/unhealthy", "effect": "NoExecute"}
 
@@ -162,7 +163,7 @@ def test_controllers_run_by_themselves(api: ApiServer) -> None:
     with Controllers(api):
         api.create(deployment(1))
         while not len(api.list("Pod")):
-            assert api.store.wait(None, version, 5.0)
+            assert api.store.wait(None, version, WAIT_SECONDS)
             version = api.store.revision
 
 

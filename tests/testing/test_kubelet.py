@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -172,12 +173,15 @@ def test_a_pod_that_went_while_the_kubelet_was_away_is_unprepared(
         until(lambda: driver.asked("unprepare") == [uid])
 
 
-def test_slices_are_wiped_when_a_driver_stays_away(kubelet: Kubelet, driver: DriverDouble, api: LocalApi) -> None:
-    api.create(objects.resource_slice("s"))
-    driver.stop()
-    until(lambda: not kubelet.drivers)
-    assert len(api.list("ResourceSlice")) == 1
-    until(lambda: len(api.list("ResourceSlice")) == 0)
+def test_slices_are_wiped_when_a_driver_stays_away(api: LocalApi, settings: KubeletSettings) -> None:
+    with Kubelet(api, replace(settings, wipe_seconds=1.5)) as kubelet:  # time to look before it is over
+        driver = DriverDouble(kubelet.settings.root).start()
+        until(lambda: kubelet.drivers)
+        api.create(objects.resource_slice("s"))
+        driver.stop()
+        until(lambda: not kubelet.drivers)
+        assert len(api.list("ResourceSlice")) == 1
+        until(lambda: len(api.list("ResourceSlice")) == 0)
 
 
 def test_a_driver_that_comes_back_is_registered_again(kubelet: Kubelet, driver: DriverDouble) -> None:

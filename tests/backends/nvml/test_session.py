@@ -17,6 +17,7 @@ from partita_plugins.backends.nvml.names import Names
 from partita_plugins.backends.nvml.session import Session
 from partita_plugins.errors import BackendError, NvmlCode
 from partita_plugins.testing.contracts.answers import refused
+from tests.waiting import WAIT_SECONDS
 
 UUIDS = ("GPU-a", "GPU-b", "GPU-c")
 
@@ -49,7 +50,7 @@ class FakeNvml:
         uuid = self.uuids[index]
         self.asked.append(uuid)
         if uuid in self.hanging:
-            assert self.hanging[uuid].wait(30)
+            assert self.hanging[uuid].wait(WAIT_SECONDS)
         if uuid in self.errors:
             raise pynvml.NVMLError(self.errors[uuid])
         return uuid
@@ -119,7 +120,7 @@ def test_a_gpu_that_hangs_from_the_start_holds_up_only_its_own_callers(nvml: Fak
         assert session.on("GPU-a", "looking", same) == "GPU-a"
         assert not waiting.done()
         released.set()
-        assert waiting.result(10) == "GPU-b"
+        assert waiting.result(WAIT_SECONDS) == "GPU-b"
 
 
 def test_a_hanging_gpu_that_nobody_can_name_is_left_out_until_it_answers(nvml: FakeNvml, opened: Opener) -> None:

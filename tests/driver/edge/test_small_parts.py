@@ -124,7 +124,7 @@ def test_metrics_and_probes_are_served() -> None:
 
 def test_clients_that_trickle_do_not_keep_probes_from_their_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A liveness probe without an answer ends the driver."""
-    monkeypatch.setattr(metrics_module, "HTTP_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(metrics_module, "HTTP_TIMEOUT_SECONDS", 1.0)
     endpoint = HttpEndpoint("127.0.0.1:0", {"/healthz": lambda: (200, b"ok\n")})
     endpoint.start()
     clients = [socket.create_connection(("127.0.0.1", endpoint.port)) for _ in range(metrics_module.HTTP_WORKERS)]

@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 
 from partita_scheduler.http import connection
+from partita_scheduler.http import server as server_of
 from partita_scheduler.http.address import Address
 from partita_scheduler.http.answer import Answer
 from partita_scheduler.http.reader import READ_BYTES
-from partita_scheduler.http.server import DRAIN_SECONDS, ExtenderServer
+from partita_scheduler.http.server import ExtenderServer
+from tests.waiting import WAIT_SECONDS
 
 THREADS = 2
 
@@ -140,7 +142,7 @@ def test_what_is_done_afterwards_is_done_once_the_answer_has_been_sent(client: s
     DONE.clear()
     client.sendall(question(b"1"))
     assert answers(client, 1) == [b"quick 1"]
-    assert DONE.wait(5)
+    assert DONE.wait(WAIT_SECONDS)
 
 
 def test_more_kept_connections_than_workers_are_all_answered_however_long_workers_stay(
@@ -174,7 +176,7 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 def test_a_client_that_has_left_leaves_its_worker_to_others(address: Address, waiting: threading.Event) -> None:
     with socket.create_connection((address.host, address.port), timeout=5) as first:
         first.sendall(question(b"1"))
-        assert waiting.wait(5)
+        assert waiting.wait(WAIT_SECONDS)
     waiting.clear()
     with socket.create_connection((address.host, address.port), timeout=5) as second:
         for _ in range(100):
@@ -185,12 +187,15 @@ def test_a_client_that_has_left_leaves_its_worker_to_others(address: Address, wa
     raise AssertionError("no worker stays with the second")
 
 
-def test_a_worker_that_waits_for_the_next_question_does_not_hold_up_a_stop(waiting: threading.Event) -> None:
+def test_a_worker_that_waits_for_the_next_question_does_not_hold_up_a_stop(
+    waiting: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server_of, "DRAIN_SECONDS", 2 * WAIT_SECONDS)
     with serving() as (server, address), socket.create_connection((address.host, address.port), timeout=5) as client:
         client.sendall(question(b"1"))
         assert answers(client, 1) == [b"quick 1"]
-        assert waiting.wait(5)
+        assert waiting.wait(WAIT_SECONDS)
         begun = time.monotonic()
         server.stop()
-        assert time.monotonic() - begun < DRAIN_SECONDS / 2
+        assert time.monotonic() - begun < WAIT_SECONDS
         assert client.recv(100) == b""

@@ -17,6 +17,7 @@ from partita_scheduler.http.address import Address
 from partita_scheduler.http.answer import Answer
 from partita_scheduler.http.server import ExtenderServer
 from tests.scheduler.edge.fakes import Clock
+from tests.waiting import WAIT_SECONDS
 
 
 def plain(_environ: object, respond: Callable[..., object]) -> list[bytes]:
@@ -34,7 +35,7 @@ def trickle(clients: list[socket.socket], stopping: threading.Event) -> None:
 
 
 def is_cut(client: socket.socket) -> bool:
-    client.settimeout(5)
+    client.settimeout(WAIT_SECONDS)
     try:
         return client.recv(1) == b""
     except ConnectionResetError:
@@ -47,7 +48,7 @@ def is_cut(client: socket.socket) -> bool:
     ids=["in the head", "in the body of a quick one"],
 )
 def test_as_many_trickling_clients_as_workers_are_cut_off(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "REQUEST_SECONDS", 0.5, raising=False)
+    monkeypatch.setattr(server, "REQUEST_SECONDS", 1.0, raising=False)
     monkeypatch.setattr(deadline, "STEP_SECONDS", 0.1)
     found = ExtenderServer(
         plain,
@@ -66,7 +67,7 @@ def test_as_many_trickling_clients_as_workers_are_cut_off(begun: bytes, monkeypa
     threading.Thread(target=trickle, args=(clients, stopping), daemon=True).start()
     try:
         time.sleep(0.3)  # both workers have one by now
-        connection = http.client.HTTPConnection(address.host, address.port, timeout=5)
+        connection = http.client.HTTPConnection(address.host, address.port, timeout=WAIT_SECONDS)
         connection.request("GET", "/")
         assert connection.getresponse().status == 200
         connection.close()

@@ -19,6 +19,7 @@ from partita_scheduler.main import main
 from partita_scheduler.policy.decision import BEST_SCORE, REST_SCORE
 from tests.scheduler.edge.cluster import api_server
 from tests.testing.signals import send_beside_main
+from tests.waiting import WAIT_SECONDS, until
 
 
 def call(*args: str) -> str:
@@ -141,12 +142,12 @@ def test_the_process_answers_on_after_sigterm_and_leaves_at_the_second_whichever
             address = next(line.split()[-1] for line in process.stderr if line.startswith("listening on "))
             context = ssl.create_default_context(cafile=f"{tmp_path}/pki/ca.crt")
             context.load_cert_chain(f"{tmp_path}/pki/client.crt", f"{tmp_path}/pki/client.key")
-            assert _ready(f"https://{address}/readyz", context)
+            until(lambda: _ready(f"https://{address}/readyz", context))
             send_beside_main(process.pid, signal.SIGTERM)
             assert any("lease offered" in line for line in process.stderr)
-            assert _ready(f"https://{address}/readyz", context)
+            until(lambda: _ready(f"https://{address}/readyz", context))
             send_beside_main(process.pid, signal.SIGTERM)
-            assert process.wait(15) == 0
+            assert process.wait(WAIT_SECONDS) == 0
         finally:
             process.kill()
             process.stderr.close()
@@ -154,10 +155,9 @@ def test_the_process_answers_on_after_sigterm_and_leaves_at_the_second_whichever
 
 
 def _ready(url: str, context: ssl.SSLContext) -> bool:
-    for _ in range(200):
-        try:
-            with urllib.request.urlopen(url, context=context, timeout=5) as answer:
-                return bool(answer.status == 200)
-        except urllib.error.HTTPError as error:
-            error.close()
-    return False
+    try:
+        with urllib.request.urlopen(url, context=context, timeout=WAIT_SECONDS) as answer:
+            return bool(answer.status == 200)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return False

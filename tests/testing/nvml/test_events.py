@@ -16,6 +16,7 @@ from partita_plugins.backends.simulated import (
     Xid,
 )
 from tests.testing.nvml.conftest import make_instance
+from tests.waiting import WAIT_SECONDS
 
 ALL_EVENTS = (
     pynvml.nvmlEventTypeXidCriticalError
@@ -51,9 +52,9 @@ def test_a_planted_fault_is_an_event_once(
 ) -> None:
     planted: Fault = fault(backend.gpu_uuids()[0])
     with ThreadPoolExecutor(1) as pool:
-        waiting = pool.submit(pynvml.nvmlEventSetWait_v2, watching, 10_000)
+        waiting = pool.submit(pynvml.nvmlEventSetWait_v2, watching, 60_000)
         backend.faults.plant(planted)
-        told = waiting.result(timeout=20)
+        told = waiting.result(WAIT_SECONDS)
     assert (told.eventType, told.eventData) == (event, data)
     assert (told.gpuInstanceId, told.computeInstanceId) == (pynvml.NVML_GPU_INSTANCE_ID_ANY, 0xFFFFFFFF)
     with pytest.raises(pynvml.NVMLError_Timeout):

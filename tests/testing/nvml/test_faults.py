@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +20,7 @@ from partita_plugins.backends.simulated import (
     open_existing,
 )
 from tests.testing.nvml.conftest import Starter, make_instance
+from tests.waiting import WAIT_SECONDS
 
 
 def test_a_lost_gpu_is_lost_to_every_call_and_alone(backend: SimulatedBackend, uuid: str, gpu: Any) -> None:
@@ -46,7 +48,7 @@ def test_a_hung_call_comes_back_when_the_fault_is_lifted(backend: SimulatedBacke
             hung.result(timeout=0.2)
         assert pynvml.nvmlDeviceGetMigMode(gpu) == [0, 0]
         backend.faults.lift(fault_id)
-        assert hung.result(timeout=10) == pynvml.NVML_SUCCESS
+        assert hung.result(WAIT_SECONDS) == pynvml.NVML_SUCCESS
 
 
 def test_a_shutdown_does_not_pull_the_ground_from_a_call_in_progress(started: Starter) -> None:
@@ -60,7 +62,7 @@ def test_a_shutdown_does_not_pull_the_ground_from_a_call_in_progress(started: St
         pynvml.nvmlShutdown()
         pynvml.nvmlInit()
         backend.faults.lift(fault_id)
-        assert hung.result(timeout=10).total > 0
+        assert hung.result(WAIT_SECONDS).total > 0
 
 
 @pytest.mark.parametrize(
@@ -136,8 +138,6 @@ def test_slow_calls_take_their_time(started: Starter) -> None:
     pynvml.nvmlShutdown()
     pynvml.nvmlInit()
     gpu = pynvml.nvmlDeviceGetHandleByIndex(0)
-    with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(pynvml.nvmlDeviceSetMigMode, gpu, 1)
-        with pytest.raises(TimeoutError):
-            slow.result(timeout=0.1)
-        assert slow.result(timeout=10) == pynvml.NVML_SUCCESS
+    begun = time.monotonic()
+    assert pynvml.nvmlDeviceSetMigMode(gpu, 1) == pynvml.NVML_SUCCESS
+    assert time.monotonic() - begun >= 0.3

@@ -59,7 +59,7 @@ def of_c(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Layout]:
     (folder / "layout.c").write_text(_program())
     build = [*C.command, *WARNINGS, f"-I{SOURCES}", "-o", str(folder / "layout"), str(folder / "layout.c")]
     subprocess.run(build, check=True, timeout=60)
-    said = subprocess.run([str(folder / "layout")], check=True, capture_output=True, text=True, timeout=10).stdout
+    said = subprocess.run([str(folder / "layout")], check=True, capture_output=True, text=True, timeout=60).stdout
     layouts: dict[str, Layout] = {}
     for line in said.splitlines():
         name, number, member = line.split(" ")

@@ -60,7 +60,7 @@ def shared_validator(node: SimulatedBackend) -> Iterator[CudaValidator]:
 @pytest.fixture
 def validator(shared_validator: CudaValidator) -> CudaValidator:
     """With a child that waits."""
-    assert shared_validator.warm()
+    assert shared_validator.warm(WAIT_SECONDS)
     return shared_validator
 
 
@@ -168,7 +168,6 @@ def test_a_kernel_that_does_not_end_is_a_finding_after_the_deadline(
     node: SimulatedBackend, validator: CudaValidator, target: ValidationTarget
 ) -> None:
     node.faults.plant(HungCall(gpu_uuid=target.gpu.uuid, call="launch"))
-    assert validator.warm(WAIT_SECONDS)
     result = validator.validate(target, replace(FULL, deadline_seconds=2.0))
     assert result.findings == ("the device did not finish within 2 s",)
 

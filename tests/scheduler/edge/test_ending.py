@@ -27,6 +27,9 @@ NODES = ("a", "b")
 OPINION, LET_GO = (True, False), (False, True)
 """Of the answer: whether nodes are preferred, and whether the connection is let go."""
 
+LAST_OPINION = (True, True)
+"""Where the time came between the two."""
+
 PAUSE_SECONDS = 0.03
 LOOPBACK = Address(host="127.0.0.1", port=0)
 
@@ -110,8 +113,9 @@ def test_every_question_is_answered_until_the_other_one_answers(cluster: KubeApi
             while LET_GO not in told:
                 told.append(here.ask())
                 ending.join(PAUSE_SECONDS)
-            assert set(told[:-1]) == {OPINION}
-            assert len(told) > 1
+            assert OPINION in told
+            assert set(told[:-1]) <= {OPINION, LAST_OPINION}
+            assert told.count(LAST_OPINION) <= 1
             until(lambda: there.ask() == OPINION)
             ending.join(WAIT_SECONDS)
             with pytest.raises(ConnectionRefusedError):

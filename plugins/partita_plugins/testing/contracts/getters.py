@@ -74,7 +74,7 @@ class GettersContract:
     def test_waiting_for_events_ends_in_time(self, backend: DeviceBackend) -> None:
         began = time.monotonic()
         assert backend.wait_events(0.05) == ()
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
 
     def test_an_unknown_gpu_is_not_found(self, backend: DeviceBackend) -> None:
         with refused(NvmlCode.NOT_FOUND):

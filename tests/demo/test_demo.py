@@ -17,10 +17,11 @@ from hack.demo.machines import NODE_NAMES
 from hack.demo.manifests import ROOT, example_folders
 from hack.demo.show import WIDTH
 
-SECONDS = 110
+SECONDS = 240
+"""It takes half a minute, and on a busy machine several times as long."""
 
 
-@pytest.mark.timeout(SECONDS + 20)
+@pytest.mark.timeout(SECONDS + 80)
 def test_the_demo_shows_what_it_promises_and_leaves_nothing_behind(tmp_path: Path) -> None:
     with tempfile.TemporaryDirectory(prefix="d") as scratch:  # short: sockets live below it
         output, summary = _demo(tmp_path / "demo.json", scratch)
@@ -45,7 +46,7 @@ def test_the_demo_shows_what_it_promises_and_leaves_nothing_behind(tmp_path: Pat
     fault = summary["fault"]
     assert "bit 7" in fault["finding"]
     assert (fault["from_node"], fault["device"]) != (fault["to_node"], fault["to_device"])
-    assert 0 < fault["seconds_to_running"] < 30
+    assert 0 < fault["seconds_to_running"] < SECONDS
     assert 0 < summary["seconds"] < SECONDS
 
 
@@ -63,7 +64,7 @@ def _demo(result: Path, scratch: str) -> tuple[str, dict[str, Any]]:
             output, _ = process.communicate(timeout=SECONDS)
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGTERM)
-            output, _ = process.communicate(timeout=15)
+            output, _ = process.communicate(timeout=60)
             pytest.fail(f"the demo did not end within {SECONDS} s\n{output}")
     assert process.returncode == 0, output
     return output, json.loads(result.read_text(encoding="utf-8"))

@@ -50,7 +50,7 @@ def test_a_driver_killed_for_real_is_judged(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     lines = [json.loads(line) for line in (tmp_path / "lines").read_text().splitlines()]

@@ -122,13 +122,14 @@ def test_faults_that_come_together_are_all_known_before_the_first_is_told(node: 
 
 def test_a_hung_gpu_does_not_keep_the_others_from_being_asked(tmp_path: Path) -> None:
     node = Node(tmp_path, deadlines=QUICK)
-    node.backend.faults.plant(HungCall(gpu_uuid=node.gpu_uuid(0), call="health"))
+    planted = node.backend.faults.plant(HungCall(gpu_uuid=node.gpu_uuid(0), call="health"))
     node.backend.faults.plant(SelfReport(gpu_uuid=node.gpu_uuid(7), report="ecc", start=2))
     node.engine.check_health()
     assert {(fault.gpu_uuid, fault.reason) for fault in node.engine.faults()} == {
         (node.gpu_uuid(0), HUNG),
         (node.gpu_uuid(7), "ecc"),
     }
+    node.backend.faults.lift(planted)
 
 
 def test_a_wait_for_events_that_hangs_is_given_up(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """nvidia-smi with the library in it, made to end with a report where it reads or writes out of bounds."""
     program = tmp_path_factory.mktemp("sanitized") / "nvidia-smi"
     sources = map(str, [*SOURCES.glob("*.c"), *SMI_SOURCES.glob("*.c")])
-    subprocess.run([*C.command, *FLAGS, *SANITIZERS, "-o", str(program), *sources], check=True, timeout=120)
+    subprocess.run([*C.command, *FLAGS, *SANITIZERS, "-o", str(program), *sources], check=True, timeout=240)
     return program
 
 
@@ -86,6 +86,6 @@ class TestUnderSanitizers:
         """Exit code, and what the sanitizers say."""
         environment = {**os.environ, "PARTITA_SIMULATED_DIR": str(folder / "state")}
         done = subprocess.run(
-            [program, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+            [program, *arguments], env=environment, capture_output=True, text=True, timeout=240, check=False
         )
         return done.returncode, done.stderr

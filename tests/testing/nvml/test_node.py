@@ -97,7 +97,7 @@ class TestNvidiaSmi:
         program = node.root / "usr/bin/nvidia-smi"
         environment = {**os.environ, "PARTITA_SIMULATED_DIR": str(node.state)}
         done = subprocess.run(
-            [program, *arguments], env=environment, capture_output=True, text=True, timeout=60, check=False
+            [program, *arguments], env=environment, capture_output=True, text=True, timeout=240, check=False
         )
         return done.returncode, done.stdout
 

@@ -58,7 +58,7 @@ def of_c(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Layout]:
     folder: Path = tmp_path_factory.mktemp("structs")
     (folder / "layout.c").write_text(_program())
     build = [*C.command, *WARNINGS, f"-I{SOURCES}", "-o", str(folder / "layout"), str(folder / "layout.c")]
-    subprocess.run(build, check=True, timeout=60)
+    subprocess.run(build, check=True, timeout=240)
     said = subprocess.run([str(folder / "layout")], check=True, capture_output=True, text=True, timeout=60).stdout
     layouts: dict[str, Layout] = {}
     for line in said.splitlines():

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +85,23 @@ def test_a_pod_gets_what_its_claim_brings(kubelet: Kubelet, api: LocalApi, versi
         assert double.registered == [True]
     finally:
         double.stop()
+
+
+def test_what_containers_see_is_known_as_soon_as_their_pod_runs(
+    kubelet: Kubelet, driver: DriverDouble, api: LocalApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch, seen = api.patch, list[set[str]]()
+
+    def told(kind: str, name: str, *args: Any, **options: Any) -> Any:
+        patched = patch(kind, name, *args, **options)
+        if kind == "Pod" and phase(api, name) == "Running":
+            seen.append(set(kubelet.views(name)))
+        return patched
+
+    monkeypatch.setattr(api, "patch", told)
+    place(api, "p")
+    until(lambda: seen)
+    assert seen == [{"main"}]
 
 
 def test_a_container_gets_only_the_claims_it_lists(kubelet: Kubelet, driver: DriverDouble, api: LocalApi) -> None:

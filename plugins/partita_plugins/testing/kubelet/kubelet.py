@@ -57,7 +57,7 @@ class Kubelet(Running):
     def views(self, pod: str, namespace: str = "default") -> dict[str, ContainerView]:
         """What a running pod's containers were given, by container; empty where it does not run."""
         for work in list(self._work.values()):
-            if (namespace_of(work.pod), name_of(work.pod)) == (namespace, pod) and work.running:
+            if (namespace_of(work.pod), name_of(work.pod)) == (namespace, pod):
                 return dict(work.views)
         return {}
 

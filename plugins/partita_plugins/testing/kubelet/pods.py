@@ -26,7 +26,7 @@ class PodWork:
     pod: Json
     """As last seen in the API."""
     views: dict[str, ContainerView] = field(default_factory=dict)
-    """What its containers were given; empty until it runs."""
+    """What its containers were given; empty until they start."""
     running: bool = False
     released: bool = False
     """Whether its claims have been given back."""
@@ -82,9 +82,10 @@ class PodRunner:
         except CdiError as error:
             self._refuse(work, "Failed", f"Error: failed to create containerd task: {error}", "CreateContainerError")
             return
+        work.views = views  # whoever reads that the pod runs may ask for them
         if (pod.get("status") or {}).get("phase") != "Running":  # a kubelet that restarts finds it running
             self._set_status(pod, running_status(pod))
-        work.views, work.running = views, True
+        work.running = True
 
     def _end(self, work: PodWork) -> None:
         work.views, work.running = {}, False

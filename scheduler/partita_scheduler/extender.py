@@ -156,7 +156,7 @@ def _explain(parts: Parts, namespace: str, name: str) -> PodReport | None:
     pod = parts.source.unbound_pod(namespace, name)
     if pod is not None:
         return judge(parts.source.view(), pod, parts.aside.decide)
-    last = parts.decider.last_decision(f"{namespace}/{name}")
+    last = parts.decider.recent.last_decision(f"{namespace}/{name}")
     return None if last is None else describe(f"{namespace}/{name}", last)
 
 

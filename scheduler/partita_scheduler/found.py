@@ -8,6 +8,7 @@ from typing import Protocol
 
 from msgspec import Raw
 
+from partita_plugins.wire.objects import Taint
 from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.policy.decision import Decision
 from partita_scheduler.policy.row import Verdict
@@ -83,6 +84,10 @@ class Judge(Protocol):
 
     def expect(self, pod: Pod, node_names: Sequence[str]) -> None:
         """The next question will be about this pod and this very list of nodes."""
+
+    @property
+    def avoided(self) -> Mapping[str, Sequence[Taint]]:
+        """PreferNoSchedule taints by node, of those that have any."""
 
     @property
     def behind(self) -> bool:

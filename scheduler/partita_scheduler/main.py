@@ -127,7 +127,7 @@ def run(
     default=DEFAULT,
     show_default=True,
     help="sole: our first choice is the only node left; strict: and nothing is scheduled without us; strong: it wins "
-    "against any one plugin of kube-scheduler; mild: we have a say.",
+    "against any one plugin of kube-scheduler but for PreferNoSchedule taints; mild: it has a say.",
 )
 @click.option("--weight", type=click.IntRange(1, 100), help="Of strong and mild: instead of theirs.")
 @click.option("--preempt/--no-preempt", default=False, help="Ask us before preemption too: every candidate stays.")

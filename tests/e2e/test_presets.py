@@ -25,12 +25,15 @@ def test_how_strongly_the_choice_counts(lab: Lab, installation: Installation) ->
             fleet.pod(name, request(count=2), **more)
             return fleet.node_of(name)
 
-        assert chosen("sole-against-both") == OURS
+        assert chosen("sole-against-room", **room) == OURS
+        assert chosen("sole-against-both") == OTHER
         with installation.asked("--preset", "strong"):
             assert chosen("strong-against-room", **room) == OURS
             assert chosen("strong-against-both") == OTHER
         with installation.asked("--preset", "mild"):
             assert chosen("mild-against-room", **room) == OTHER
+        with installation.asked("--preset", "strict"):
+            assert chosen("strict-against-room", **room) == OURS
 
 
 def test_while_nobody_answers_strict_holds_every_pod_and_says_so(lab: Lab, installation: Installation) -> None:

@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import structlog
 from msgspec import Raw
 
 from partita_plugins.errors import InvalidInput
+from partita_plugins.wire import DRIVER_NAME
+from partita_plugins.wire.resource_claim import Allocation
+from partita_scheduler.answers.eligibility import not_avoided
+from partita_scheduler.answers.recent import Recent
 from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
 from partita_scheduler.cluster.view import Pod, ViewSource
 from partita_scheduler.found import Among, Found, Judge
 from partita_scheduler.metrics import Metrics
-from partita_scheduler.policy.decision import Decision
 from partita_scheduler.protocol.questions import ExtenderArgs
 from partita_scheduler.protocol.replies import Choice, HostPriority
 
@@ -27,8 +29,6 @@ log = structlog.get_logger(__name__)
 
 MAX_DECISIONS_AT_ONCE = 4
 """kube-scheduler asks one question at a time; more at once is not kube-scheduler, or we are too slow."""
-
-MAX_REMEMBERED = 64
 
 LAST = frozenset({"choose", "prioritize"})
 """After these kube-scheduler asks no more about a pod."""
@@ -55,9 +55,8 @@ class Decider:
         """For those who answer without us."""
 
         self._slots = threading.BoundedSemaphore(max_at_once)
-        self._remembered: OrderedDict[str, Among] = OrderedDict()
+        self.recent = Recent()
         self._awaited: ExtenderArgs | None = None
-        self._lock = threading.Lock()
 
     def doubt(self) -> str:
         """Why we have no opinion now: "standby", "not_synced", "stale", "behind", or empty."""
@@ -83,7 +82,11 @@ class Decider:
         return self._answer("filter", args, self._filter, {})
 
     def choose(self, args: ExtenderArgs) -> Choice:
-        """The one node that is to stay, which is assumed for the pod. Raises as filter does."""
+        """The one node that is to stay, which is assumed for the pod.
+
+        None where the pod gets no device of ours, or has had the node before and is asked about again and again: then
+        all stay but those that filter refuses. Raises as filter does.
+        """
         return self._answer("choose", args, self._choose, Choice())
 
     def prioritize(self, args: ExtenderArgs) -> list[HostPriority] | Raw:
@@ -106,12 +109,6 @@ class Decider:
 
     def concerns_us(self, pod: Pod) -> bool:
         return self._judge.concerns_us(pod)
-
-    def last_decision(self, key: str) -> Decision | None:
-        """What was last decided for "namespace/name", as long as it is remembered."""
-        with self._lock:
-            found = self._remembered.get(key)
-        return None if found is None else found.decision()
 
     def _answer(self, verb: str, args: ExtenderArgs, act: Callable[[ExtenderArgs], T | None], neutral: T) -> T:
         started = time.perf_counter()
@@ -158,7 +155,7 @@ class Decider:
         refused = found.refusals(args.node_names) if found else {}
         kept = [name for name in args.node_names if name not in refused]
         if found and len(kept) == 1:
-            self._take(args.pod, found, kept)  # prioritize is not called for a single node
+            self._take(args.pod, found, found.among(kept))  # prioritize is not called for a single node
         return refused
 
     def _choose(self, args: ExtenderArgs) -> Choice | None:
@@ -169,22 +166,36 @@ class Decider:
             return None
         refused = found.refusals(args.node_names)
         kept = [name for name in args.node_names if name not in refused] if refused else args.node_names
-        return Choice(node=self._take(args.pod, found, kept).best, refused=refused)
+        # Of kube-scheduler's plugins none has a say when one node is left: this one's wish is cheap to keep.
+        among = found.among(not_avoided(kept, self._judge.avoided, args.pod))
+        among = among if among.best else found.among(kept)
+        return Choice(node=self._prefer("choose", args, found, among), refused=refused)
 
     def _prioritize(self, args: ExtenderArgs) -> list[HostPriority] | Raw | None:
         self._assumptions.forget(args.pod.metadata.uid)
         if not self._judge.may_concern(args.pod):
             return None
         found = self._judge.find(args.pod, args.node_names)
-        return None if found is None else self._take(args.pod, found, args.node_names).scores(args.node_names)
+        if found is None:
+            return None
+        among = found.among(args.node_names)
+        return among.scores(args.node_names) if self._prefer("prioritize", args, found, among) else []
 
-    def _take(self, pod: Pod, found: Found, names: Sequence[str]) -> Among:
-        among = found.among(names)
-        with self._lock:
-            self._remembered.pop(pod.key, None)
-            self._remembered[pod.key] = among
-            while len(self._remembered) > MAX_REMEMBERED:
-                self._remembered.popitem(last=False)
-        if among.best:
-            self._assumptions.assume(found.view, pod, among.best, among.options(among.best, MAX_OPTIONS))
-        return among
+    def _prefer(self, verb: str, args: ExtenderArgs, found: Found, among: Among) -> str:
+        """The best node, which is assumed from now on; empty where we had better prefer none."""
+        pod = args.pod
+        foretold = self._take(pod, found, among)
+        if not any(one.driver == DRIVER_NAME for allocation in foretold.values() for one in allocation.devices.results):
+            self._assumptions.forget(pod.metadata.uid)
+            return ""
+        if self.recent.tried_enough(pod.metadata.uid, among.best):
+            self._no_opinion(verb, args, "again")
+            return ""
+        return among.best
+
+    def _take(self, pod: Pod, found: Found, among: Among) -> Mapping[str, Allocation]:
+        """Assume the best node for the pod; what its claims get there."""
+        self.recent.decided(pod.key, among)
+        if not among.best:
+            return {}
+        return self._assumptions.assume(found.view, pod, among.best, among.options(among.best, MAX_OPTIONS))

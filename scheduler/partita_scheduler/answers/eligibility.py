@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from partita_plugins.wire.objects import Taint, Toleration
 from partita_scheduler.cluster.view import Node, Pod
@@ -19,10 +19,10 @@ def closed(node: Node, pod: Pod) -> Reason | None:
     for key, value in pod.spec.node_selector.items():
         if labels.get(key) != value:
             return Reason("node_selector", f"node selector {key}={value} does not match")
-    if node.spec.unschedulable and not _tolerated(Taint(key=_CORDON), pod.spec.tolerations):
+    if node.spec.unschedulable and not tolerated(Taint(key=_CORDON), pod.spec.tolerations):
         return Reason("cordoned", "cordoned")
     for taint in node.spec.taints:
-        if taint.effect != "PreferNoSchedule" and taint.key != _CORDON and not _tolerated(taint, pod.spec.tolerations):
+        if taint.effect != "PreferNoSchedule" and taint.key != _CORDON and not tolerated(taint, pod.spec.tolerations):
             return Reason("node_taint", f"node taint {taint.key} not tolerated")
     return None
 
@@ -36,7 +36,16 @@ def partition(nodes: Mapping[str, Node], pod: Pod) -> tuple[list[str], dict[str,
     )
 
 
-def _tolerated(taint: Taint, tolerations: list[Toleration]) -> bool:
+def not_avoided(names: Sequence[str], avoided: Mapping[str, Sequence[Taint]], pod: Pod) -> Sequence[str]:
+    """The nodes but those with PreferNoSchedule taints, as `avoided` has them, that the pod does not tolerate."""
+    if not avoided:
+        return names
+    tolerations = pod.spec.tolerations
+    return [name for name in names if all(tolerated(taint, tolerations) for taint in avoided.get(name, ()))]
+
+
+def tolerated(taint: Taint, tolerations: list[Toleration]) -> bool:
+    """Whether a pod with these tolerations need not mind the taint."""
     return any(_tolerates(toleration, taint) for toleration in tolerations)
 
 

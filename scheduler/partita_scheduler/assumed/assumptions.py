@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from partita_plugins.wire.resource_claim import Allocation, ResourceClaim
 from partita_scheduler.allocator.allocation import devices_of
@@ -63,8 +63,8 @@ class Assumptions:
         with self._lock:
             return sum(len(pending.claims) for pending in self._pending.values())
 
-    def assume(self, view: ClusterView, pod: Pod, node: str, decision: Decision) -> None:
-        """Take the node as this pod's, instead of any that was taken before.
+    def assume(self, view: ClusterView, pod: Pod, node: str, decision: Decision) -> Mapping[str, Allocation]:
+        """Take the node as this pod's, instead of any that was taken before; what its claims get there, by name.
 
         The decision need not know more than MAX_OPTIONS nodes, and is kept.
         """
@@ -93,6 +93,7 @@ class Assumptions:
                     self._listener(key, pending.entry(key))
             while len(self._pending) > MAX_PENDING:
                 self._forget(next(iter(self._pending)))
+        return foretold
 
     def forget(self, pod_uid: str) -> None:
         """The pod is being asked about again: what was assumed for it did not happen. Others' time may be over too."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from partita_plugins.errors import InvalidInput
+from partita_scheduler.policy.decision import BEST_SCORE, REST_SCORE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,10 +23,11 @@ class Preset:
     """What happens to pods while we do not answer."""
 
     weight: int = 0
-    """Our first choice is ahead of the rest by 50 times this; the in-tree plugins give 100 times their own weights,
+    """Our first choice is ahead of the rest by AHEAD times this; the in-tree plugins give 100 times their own weights,
     which are 1 to 3 by default, and 14 together. 0: it is the only node that we leave them."""
 
 
+AHEAD = 10 * (BEST_SCORE - REST_SCORE)
 ONE_NODE = "a pod with claims of ours is left one node, any other pod all"
 DEFAULT = "sole"
 PRESETS: Mapping[str, Preset] = MappingProxyType(
@@ -46,14 +48,14 @@ PRESETS: Mapping[str, Preset] = MappingProxyType(
             weight=5,
             timeout_milliseconds=500,
             ignorable=True,
-            meaning="our first choice wins against any one of the usual plugins: 250 against 100 or 200",
+            meaning="wins against any one of the usual plugins, which give 100 or 200",
             when_down="pods go on without us when we are down",
         ),
         "mild": Preset(
             weight=1,
             timeout_milliseconds=200,
             ignorable=True,
-            meaning="our scores count beside those of the in-tree plugins: 50 against 100 or 200",
+            meaning="counts beside the in-tree plugins, which give 100 or 200",
             when_down="pods go on without us when we are down",
         ),
     }
@@ -135,8 +137,7 @@ def _asks(chosen: Preset, preset: str, weight: int | None) -> str:
                 advice=f"drop --weight, or add --preset {' or '.join(weighing)}",
             )
         return _CHOOSE.format(meaning=chosen.meaning)
+    own = weight or chosen.weight
     # A weight of somebody's own overrides what the strongest preset does that it reaches.
-    reached = max(
-        (one for one in weighing.values() if one.weight <= (weight or chosen.weight)), key=lambda one: one.weight
-    )
-    return _WEIGH.format(weight=weight or chosen.weight, meaning=reached.meaning)
+    reached = max((one for one in weighing.values() if one.weight <= own), key=lambda one: one.weight)
+    return _WEIGH.format(weight=own, meaning=f"our first choice is ahead by {AHEAD * own}: it {reached.meaning}")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from partita_plugins.contracts import Workload
+from partita_plugins.wire.objects import Taint
 from partita_plugins.wire.resource_claim import Allocation, DeviceClass, ResourceClaim
 from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.in_use import Holdings, PoolId, PoolUse, extended_owners, is_pending
@@ -45,6 +46,9 @@ class Cluster:
         self._cpu: dict[str, int] = {}
         self.workload = Workload()
         self.nodes: dict[str, Node] = {}
+        self.avoided: dict[str, Sequence[Taint]] = {}
+        """PreferNoSchedule taints by node, of those that have any."""
+
         self.classes: Mapping[str, DeviceClass] = {}
         self.marks = marks(())
         self._claims: dict[ClaimKey, ResourceClaim] = {}
@@ -86,10 +90,20 @@ class Cluster:
         elif old is not None:
             self.nodes.pop(old.metadata.name, None)
         either = new or old
+        if either is not None:
+            self._avoid(either.metadata.name)
         cpu = self.cpu(either.metadata.name) if either is not None else False
         if old is None or new is None or cpu:
             return True
         return old.metadata.labels != new.metadata.labels or old.status.allocatable != new.status.allocatable
+
+    def _avoid(self, name: str) -> None:
+        node = self.nodes.get(name)
+        taints = [taint for taint in node.spec.taints if taint.effect == "PreferNoSchedule"] if node else []
+        if taints:
+            self.avoided[name] = taints
+        else:
+            self.avoided.pop(name, None)
 
     def cpu(self, name: str) -> bool:
         """See what CPU a node has left; whether that is another level than before."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from partita_plugins.contracts import Workload
+from partita_plugins.wire.objects import Taint
 from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.result import Budget
 from partita_scheduler.cluster.view import ClusterView, Node, Pod
@@ -132,6 +133,11 @@ class KeptState:
     def marks(self) -> tuple[bytes, ...]:
         """Of these, a pod that may concern us has at least one in its JSON."""
         return self.told.cluster.marks
+
+    @property
+    def avoided(self) -> Mapping[str, Sequence[Taint]]:
+        """PreferNoSchedule taints by node, of those that have any."""
+        return self.told.cluster.avoided
 
     @property
     def behind(self) -> bool:

@@ -25,7 +25,7 @@ class Choice(msgspec.Struct, frozen=True):
     """The node that is to stay."""
 
     node: str = ""
-    """Empty where all are equal to us, or none fits as we see it: then all stay but those refused."""
+    """Empty where we prefer none: then all stay but those refused."""
 
     refused: Mapping[str, str] = {}
     """As filter refuses them."""

@@ -53,12 +53,12 @@ def unschedulable(pod: Pod) -> Pod:
     return msgspec.structs.replace(pod, status=PodStatus(phase="Pending", conditions=[condition]))
 
 
-def make_allocation(node: str, *devices: str, selected: bool = True) -> Allocation:
+def make_allocation(node: str, *devices: str, selected: bool = True, driver: str = DRIVER) -> Allocation:
     rule = {"key": "metadata.name", "operator": "In", "values": [node]}
     return Allocation(
         devices=DeviceAllocation(
             results=[
-                AllocationResult(request="main", driver=DRIVER, pool=f"{DRIVER}/{node}", device=device)
+                AllocationResult(request="main", driver=driver, pool=f"{driver}/{node}", device=device)
                 for device in devices
             ]
         ),
@@ -85,6 +85,7 @@ class FixedPolicy:
     hard: Mapping[str, str] = field(default_factory=dict)
     calls: list[ClusterView] = field(default_factory=list)
     broken: bool = False
+    driver: str = DRIVER
 
     def concerns_us(self, view: ClusterView, pod: Pod) -> bool:
         return bool(pod.spec.resource_claims)
@@ -95,13 +96,16 @@ class FixedPolicy:
             raise RuntimeError("a bug")
         full = (Reason("taken", "no GPU free"),)
         verdicts = {
-            name: Verdict(node=name, allocations={"wish": make_allocation(name, "gpu-0", selected=False)})
+            name: Verdict(node=name, allocations={"wish": self._allocation(name)})
             if name in self.fits
             else Verdict(node=name, reasons=full)
             for name in node_names
         }
         order = tuple(name for name in self.fits if name in verdicts)
         return Decision(verdicts=verdicts, order=order, hard_refusals=self.hard)
+
+    def _allocation(self, node: str) -> Allocation:
+        return make_allocation(node, "gpu-0", selected=False, driver=self.driver)
 
     def scores(self, decision: Decision, node_names: Sequence[str]) -> dict[str, int]:
         return scores(decision, node_names)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from partita_plugins.wire.objects import Taint
 from partita_scheduler.assumed.assumptions import Assumptions
 from partita_scheduler.cluster.view import ClusterView, Pod, ViewSource
 from partita_scheduler.found import Decided, Policy
@@ -17,6 +18,12 @@ class PlainJudge:
     def __init__(self, source: ViewSource, assumptions: Assumptions, policy: Policy) -> None:
         self._source, self._assumptions, self._policy = source, assumptions, policy
         self._last: tuple[Pod, ClusterView, Decided] | None = None
+
+    @property
+    def avoided(self) -> dict[str, list[Taint]]:
+        taints = {name: node.spec.taints for name, node in self._source.view().nodes.items()}
+        soft = {name: [one for one in found if one.effect == "PreferNoSchedule"] for name, found in taints.items()}
+        return {name: found for name, found in soft.items() if found}
 
     behind = False
     marks = marks(())

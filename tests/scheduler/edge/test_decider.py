@@ -8,10 +8,11 @@ import msgspec
 import pytest
 
 from partita_plugins.errors import InvalidInput
-from partita_scheduler.cluster.view import Pod
+from partita_plugins.wire.objects import ObjectMeta, Taint, Toleration
+from partita_scheduler.cluster.view import ClusterView, Node, NodeSpec, Pod
 from partita_scheduler.protocol.questions import ExtenderArgs
 from partita_scheduler.protocol.replies import Choice, HostPriority
-from tests.scheduler.edge.fakes import FixedPolicy, World, body, make_claim, make_pod
+from tests.scheduler.edge.fakes import FixedPolicy, World, body, make_claim, make_nodes, make_pod
 from tests.scheduler.edge.plain_judge import PlainJudge
 
 NAMES = ("a", "b", "c")
@@ -81,6 +82,38 @@ def test_the_next_question_about_a_pod_takes_its_assumption_back() -> None:
     world.decider.prioritize(ask(make_pod()))
     world.decider.filter(ask(make_pod()))
     assert len(world.assumptions) == 0
+
+
+def test_a_pod_that_gets_no_device_of_ours_has_its_nodes_left_to_kube_scheduler() -> None:
+    """Spreading and room count for the claims of a network card as they do without us."""
+    world = World(FixedPolicy(fits=("b",), hard={"c": "no such link"}, driver="nic.example.com"))
+    assert world.decider.choose(ask(make_pod())) == Choice(refused={"c": "no such link"})
+    assert not scores_of(world, make_pod())
+    assert len(world.assumptions) == 0, "nobody knows where it goes"
+
+
+def test_a_pod_that_comes_back_from_a_node_twice_is_left_all_nodes() -> None:
+    """What fails there is nothing that we see. Other nodes, and other pods, have their own count."""
+    world = World(FixedPolicy(fits=("b", "c")))
+    told = [world.decider.choose(ask(make_pod())).node for _ in range(4)]
+    assert told == ["b", "b", "", ""]
+    assert not scores_of(world, make_pod())
+    assert world.counted("no_opinion_total", reason="again") == 3
+    assert world.decider.choose(ask(make_pod("other"))).node == "b"
+    assert world.decider.choose(ask(make_pod(), "c")).node == "c"
+
+
+def test_choose_keeps_clear_of_a_node_that_prefers_no_pods_where_another_fits() -> None:
+    """kube-scheduler's own plugin has no say when one node is left."""
+    world = World(FixedPolicy(fits=("b", "c")))
+    taint = Taint(key="leaving", effect="PreferNoSchedule")
+    tainted = Node(metadata=ObjectMeta(name="b"), spec=NodeSpec(taints=[taint]))
+    world.source.current = ClusterView(nodes={**make_nodes("a", "c"), "b": tainted})
+    assert world.decider.choose(ask(make_pod())).node == "c"
+    assert world.decider.choose(ask(make_pod("other"), "a", "b")).node == "b", "none else fits"
+    pod = make_pod("tolerant")
+    tolerant = msgspec.structs.replace(pod.spec, tolerations=[Toleration(key="leaving", operator="Exists")])
+    assert world.decider.choose(ask(msgspec.structs.replace(pod, spec=tolerant))).node == "b"
 
 
 @pytest.mark.parametrize("verb", ["choose", "prioritize"])

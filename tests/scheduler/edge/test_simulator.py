@@ -153,12 +153,14 @@ def application(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[A
     found.stop()
 
 
+@pytest.mark.parametrize("verbs", [("choose", ""), ("filter", "prioritize")], ids=" ".join)
 def test_the_extender_fills_a_started_node_first_and_every_prediction_comes_true(
-    cluster: Cluster, application: Application
+    cluster: Cluster, application: Application, verbs: tuple[str, str]
 ) -> None:
     """One pod takes one GPU of a node; the next one's first choice and the allocator's devices must agree with it."""
     url = f"http://127.0.0.1:{application.address.port}"
-    scheduler = EmbeddedScheduler(cluster.server, [ExtenderClient(ExtenderConfig(url_prefix=url, weight=5))])
+    config = ExtenderConfig(url_prefix=url, filter_verb=verbs[0], prioritize_verb=verbs[1], weight=5)
+    scheduler = EmbeddedScheduler(cluster.server, [ExtenderClient(config)])
     for number in range(4):
         cluster.server.create(claim(f"wish-{number}"))
         cluster.server.create(pod(f"train-{number}", f"wish-{number}"))

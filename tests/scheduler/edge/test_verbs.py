@@ -159,7 +159,8 @@ def test_no_body_breaks_a_verb(ask: Ask, verb: str, raw: bytes) -> None:
         args = json.loads(raw)
         names = args.get("NodeNames")
         asked = args["nodeNames"] if names is None else names
-        assert told.json["NodeNames"] == asked or (verb == "choose" and told.json["NodeNames"] == ["b"])
+        chosen = ["b"] if verb == "choose" and "b" in asked else asked
+        assert told.json["NodeNames"] in (asked, chosen)
 
 
 def _pod(claim: str) -> dict[str, Any]:

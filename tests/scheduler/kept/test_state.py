@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from partita_plugins.contracts import PodShape
 from partita_plugins.wire import DRIVER_NAME, pool_name
-from partita_scheduler.cluster.view import PodClaimStatus, PodResourceClaim, PodStatus
+from partita_plugins.wire.objects import Taint
+from partita_scheduler.cluster.view import NodeSpec, PodClaimStatus, PodResourceClaim, PodStatus
 from partita_scheduler.kept import column, state, told
 from partita_scheduler.policy import row
 from tests.scheduler.decision import small
@@ -326,3 +327,16 @@ def test_it_answers_as_a_decision_made_afresh(changes: list[tuple[str, int, int]
         same(world, asking((i + 1) % 5, (j + 2) % 6), names[: 2 + j])
     for i in range(6):
         same(world, asking(i % 5, i), names)
+
+
+def test_nodes_that_prefer_no_pods_are_known_while_they_say_so() -> None:
+    world = Twice()
+    world.node("a")
+    before = world.nodes["a"]
+    taints = [Taint(key="old", effect="NoSchedule"), Taint(key="leaving", effect="PreferNoSchedule")]
+    tainted = msgspec.structs.replace(before, spec=NodeSpec(taints=taints))
+    for old, new in ((before, tainted), (tainted, before), (before, tainted), (tainted, None)):
+        world.kept.told.node_changed(old, new)
+        while world.kept.step():
+            pass
+        assert world.kept.avoided == ({"a": taints[1:]} if new is tainted else {})

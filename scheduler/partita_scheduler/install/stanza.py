@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from partita_plugins.errors import InvalidInput
-from partita_scheduler.policy.decision import BEST_SCORE, REST_SCORE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +26,9 @@ class Preset:
     which are 1 to 3 by default, and 14 together. 0: it is the only node that we leave them."""
 
 
-AHEAD = 10 * (BEST_SCORE - REST_SCORE)
+AHEAD = 50
+"""The scores' gap of 5, times ten as kube-scheduler counts them."""
+
 ONE_NODE = "a pod with claims of ours is left one node, any other pod all"
 DEFAULT = "sole"
 PRESETS: Mapping[str, Preset] = MappingProxyType(

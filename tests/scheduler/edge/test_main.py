@@ -44,7 +44,7 @@ def test_the_stanza_is_what_kube_scheduler_needs_to_go_on_without_us() -> None:
 def test_the_weight_may_be_chosen(args: tuple[str, ...], weight: int) -> None:
     text = call("stanza", *args)
     assert yaml.safe_load(text)["extenders"][0]["weight"] == weight
-    assert f"ahead by {weight * 50}:" in text
+    assert f"ahead by {weight * (BEST_SCORE - REST_SCORE) * 10}:" in text
 
 
 def test_the_strong_preset_outweighs_any_one_of_the_usual_plugins_and_not_all_together() -> None:

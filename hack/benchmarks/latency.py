@@ -8,6 +8,7 @@ import random
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -18,7 +19,8 @@ from hack.benchmarks.plot import write_plot
 from hack.benchmarks.targets import Target, ended, settle, start_fleet, start_targets, tell
 from hack.benchmarks.vitals import cpu_seconds, look
 
-VERBS = ("filter", "prioritize", "choose")
+from partita_scheduler.install.stanza import DEFAULT, PRESETS
+
 DRAWN = ("warm", "churn")
 MOST_ASKED = 0.8
 """Of the free GPUs: the last pods find no node with four at once."""
@@ -39,7 +41,7 @@ HELP = f"""{__doc__}
 The extender as shipped, in its own process, beside a fleet of machines in an API server stand-in (its own too), half
 of whose GPUs are held by claims, and CPUs by pods, on each node as many as chance will have it; and an extender that
 decodes the question and answers all alike (noop), on Flask and cheroot. They are asked in turns by one client, as
-kube-scheduler does, filter and then prioritize, or choose, which stands for both: for pods that want
+kube-scheduler does with the stanza of that --preset: choose, or filter and then prioritize. For pods that want
 {", ".join(map(str, GPUS))} GPUs; with --mig also for one partition of each shape, and every second claim holds one.
 
 \b
@@ -64,6 +66,7 @@ Example:
 @click.option(
     "--rounds", default=300, show_default=True, type=click.IntRange(4), help="Pods asked about in each state."
 )
+@click.option("--preset", default=DEFAULT, show_default=True, type=click.Choice(list(PRESETS)), help="Of the stanza.")
 @click.option("--churn-per-second", default=50.0, show_default=True, type=click.FloatRange(1))
 @click.option(
     "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write how many were answered by when to this SVG."
@@ -76,30 +79,34 @@ def latency(
     used: float,
     mig: str,
     rounds: int,
+    preset: str,
     churn_per_second: float,
     plot: Path | None,
     as_json: bool,
 ) -> None:
     """Measure and print."""
     kinds = wishes(gpus, mig)
-    _check_room(round(nodes * gpus * (1 - used)), kinds, rounds)
+    pods = 2 * rounds
+    """One that is asked about a third time has no opinion to get: those of churn are others than those of warm."""
+
+    _check_room(round(nodes * gpus * (1 - used)), kinds, pods)
     with tempfile.TemporaryDirectory(prefix="partita-") as folder, ended() as processes:
-        options = {"nodes": nodes, "gpus": gpus, "used": used, "pods": rounds, "churn-per-second": churn_per_second}
+        options = {"nodes": nodes, "gpus": gpus, "used": used, "pods": pods, "churn-per-second": churn_per_second}
         fleet = start_fleet(Path(folder), processes, {**options, **({"mig": mig} if mig else {})})
         targets = start_targets(Path(folder), processes)
-        names = _names(nodes)
+        ask = partial(_ask, targets, PRESETS[preset].verbs, names=_names(nodes))
         tell("cold")
-        _ask(targets, "cold", range(len(kinds)), names)
+        ask("cold", range(len(kinds)))
         tell("what a start begins is let end")
         settle(targets[-1].process)
         tell("warm")
-        _ask(targets, "warm", range(rounds), names)
+        ask("warm", range(rounds))
         os.kill(fleet.pid, signal.SIGUSR1)
         tell("churn")
-        _ask(targets, "churn", range(rounds), names)
+        ask("churn", range(rounds, pods))
         os.kill(fleet.pid, signal.SIGUSR1)
         tell("plain")
-        _ask(targets, "plain", range(rounds), names)
+        ask("plain", range(rounds))
         tell("")
         for target in targets:
             target.connection.close()
@@ -109,12 +116,12 @@ def latency(
         _draw(plot, targets)
 
 
-def _check_room(free: int, kinds: Sequence[tuple[str, int]], rounds: int) -> None:
+def _check_room(free: int, kinds: Sequence[tuple[str, int]], pods: int) -> None:
     """The extender expects each pod that it answered to take its devices, and no node has any left in the end."""
-    asked = sum(kinds[number % len(kinds)][1] for number in range(rounds))
+    asked = sum(kinds[number % len(kinds)][1] for number in range(pods))
     if asked > MOST_ASKED * free:
         raise click.UsageError(
-            f"{rounds} pods want {asked} devices of a fleet with {free} free GPUs, and some would find none: "
+            f"{pods} pods want {asked} devices of a fleet with {free} free GPUs, and some would find none: "
             f"ask for fewer --rounds, or for more --nodes (at most {MOST_ASKED:.0%} may be wanted)"
         )
 
@@ -125,16 +132,16 @@ def _names(nodes: int) -> list[bytes]:
     return [json.dumps(chance.sample(listed, nodes), separators=(",", ":")).encode() for _ in range(ORDERS)]
 
 
-def _ask(targets: list[Target], state: str, pods: range, names: list[bytes]) -> None:
+def _ask(targets: list[Target], verbs: Sequence[str], state: str, pods: range, *, names: list[bytes]) -> None:
     before = [cpu_seconds(target.process.pid) for target in targets]
     for number in pods:
         asked = json.dumps(pod(number, with_claim=state != "plain")).encode()
         body = b'{"Pod":' + asked + b',"Nodes":null,"NodeNames":' + names[number % len(names)] + b"}"
-        for verb in VERBS:
+        for verb in verbs:
             for target in targets if number % 2 else reversed(targets):
                 _judge(target.name, state, verb, target.ask(state, verb, body))
     for target, spent in zip(targets, before, strict=True):
-        target.cpu_ms[state] = 1000 * (cpu_seconds(target.process.pid) - spent) / (len(pods) * len(VERBS))
+        target.cpu_ms[state] = 1000 * (cpu_seconds(target.process.pid) - spent) / (len(pods) * len(verbs))
 
 
 def _judge(name: str, state: str, verb: str, answer: bytes) -> None:

@@ -126,18 +126,19 @@ def test_validate_says_which_compiler_it_needs(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_latency_refuses_to_ask_for_more_devices_than_the_fleet_has() -> None:
-    done = CliRunner().invoke(main, ["latency", "--nodes", "230", "--rounds", "600"])
+    done = CliRunner().invoke(main, ["latency", "--nodes", "230", "--rounds", "300"])
     assert done.exit_code == 2
     assert "600 pods want 1500 devices of a fleet with 920 free GPUs" in done.output
     assert "ask for fewer --rounds, or for more --nodes" in done.output
 
 
-def test_latency_asks_both_extenders_in_every_state_and_partita_has_an_opinion() -> None:
-    rows = run("latency", "--nodes", "20", "--rounds", "4", "--used", "0.2")
+@pytest.mark.parametrize(("preset", "verbs"), [("sole", ["choose"]), ("strong", ["filter", "prioritize"])])
+def test_latency_asks_both_extenders_in_every_state_and_partita_has_an_opinion(preset: str, verbs: list[str]) -> None:
+    rows = run("latency", "--nodes", "20", "--rounds", "4", "--used", "0.2", "--preset", preset)
     assert {(row["target"], row["verb"], row["state"]) for row in rows} == {
         (target, verb, state)
         for target in ("noop", "partita")
-        for verb in ("filter", "prioritize", "choose")
+        for verb in verbs
         for state in ("cold", "warm", "churn", "plain")
     }
     for row in rows:

@@ -166,7 +166,7 @@ class ClusterWatch:
     def doubt(self) -> str:
         """Why the view must not be used: "not_synced", "stale", or empty."""
         if time.monotonic() < self._fresh_until:
-            return ""  # asked twice for each pod of the cluster
+            return ""  # asked for each pod of the cluster
         if not self._server_minor or not all(watch.synced for watch in self._watches):
             return "not_synced"
         left_seconds = self._stale_seconds - self.age_seconds

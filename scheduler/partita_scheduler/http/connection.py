@@ -1,7 +1,7 @@
 """One client's connection, request after request.
 
 cheroot reads and answers whatever HTTP allows, and most of what that costs is Python reading fields, and handing the
-connection from thread to thread after each request. kube-scheduler asks twice for every pod of the cluster, and waits.
+connection from thread to thread after each request. kube-scheduler asks about every pod of the cluster, and waits.
 So a request with a plain head (head.py) for one of the server's quick paths is answered here, and the worker then stays
 with the connection while questions keep coming: well under half of the CPU (docs/benchmarks.md, "One call"; uvicorn and
 granian took more as well). What is not plain is put back, and cheroot reads all of it.

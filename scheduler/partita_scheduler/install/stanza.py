@@ -25,6 +25,11 @@ class Preset:
     """Our first choice is ahead of the rest by AHEAD times this; the in-tree plugins give 100 times their own weights,
     which are 1 to 3 by default, and 14 together. 0: it is the only node that we leave them."""
 
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """What kube-scheduler asks about each pod."""
+        return ("filter", "prioritize") if self.weight else ("choose",)
+
 
 AHEAD = 50
 """The scores' gap of 5, times ten as kube-scheduler counts them."""

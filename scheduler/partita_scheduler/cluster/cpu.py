@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from sys import intern
 
 from partita_plugins.errors import InvalidInput
@@ -38,8 +39,13 @@ def _of_containers(pod: Pod) -> int:
 
 
 def _milli(amounts: Amounts) -> int:
+    return _milli_of(amounts["cpu"]) if "cpu" in amounts else 0
+
+
+@lru_cache(maxsize=8192)
+def _milli_of(amount: str | float) -> int:
     try:
-        return int(1000 * parsed(str(amounts.get("cpu", 0))))
+        return int(1000 * parsed(str(amount)))
     except InvalidInput:
         return 0
 

@@ -105,15 +105,24 @@ class Cluster:
         else:
             self.avoided.pop(name, None)
 
+    def cpu_changed(self, name: str) -> bool:
+        """Whether a node has other CPU left than was seen, in steps. Any thread may ask."""
+        return self._left_milli(name) != self._cpu.get(name)
+
     def cpu(self, name: str) -> bool:
         """See what CPU a node has left; whether that is another level than before."""
+        before = self._cpu.get(name)
+        # Who changes it after we look, and before what we saw is here, may find no change and tell nobody.
+        while (left := self._left_milli(name)) != self._cpu.get(name):
+            if left is None:
+                self._cpu.pop(name, None)
+            else:
+                self._cpu[name] = left
+        return self._cpu.get(name) != before
+
+    def _left_milli(self, name: str) -> int | None:
         node = self.nodes.get(name)
-        left, before = self._cpu_left_milli(node) if node is not None else None, self._cpu.get(name)
-        if left is None:
-            self._cpu.pop(name, None)
-        else:
-            self._cpu[name] = left
-        return left != before
+        return self._cpu_left_milli(node) if node is not None else None
 
     def device_class(self, old: DeviceClass | None, new: DeviceClass | None) -> None:
         """Take the class in. The classes are another object then: what is made from them is kept by it."""

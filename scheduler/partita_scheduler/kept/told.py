@@ -92,7 +92,8 @@ class Told:
         self._later(lambda: self._touch(self.cluster.assumption(key, assumed)))
 
     def cpu_changed(self, node: str) -> None:
-        if node not in self._cpu_changed:
+        # Few pods change the level: nobody is woken for the others.
+        if node not in self._cpu_changed and self.cluster.cpu_changed(node):
             self._cpu_changed.add(node)
             self._later(partial(self._cpu, node))
 

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from partita_plugins.contracts import PodShape
 from partita_plugins.wire import DRIVER_NAME, pool_name
 from partita_plugins.wire.objects import Taint
-from partita_scheduler.cluster.view import NodeSpec, PodClaimStatus, PodResourceClaim, PodStatus
+from partita_scheduler.cluster.view import Node, NodeSpec, PodClaimStatus, PodResourceClaim, PodStatus
 from partita_scheduler.kept import column, state, told
+from partita_scheduler.kept.changes import Cluster
 from partita_scheduler.policy import row
+from partita_scheduler.scoring.ranking import DEFAULT_SCORING
 from tests.scheduler.decision import small
 from tests.scheduler.decision.fleet import device_class
 from tests.scheduler.kept.changes import CLAIMS, KINDS, MACHINES, ZONE, Changes, asking, gpus, same, steps
@@ -205,6 +207,27 @@ def test_nodes_with_the_same_devices_are_each_judged_by_their_own_cpu() -> None:
         pass
     same(world, pod_of("c0", "p"), ["a", "b"])
     assert world.whole(pod_of("c0", "p"), ["a", "b"]).order == ("b", "a")
+
+
+def test_a_pod_that_leaves_a_nodes_cpu_at_its_level_is_nothing_to_take_in() -> None:
+    world = Twice()
+    world.node("a")
+    world.cpu("a", 500)
+    world.kept.told.take_in()
+    world.cpu("a", 500)
+    assert not world.kept.told.waiting
+    world.cpu("a", 2000)
+    assert world.kept.told.waiting
+
+
+def test_cpu_that_changes_while_a_node_is_looked_at_is_seen() -> None:
+    """Whoever gives it back before the look has an end finds what stood before, and tells nobody."""
+    looks = iter([64_000])
+    cluster = Cluster(dict, lambda: 37, DEFAULT_SCORING, lambda _: next(looks, 64_000))
+    cluster.node(None, msgspec.convert({"metadata": {"name": "a"}}, Node))
+    looks = iter([62_000])
+    assert not cluster.cpu("a")
+    assert cluster.view().cpu_left_milli == {"a": 64_000}
 
 
 def test_an_answer_does_not_wait_for_nodes_that_take_too_long(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,7 +31,7 @@ MAX_DECISIONS_AT_ONCE = 4
 """kube-scheduler asks one question at a time; more at once is not kube-scheduler, or we are too slow."""
 
 LAST = frozenset({"choose", "prioritize"})
-"""After these kube-scheduler asks no more about a pod: but for a nominated node that was refused, milliseconds later."""
+"""After these kube-scheduler asks no more about a pod, unless a nominated node was refused."""
 
 T = TypeVar("T")
 

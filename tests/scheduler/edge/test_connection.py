@@ -59,7 +59,7 @@ def address() -> Iterator[Address]:
 
 @pytest.fixture
 def client(address: Address) -> Iterator[socket.socket]:
-    with socket.create_connection((address.host, address.port), timeout=5) as made:
+    with socket.create_connection((address.host, address.port), timeout=WAIT_SECONDS) as made:
         yield made
 
 
@@ -133,7 +133,7 @@ def test_who_leaves_in_the_middle_of_a_body_gets_no_answer_and_harms_nobody(
     client.sendall(question(b"body")[:-1])
     client.shutdown(socket.SHUT_WR)
     assert client.recv(100) == b""
-    with socket.create_connection((address.host, address.port), timeout=5) as another:
+    with socket.create_connection((address.host, address.port), timeout=WAIT_SECONDS) as another:
         another.sendall(question(b"1"))
         assert answers(another, 1) == [b"quick 1"]
 
@@ -149,7 +149,7 @@ def test_more_kept_connections_than_workers_are_all_answered_however_long_worker
     address: Address, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connection, "LINGER_SECONDS", 60)
-    kept = [http.client.HTTPConnection(address.host, address.port, timeout=5) for _ in range(3 * THREADS)]
+    kept = [http.client.HTTPConnection(address.host, address.port, timeout=WAIT_SECONDS) for _ in range(3 * THREADS)]
     for _ in range(3):
         for one in kept:
             one.request("POST", "/echo", b"1")
@@ -174,11 +174,11 @@ def waiting(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 
 def test_a_client_that_has_left_leaves_its_worker_to_others(address: Address, waiting: threading.Event) -> None:
-    with socket.create_connection((address.host, address.port), timeout=5) as first:
+    with socket.create_connection((address.host, address.port), timeout=WAIT_SECONDS) as first:
         first.sendall(question(b"1"))
         assert waiting.wait(WAIT_SECONDS)
     waiting.clear()
-    with socket.create_connection((address.host, address.port), timeout=5) as second:
+    with socket.create_connection((address.host, address.port), timeout=WAIT_SECONDS) as second:
         for _ in range(100):
             second.sendall(question(b"1"))
             assert answers(second, 1) == [b"quick 1"]
@@ -191,7 +191,10 @@ def test_a_worker_that_waits_for_the_next_question_does_not_hold_up_a_stop(
     waiting: threading.Event, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server_of, "DRAIN_SECONDS", 2 * WAIT_SECONDS)
-    with serving() as (server, address), socket.create_connection((address.host, address.port), timeout=5) as client:
+    with (
+        serving() as (server, address),
+        socket.create_connection((address.host, address.port), timeout=WAIT_SECONDS) as client,
+    ):
         client.sendall(question(b"1"))
         assert answers(client, 1) == [b"quick 1"]
         assert waiting.wait(WAIT_SECONDS)

@@ -17,6 +17,7 @@ from partita_scheduler.http.address import Address
 from partita_scheduler.http.server import ExtenderServer
 from partita_scheduler.http.tls import Tls
 from tests.scheduler.edge.https import client_context, tls_of
+from tests.waiting import WAIT_SECONDS
 
 THREADS = 2
 HALF_A_HELLO = b"\x16\x03\x01\x02\x00\x01"
@@ -41,7 +42,7 @@ def serving(tls: Tls | None = None, kept: int = 10) -> Iterator[Address]:
 
 
 def connected(address: Address) -> socket.socket:
-    return socket.create_connection((address.host, address.port), timeout=5)
+    return socket.create_connection((address.host, address.port), timeout=WAIT_SECONDS)
 
 
 def is_open(client: socket.socket) -> bool:
@@ -66,7 +67,9 @@ def test_who_does_not_end_a_head_holds_no_worker(begun: bytes) -> None:
         crowd = [stack.enter_context(connected(address)) for _ in range(3 * THREADS)]
         for one in crowd:
             one.sendall(begun)
-        client = stack.enter_context(closing(http.client.HTTPConnection(address.host, address.port, timeout=5)))
+        client = stack.enter_context(
+            closing(http.client.HTTPConnection(address.host, address.port, timeout=WAIT_SECONDS))
+        )
         assert asked(client) == 200
         assert all(map(is_open, crowd))
 
@@ -103,7 +106,10 @@ def test_a_kept_connection_is_kept_longer_than_a_silent_client_in_a_request(monk
     """kube-scheduler closes it after 90 s: a question that meets our closing is lost, and not asked again."""
     monkeypatch.setattr(connection, "SOCKET_SECONDS", 0.2)
     monkeypatch.setattr(server, "SOCKET_SECONDS", 0.2, raising=False)
-    with serving() as address, closing(http.client.HTTPConnection(address.host, address.port, timeout=5)) as client:
+    with (
+        serving() as address,
+        closing(http.client.HTTPConnection(address.host, address.port, timeout=WAIT_SECONDS)) as client,
+    ):
         assert asked(client) == 200
         kept = client.sock
         kept.settimeout(1.5)  # it is looked every half second for those to be closed
@@ -115,7 +121,10 @@ def test_a_kept_connection_is_kept_longer_than_a_silent_client_in_a_request(monk
 
 def test_a_connection_that_is_kept_for_too_long_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "IDLE_SECONDS", 0.2)
-    with serving() as address, closing(http.client.HTTPConnection(address.host, address.port, timeout=5)) as client:
+    with (
+        serving() as address,
+        closing(http.client.HTTPConnection(address.host, address.port, timeout=WAIT_SECONDS)) as client,
+    ):
         assert asked(client) == 200
         assert client.sock.recv(1) == b""
 

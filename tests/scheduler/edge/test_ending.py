@@ -39,21 +39,25 @@ class Client:
     """kube-scheduler's connection, kept from question to question."""
 
     connection: http.client.HTTPConnection
+    application: Application
     asked: Iterator[int] = field(default_factory=count)
 
     @classmethod
     @contextmanager
     def of(cls, application: Application) -> Iterator[Client]:
         address = application.address
-        with closing(http.client.HTTPConnection(address.host, address.port, timeout=5)) as connection:
-            yield cls(connection)
+        with closing(http.client.HTTPConnection(address.host, address.port, timeout=WAIT_SECONDS)) as connection:
+            yield cls(connection, application)
 
     def ask(self) -> tuple[bool, bool]:
         """OPINION, LET_GO or another pair. Raises OSError where nobody answers."""
-        asking = msgspec.convert(pod(f"train-{next(self.asked)}", "wish"), Pod)
+        number = next(self.asked)
+        made = pod(f"train-{number}", "wish")
+        asking = msgspec.convert({**made, "metadata": {**made["metadata"], "uid": f"uid-{number}"}}, Pod)
         self.connection.request("POST", "/prioritize", body(asking, *NODES))
         answer = self.connection.getresponse()
         scores = msgspec.json.decode(answer.read())
+        self.application.assumptions.forget(asking.metadata.uid)  # or the next pod would find the claim taken
         assert answer.status == 200
         return bool(scores), answer.headers["Connection"] == "close"
 

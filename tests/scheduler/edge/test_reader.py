@@ -8,12 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from partita_scheduler.http.reader import Reader
+from tests.waiting import WAIT_SECONDS
 
 
 @pytest.fixture
 def pair() -> Iterator[tuple[socket.socket, Reader]]:
     here, there = socket.socketpair()
-    there.settimeout(5)
+    there.settimeout(WAIT_SECONDS)
     with here, there, Reader(there) as reader:
         yield here, reader
 

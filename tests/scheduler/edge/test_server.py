@@ -21,7 +21,7 @@ from tests.waiting import WAIT_SECONDS
 
 def test_a_body_over_the_bound_is_refused_before_it_is_sent(start: Start) -> None:
     address = start()
-    with socket.create_connection((address.host, address.port), timeout=5) as raw:
+    with socket.create_connection((address.host, address.port), timeout=WAIT_SECONDS) as raw:
         raw.sendall(b"POST /filter HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999999\r\n\r\n")
         assert b"413" in raw.recv(200)
 
@@ -33,11 +33,11 @@ def test_a_body_over_the_bound_is_refused_before_it_is_sent(start: Start) -> Non
 )
 def test_broken_chunks_are_a_4xx_and_the_process_lives(start: Start, chunks: bytes) -> None:
     address = start()
-    with socket.create_connection((address.host, address.port), timeout=5) as raw:
+    with socket.create_connection((address.host, address.port), timeout=WAIT_SECONDS) as raw:
         raw.sendall(b"POST /filter HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
         raw.shutdown(socket.SHUT_WR)
         assert raw.recv(200).split(b" ")[1][:1] == b"4"
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=5)
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=WAIT_SECONDS)
     assert post(connection, "filter", body(make_pod(), "a"))[0] == 200
     connection.close()
 
@@ -72,7 +72,7 @@ def test_a_stopping_server_ends_the_request_that_it_has_begun() -> None:
     server = ExtenderServer(slow, Address(host="127.0.0.1", port=0), tls=None, max_body_bytes=10, threads=2)
     address = server.bind()
     threading.Thread(target=server.serve, daemon=True).start()
-    connection = http.client.HTTPConnection(address.host, address.port, timeout=5)
+    connection = http.client.HTTPConnection(address.host, address.port, timeout=WAIT_SECONDS)
     connection.request("GET", "/")
     assert entered.wait(WAIT_SECONDS)
     stopper = threading.Thread(target=server.stop)

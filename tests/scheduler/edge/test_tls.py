@@ -22,12 +22,13 @@ from partita_scheduler.http.tls import Adapter, Tls
 from partita_scheduler.install.certificates import write_certificates
 from tests.scheduler.edge.fakes import body, make_pod
 from tests.scheduler.edge.https import Start, client_context, post, tls_of
+from tests.waiting import WAIT_SECONDS
 
 
 def test_a_client_with_a_certificate_is_answered_over_tls(start: Start, pki: Path) -> None:
     address = start(tls_of(pki))
     context = client_context(pki, certificate=True)
-    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=5)
+    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=WAIT_SECONDS)
     status, raw = post(connection, "filter", body(make_pod(), "a", "b"))
     assert status == 200
     assert b'"NodeNames":["a","b"]' in raw
@@ -37,7 +38,7 @@ def test_a_client_with_a_certificate_is_answered_over_tls(start: Start, pki: Pat
 def test_a_client_without_a_certificate_is_refused(start: Start, pki: Path) -> None:
     address = start(tls_of(pki))
     context = client_context(pki, certificate=False)
-    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=5)
+    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=WAIT_SECONDS)
     with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
         post(connection, "filter", body(make_pod(), "a"))
     connection.close()
@@ -48,7 +49,7 @@ def test_a_client_of_another_ca_is_refused(start: Start, pki: Path, tmp_path: Pa
     address = start(tls_of(pki))
     context = client_context(pki, certificate=False)
     context.load_cert_chain(tmp_path / "other" / "client.crt", tmp_path / "other" / "client.key")
-    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=5)
+    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=WAIT_SECONDS)
     with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
         post(connection, "filter", body(make_pod(), "a"))
     connection.close()
@@ -58,7 +59,7 @@ def test_the_server_certificate_is_no_client_certificate(start: Start, pki: Path
     address = start(tls_of(pki))
     context = client_context(pki, certificate=False)
     context.load_cert_chain(pki / "server.crt", pki / "server.key")
-    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=5)
+    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=WAIT_SECONDS)
     with pytest.raises((ssl.SSLError, ConnectionError, http.client.RemoteDisconnected)):
         post(connection, "filter", body(make_pod(), "a"))
     connection.close()
@@ -72,7 +73,7 @@ def test_tls_older_than_1_2_is_refused(start: Start, pki: Path) -> None:
         context.minimum_version = ssl.TLSVersion.TLSv1
     with pytest.warns(DeprecationWarning, match="TLSVersion"):
         context.maximum_version = ssl.TLSVersion.TLSv1_1
-    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=5)
+    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=WAIT_SECONDS)
     with pytest.raises((ssl.SSLError, ConnectionError)):
         post(connection, "filter", body(make_pod(), "a"))
     connection.close()
@@ -119,12 +120,12 @@ def test_an_answer_after_the_connection_was_cut_is_still_encrypted(pki: Path) ->
     """A stop, or a deadline, cuts connections while their workers decide."""
     context = client_context(pki, certificate=True)
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as beside:
-        dialled = socket.create_connection(listener.getsockname(), timeout=5)
+        dialled = socket.create_connection(listener.getsockname(), timeout=WAIT_SECONDS)
         client = beside.submit(context.wrap_socket, dialled, server_hostname="127.0.0.1")
         accepted, _ = listener.accept()
         server, _ = Adapter(tls_of(pki)).wrap(accepted)
         server.do_handshake()
-        with client.result(5) as reader, server:
+        with client.result(WAIT_SECONDS) as reader, server:
             server.shutdown(socket.SHUT_RD)
             server.sendall(b"node-a")
             assert reader.recv(100) == b"node-a"
@@ -138,7 +139,7 @@ def test_renewed_certificates_count_from_the_next_connection_on(start: Start, tm
         (tmp_path / "renewed" / name).replace(tmp_path / "in-use" / name)
     shutil.copy(tmp_path / "in-use" / "ca.crt", tmp_path / "renewed")
     context = client_context(tmp_path / "renewed", certificate=True)
-    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=5)
+    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=WAIT_SECONDS)
     assert post(connection, "filter", body(make_pod(), "a"))[0] == 200
     connection.close()
 
@@ -148,7 +149,7 @@ def test_a_half_written_renewal_leaves_the_old_certificates_in_use(start: Start,
     address = start(tls_of(tmp_path / "pki"))
     context = client_context(tmp_path / "pki", certificate=True)
     (tmp_path / "pki" / "server.crt").write_text("half")
-    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=5)
+    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=WAIT_SECONDS)
     assert post(connection, "filter", body(make_pod(), "a"))[0] == 200
     connection.close()
 
@@ -156,7 +157,7 @@ def test_a_half_written_renewal_leaves_the_old_certificates_in_use(start: Start,
 def test_who_sends_too_much_reads_the_refusal_and_not_a_reset(start: Start, pki: Path) -> None:
     address = start(tls_of(pki))
     context = client_context(pki, certificate=True)
-    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=10)
+    connection = http.client.HTTPSConnection(address.host, address.port, context=context, timeout=WAIT_SECONDS)
     assert post(connection, "filter", b"x" * 30_000_000)[0] == 413
     connection.close()
 

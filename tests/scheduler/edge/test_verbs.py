@@ -17,6 +17,7 @@ from partita_scheduler.cluster.view import ClusterView
 from tests.scheduler.edge.bodies import BODIES
 from tests.scheduler.edge.fakes import FixedPolicy, World, body, make_claim, make_nodes, make_pod
 from tests.scheduler.edge.ways import Ask, Told, Way
+from tests.waiting import WAIT_SECONDS
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def way(request: pytest.FixtureRequest) -> Iterator[Way]:
 @pytest.fixture
 def ask(way: Way, world: World) -> Iterator[Ask]:
     way.give(world)
-    connection = http.client.HTTPConnection(way.address.host, way.address.port, timeout=5)
+    connection = http.client.HTTPConnection(way.address.host, way.address.port, timeout=WAIT_SECONDS)
 
     def post(verb: str, raw: bytes) -> Told:
         connection.request("POST", f"/{verb}", raw, {"Accept-Encoding": "gzip", "Content-Type": "application/json"})

@@ -58,6 +58,7 @@ class Application:
             both(self.kept.told.pod_changed, self.assumptions.pod_changed),
             tally=tally if settings.count_cpu else None,
             node_listener=self.kept.told.cpu_changed,
+            may_concern=self.kept.may_concern,
         )
         self.learner = Learner(
             lambda: self.watch,

@@ -171,6 +171,7 @@ class Reflector(Generic[T]):
 
     def _follow(self) -> None:
         begun, told = time.monotonic(), False
+        done = begun
         watch_seconds = int(spread(WATCH_SECONDS, self._draw))
         for change in self._api.watch(
             self.resource,
@@ -189,8 +190,13 @@ class Reflector(Generic[T]):
             elif isinstance(change, Deleted):
                 self._apply(_key(change.object), None)
             self._version = change.object.metadata.resource_version
+            self._rest(self._last_contact - done)
+            done = time.monotonic()
         if not told and time.monotonic() - begun < SHORT_WATCH_SECONDS:
             raise Unavailable(f"the watch on {self.resource.plural} ended at once")
+
+    def _rest(self, waited_seconds: float) -> None:
+        """After a change for which the watch has waited so long: a place to let others come, and take them together."""
 
     def _apply(self, key: Key, new: T | None) -> None:
         with self._lock:

@@ -25,6 +25,15 @@ BOUND = f"spec.nodeName!=,{LIVE}"
 PATIENCE_SECONDS = 60.0
 """After that nobody waits for the pods that hold CPU any more."""
 
+GATHER_SECONDS = 0.02
+"""While changes come closer than that, they are taken in together: a thread's turn costs more than most changes."""
+
+DRAINED_SECONDS = 0.0005
+"""A change for which the watch waited longer was the last that had come."""
+
+PROMPT_SECONDS = 1.0
+"""So long after a pod that may be ours nothing waits: when pods are seen to come tells what kube-scheduler knew."""
+
 Seen = Pod | BoundPod
 """A pod is kept whole while it waits; once it has a node, there may be a hundred thousand of them."""
 
@@ -45,10 +54,14 @@ def bound_pods(api: KubeApi) -> list[BoundPod]:
 class _LivePods(Reflector[Seen]):
     """All pods that have not ended. Those that wait are listed first, so that nobody waits for a hundred thousand."""
 
-    def __init__(self, api: KubeApi, listener: Listener[Seen]) -> None:
+    def __init__(self, api: KubeApi, listener: Listener[Seen], clock: Callable[[], float]) -> None:
+        self._clock = clock
         super().__init__(api, PODS, Pod, listener, made=kept, fieldSelector=LIVE)
         self.complete = threading.Event()
         """Set once all are known."""
+
+        self.prompt_until = -float("inf")
+        """Until then each change is taken in at once."""
 
     def _relist(self) -> str:
         unbound, _ = self._api.list(PODS, as_=Pod, fieldSelector=UNBOUND)
@@ -57,6 +70,10 @@ class _LivePods(Reflector[Seen]):
         version = super()._relist()
         self.complete.set()
         return version
+
+    def _rest(self, waited_seconds: float) -> None:
+        if DRAINED_SECONDS < waited_seconds < GATHER_SECONDS and self._clock() > self.prompt_until:
+            self._stopping.wait(GATHER_SECONDS)
 
 
 class PodWatch:
@@ -69,17 +86,19 @@ class PodWatch:
         *,
         tally: CpuTally | None = None,
         node_listener: Callable[[str], None] = lambda _: None,
+        may_concern: Callable[[Pod], bool] = lambda _: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """`listener` is told of the pods that wait: one that gets bound or ends is told of as deleted.
 
         `tally` counts what the others hold, and `node_listener` is told the node of each change. None: they are not
-        watched.
+        watched. Without any that wait and `may_concern` us changes may be told of GATHER_SECONDS later.
         """
         self._listener, self._tally, self._node_listener, self._clock = listener, tally, node_listener, clock
+        self._may_concern = may_concern
         self._unbound: dict[Key, Pod] = {}
         self._lock = threading.Lock()
-        self._live = _LivePods(api, self._changed) if tally is not None else None
+        self._live = _LivePods(api, self._changed, clock) if tally is not None else None
         self._pods: Reflector[Seen] = self._live or Reflector(api, PODS, Pod, self._changed, fieldSelector=UNBOUND)
         self._began = clock()
 
@@ -137,6 +156,8 @@ class PodWatch:
                 self._unbound[now.metadata.namespace, now.metadata.name] = now
             elif was is not None:
                 del self._unbound[was.metadata.namespace, was.metadata.name]
+        if self._live is not None and now is not None and self._may_concern(now):
+            self._live.prompt_until = self._clock() + PROMPT_SECONDS
         self._listener(was, now)
 
 

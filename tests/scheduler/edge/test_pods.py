@@ -19,7 +19,18 @@ from partita_plugins.kube.resources import PODS
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.testing.apiserver.faults import Fault
 from partita_scheduler.cluster.cpu import BoundPod, CpuTally
-from partita_scheduler.cluster.pods import BOUND, LIVE, PATIENCE_SECONDS, UNBOUND, PodWatch, Seen, kept
+from partita_scheduler.cluster.pods import (
+    BOUND,
+    DRAINED_SECONDS,
+    GATHER_SECONDS,
+    LIVE,
+    PATIENCE_SECONDS,
+    PROMPT_SECONDS,
+    UNBOUND,
+    PodWatch,
+    Seen,
+    kept,
+)
 from partita_scheduler.cluster.view import Node, Pod
 from tests.scheduler.edge.cluster import Json, api_server, pod
 from tests.scheduler.edge.fakes import Clock
@@ -131,6 +142,32 @@ def test_a_pod_that_was_made_anew_while_nobody_watched_waits_even_if_all_cannot_
         listed(watch._pods)
     assert watch.unbound_pod("default", "x")
     assert watch.left_milli(NODES) == {"a": 64_000}
+
+
+@pytest.mark.parametrize(
+    ("waited_seconds", "ours", "since_seconds", "rests"),
+    [
+        (GATHER_SECONDS / 2, False, 0.0, True),
+        (DRAINED_SECONDS / 2, False, 0.0, False),
+        (GATHER_SECONDS * 2, False, 0.0, False),
+        (GATHER_SECONDS / 2, True, PROMPT_SECONDS / 2, False),
+        (GATHER_SECONDS / 2, True, PROMPT_SECONDS * 2, True),
+    ],
+    ids=["changes-come-close", "more-have-come", "changes-are-rare", "one-is-ours", "one-was-ours"],
+)
+def test_changes_that_come_close_are_taken_in_together_where_none_is_of_a_pod_of_ours(
+    waited_seconds: float, ours: bool, since_seconds: float, rests: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rested: list[float] = []
+    api, told, clock = PodHistory(), Told(), Clock()
+    watch = PodWatch(cast("KubeApi", api), told.waits, tally=told, may_concern=lambda _: ours, clock=clock)
+    listed(watch._pods)
+    api.put("x", cpu="8")
+    followed(watch._pods)
+    clock.now += since_seconds
+    monkeypatch.setattr(watch._pods._stopping, "wait", rested.append)
+    watch._pods._rest(waited_seconds)
+    assert rested == ([GATHER_SECONDS] if rests else [])
 
 
 @contextmanager

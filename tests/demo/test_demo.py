@@ -18,7 +18,7 @@ from hack.demo.manifests import ROOT, example_folders
 from hack.demo.show import WIDTH
 
 SECONDS = 240
-"""It takes half a minute, and on a busy machine several times as long."""
+"""It takes 15, and on a busy machine several times as long."""
 
 
 @pytest.mark.timeout(SECONDS + 80)

@@ -19,7 +19,7 @@ from hack.benchmarks.plot import write_plot
 from hack.benchmarks.targets import Target, ended, settle, start_fleet, start_targets, tell
 from hack.benchmarks.vitals import cpu_seconds, look
 
-from partita_scheduler.install.stanza import DEFAULT, PRESETS
+from partita_scheduler.install.stanza import PRESETS
 
 DRAWN = ("warm", "churn")
 MOST_ASKED = 0.8
@@ -66,7 +66,7 @@ Example:
 @click.option(
     "--rounds", default=300, show_default=True, type=click.IntRange(4), help="Pods asked about in each state."
 )
-@click.option("--preset", default=DEFAULT, show_default=True, type=click.Choice(list(PRESETS)), help="Of the stanza.")
+@click.option("--preset", default="strong", show_default=True, type=click.Choice(list(PRESETS)), help="Of the stanza.")
 @click.option("--churn-per-second", default=50.0, show_default=True, type=click.FloatRange(1))
 @click.option(
     "--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write how many were answered by when to this SVG."

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from partita_driver.app import Driver
 from partita_driver.engine import PreparedClaim, PreparedDevice
 from partita_driver.engine.validation.idle import IdleGpu
@@ -26,9 +24,10 @@ from partita_plugins.model.mig import Placement
 from partita_plugins.model.offer import SlottedHardware
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire.resource_claim import ResourceClaim
+from tests.driver.edge.channels import connected
 from tests.driver.edge.one_claim import DEVICE
 from tests.driver.edge.worlds import node_options
-from tests.waiting import WAIT_SECONDS, eventually
+from tests.waiting import WAIT_SECONDS
 
 
 class FakeEngine:
@@ -139,28 +138,24 @@ class Running:
     def registrar(self) -> Path:
         return self.sockets.registrar
 
-    def channel(self, path: Path) -> Any:
-        return grpc.insecure_channel(f"unix:{path}")
-
     def register(self) -> None:
         """Says, as the kubelet does once it sees the socket, that the plugin is registered."""
-        assert eventually(self.registrar.exists)
         status = registration_pb2.RegistrationStatus(plugin_registered=True)
-        with self.channel(self.registrar) as channel:
+        with connected(self.registrar) as channel:
             channel.unary_unary(
                 "/pluginregistration.Registration/NotifyRegistrationStatus",
                 request_serializer=registration_pb2.RegistrationStatus.SerializeToString,
                 response_deserializer=registration_pb2.RegistrationStatusResponse.FromString,
-            )(status, timeout=WAIT_SECONDS, wait_for_ready=True)
+            )(status, timeout=WAIT_SECONDS)
 
     def unprepare(self, uid: str) -> str:
         request = dra_v1_pb2.NodeUnprepareResourcesRequest(claims=[dra_v1_pb2.Claim(uid=uid)])
-        with self.channel(self.sockets.plugin) as channel:
+        with connected(self.sockets.plugin) as channel:
             answer = channel.unary_unary(
                 "/k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin/NodeUnprepareResources",
                 request_serializer=dra_v1_pb2.NodeUnprepareResourcesRequest.SerializeToString,
                 response_deserializer=dra_v1_pb2.NodeUnprepareResourcesResponse.FromString,
-            )(request, timeout=WAIT_SECONDS, wait_for_ready=True)
+            )(request, timeout=WAIT_SECONDS)
         return str(answer.claims[uid].error)
 
 

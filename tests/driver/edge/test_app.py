@@ -21,6 +21,7 @@ from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.testing.apiserver import Fault as HttpFault
 from partita_plugins.validators.reference import ReferenceValidator
 from partita_plugins.wire import FAULT_TAINT_KEY
+from tests.driver.edge.channels import connected
 from tests.driver.edge.running import FakeEngine, Running, running
 from tests.driver.edge.worlds import NODE, fault_on
 from tests.waiting import WAIT_SECONDS, eventually
@@ -89,7 +90,7 @@ def test_a_fault_is_in_the_slices_and_in_the_health_stream_when_add_faults_retur
         engine.add_faults(fault_on(engine.node, 4))
         name = f"gpu-{engine.node.gpus[4].pci_label}"
         assert tainted(server) == {name}
-        with world.channel(world.options.plugin_dir / "dra.sock") as channel:
+        with connected(world.options.plugin_dir / "dra.sock") as channel:
             stream = channel.unary_stream(
                 "/v1.DRAResourceHealth/NodeWatchResources",
                 request_serializer=health_v1_pb2.NodeWatchResourcesRequest.SerializeToString,

@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import grpc
-
 from partita_plugins.backends.simulated import StuckBit, open_existing
 from partita_plugins.kubelet_api import dra_v1_pb2
 from partita_plugins.testing.apiserver import ApiServer
 from partita_plugins.wire import FAULT_TAINT_KEY, pool_name
+from tests.driver.edge.channels import connected
 from tests.driver.edge.one_claim import claim_json, result
 from tests.driver.edge.worlds import NODE
 from tests.testing.signals import send_beside_main
@@ -49,7 +48,7 @@ class Node:
         request = getattr(dra_v1_pb2, f"{verb}Request")(
             claims=[dra_v1_pb2.Claim(namespace="default", name="train", uid=uid)]
         )
-        with grpc.insecure_channel(f"unix:{self.directory / 'plugin-dir' / 'dra.sock'}") as channel:
+        with connected(self.directory / "plugin-dir" / "dra.sock") as channel:
             answer = channel.unary_unary(
                 f"/k8s.io.kubelet.pkg.apis.dra.v1.DRAPlugin/{verb}",
                 request_serializer=type(request).SerializeToString,

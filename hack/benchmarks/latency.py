@@ -86,9 +86,8 @@ def latency(
 ) -> None:
     """Measure and print."""
     kinds = wishes(gpus, mig)
+    # Who is asked about a third time gets no opinion: the pods of churn are others than those of warm.
     pods = 2 * rounds
-    """One that is asked about a third time has no opinion to get: those of churn are others than those of warm."""
-
     _check_room(round(nodes * gpus * (1 - used)), kinds, pods)
     with tempfile.TemporaryDirectory(prefix="partita-") as folder, ended() as processes:
         options = {"nodes": nodes, "gpus": gpus, "used": used, "pods": pods, "churn-per-second": churn_per_second}

@@ -108,9 +108,9 @@ class KubeApi:
         items: list[T] = []
         page: dict[str, Any] = {**query, "limit": LIST_PAGE}
         with LEARNING:
-            decoder = msgspec.json.Decoder(_Listing[as_])  # type: ignore[valid-type]
+            listings = msgspec.json.Decoder(_Listing[as_])  # type: ignore[valid-type]
         while True:
-            listing = decoder.decode(
+            listing = listings.decode(
                 self.request("GET", resource.path(namespace=namespace), query=page, timeout_seconds=60)
             )
             metadata = listing.metadata

@@ -19,10 +19,10 @@ def closed(node: Node, pod: Pod) -> Reason | None:
     for key, value in pod.spec.node_selector.items():
         if labels.get(key) != value:
             return Reason("node_selector", f"node selector {key}={value} does not match")
-    if node.spec.unschedulable and not tolerated(Taint(key=_CORDON), pod.spec.tolerations):
+    if node.spec.unschedulable and not _tolerated(Taint(key=_CORDON), pod.spec.tolerations):
         return Reason("cordoned", "cordoned")
     for taint in node.spec.taints:
-        if taint.effect != "PreferNoSchedule" and taint.key != _CORDON and not tolerated(taint, pod.spec.tolerations):
+        if taint.effect != "PreferNoSchedule" and taint.key != _CORDON and not _tolerated(taint, pod.spec.tolerations):
             return Reason("node_taint", f"node taint {taint.key} not tolerated")
     return None
 
@@ -41,11 +41,10 @@ def not_avoided(names: Sequence[str], avoided: Mapping[str, Sequence[Taint]], po
     if not avoided:
         return names
     tolerations = pod.spec.tolerations
-    return [name for name in names if all(tolerated(taint, tolerations) for taint in avoided.get(name, ()))]
+    return [name for name in names if all(_tolerated(taint, tolerations) for taint in avoided.get(name, ()))]
 
 
-def tolerated(taint: Taint, tolerations: list[Toleration]) -> bool:
-    """Whether a pod with these tolerations need not mind the taint."""
+def _tolerated(taint: Taint, tolerations: list[Toleration]) -> bool:
     return any(_tolerates(toleration, taint) for toleration in tolerations)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,6 +53,9 @@ class Cluster:
         self.classes: Mapping[str, DeviceClass] = {}
         self.marks = marks(())
         self._claims: dict[ClaimKey, ResourceClaim] = {}
+        self._came: dict[ClaimKey, float] = {}
+        """When each claim was first seen."""
+
         self._assumed: dict[str, AssumedAllocation] = {}
         self._awaiting: Groups[str] = Groups()
         """Assumptions by the claim, and by the pod, whose allocation ends them."""
@@ -140,10 +144,13 @@ class Cluster:
             return set()
         key = (either.metadata.namespace, either.metadata.name)
         known = self._claims.get(key)
-        if new is not None:
-            self._claims[key] = new
-        else:
+        if new is None:
             self._claims.pop(key, None)
+            self._came.pop(key, None)
+        else:
+            self._claims[key] = new
+            if known is None or known.metadata.uid != new.metadata.uid:
+                self._came[key] = at
         owners = self._own(known, -1) | self._own(new, 1)
         had, has = (one.status.allocation if one else None for one in (known, new))
         touched: set[PoolId] = set()
@@ -158,6 +165,11 @@ class Cluster:
         if had and (pools := self._holdings.hold(holder, had)):
             self._frees += 1
             self.freed.append(Freed(at, holder, frozenset(pools)))
+
+    def came(self, claims: Iterable[ResourceClaim]) -> float:
+        """When the last of these claims was first seen."""
+        keys = ((one.metadata.namespace, one.metadata.name) for one in claims)
+        return max((self._came[key] for key in keys if key in self._came), default=-math.inf)
 
     def let_go(self, until: float) -> set[PoolId]:
         """What was freed up to this moment is free; the pools whose use it may change."""

@@ -82,6 +82,7 @@ class KeptState:
             if not concerns_us(view, pod):
                 return None
             asked = question(view, pod)
+            self.told.has_claims(asked.needs.claims)
             self._look(view)
             column = self.told.columns.column(asked)
             if column is None:

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 
 from partita_plugins.contracts import Workload
@@ -117,6 +117,13 @@ class Told:
         for _ in range(len(self._changes) if most is None else min(most, len(self._changes))):
             self._changes.popleft()()
         self._let_go(self.cycles.gathered)
+
+    def has_claims(self, claims: Iterable[ResourceClaim]) -> None:
+        """kube-scheduler asks for a pod with these claims: it knows of all that was freed before they were made,
+        because one watch tells it of both in their order."""
+        known = self.cluster.came(claims)
+        self.cycles.has_seen(known)
+        self._let_go(known)
 
     def must_be_known(self, names: Collection[str], column: Column) -> bool:
         """kube-scheduler asks about nodes where the pod fits. Where it fits only with what was freed, kube-scheduler

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,6 +85,32 @@ def test_it_is_not_free_either_when_the_background_was_quicker_than_the_question
     world.background()
     world.clock.now += CYCLE / 2
     assert world.asked() == (world.gpus[3],)
+
+
+@pytest.mark.parametrize(
+    ("happens", "number"),
+    [
+        (("freed", "made"), 0),
+        (("made", "freed"), 3),
+        (("made", "freed", "changed"), 3),
+        (("made", "freed", "remade"), 0),
+    ],
+)
+def test_what_was_freed_before_the_pods_claim_was_made_is_free(happens: tuple[str, ...], number: int) -> None:
+    """kube-scheduler has the claim, and one watch tells it of both in their order. The pod may not be seen here yet."""
+    world = Busy()
+    world.cycle("c3")
+    acts: dict[str, Callable[[], None]] = {
+        "freed": lambda: world.freed("c0"),
+        "made": lambda: world.wish("new", "one"),
+        "changed": lambda: world.freed("new"),
+        "remade": lambda: world.remade("new", "one"),
+    }
+    for what in happens:
+        world.clock.now += CYCLE / 4
+        acts[what]()
+    world.clock.now += CYCLE / 4
+    assert world.asked("new") == (world.gpus[number],)
 
 
 def test_a_gpu_that_is_freed_before_the_cycle_is_free_after_a_long_pause_too() -> None:

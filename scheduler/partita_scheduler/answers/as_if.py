@@ -34,22 +34,43 @@ def with_own_claims(
 ) -> tuple[list[Pod], dict[tuple[str, str], ResourceClaim]]:
     """Pods as if their claims were made: each gets one of its own from the claim that bears the template's name.
 
-    A claim that a pod names itself is taken as it is.
+    A claim that a pod names itself is taken as it is; one without a namespace is in that of each pod that names it.
+    A pod that is there twice is another one the second time.
     """
     by_name = {one.metadata.name: one for one in templates}
-    claims = {(one.metadata.namespace or "default", one.metadata.name): one for one in templates}
-    ready: list[Pod] = []
+    claims = {
+        (namespace, one.metadata.name): _as_made(one, namespace, one.metadata.name)
+        for one in templates
+        for namespace in _namespaces(one, pods)
+    }
+    ready: dict[str, Pod] = {}
     for number, pod in enumerate(pods):
-        uid = pod.metadata.uid or f"rehearsed-{number}"
+        copied = pod.metadata.uid in ready
+        uid = f"rehearsed-{number}" if copied or not pod.metadata.uid else pod.metadata.uid
         metadata = msgspec.structs.replace(pod.metadata, uid=uid, namespace=pod.metadata.namespace or "default")
-        statuses = {one.name: one for one in pod.status.resource_claim_statuses}
+        statuses = {one.name: one for one in pod.status.resource_claim_statuses if not copied}
         for entry in pod.spec.resource_claims:
             template = by_name.get(entry.resource_claim_template_name or "")
             if template is not None and entry.name not in statuses:
                 name = f"{uid}-{entry.name}"
-                own = msgspec.structs.replace(template.metadata, name=name, namespace=metadata.namespace, uid=name)
-                claims[metadata.namespace, name] = msgspec.structs.replace(template, metadata=own)
+                claims[metadata.namespace, name] = _as_made(template, metadata.namespace, name, uid=name)
                 statuses[entry.name] = PodClaimStatus(name=entry.name, resource_claim_name=name)
         status = msgspec.structs.replace(pod.status, resource_claim_statuses=list(statuses.values()))
-        ready.append(msgspec.structs.replace(pod, metadata=metadata, status=status))
-    return ready, claims
+        ready[uid] = msgspec.structs.replace(pod, metadata=metadata, status=status)
+    return list(ready.values()), claims
+
+
+def _namespaces(claim: ResourceClaim, pods: Sequence[Pod]) -> set[str]:
+    """Where the claim is: where it says so, or where pods name it."""
+    if claim.metadata.namespace:
+        return {claim.metadata.namespace}
+    named = (pod for pod in pods for one in pod.spec.resource_claims if one.resource_claim_name == claim.metadata.name)
+    return {pod.metadata.namespace or "default" for pod in named} or {"default"}
+
+
+def _as_made(claim: ResourceClaim, namespace: str, name: str, *, uid: str = "") -> ResourceClaim:
+    """The claim as the API server would have it: none is without a UID, by which claims are told apart."""
+    known = uid or claim.metadata.uid or f"{namespace}/{name}"
+    return msgspec.structs.replace(
+        claim, metadata=msgspec.structs.replace(claim.metadata, namespace=namespace, name=name, uid=known)
+    )

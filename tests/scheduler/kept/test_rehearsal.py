@@ -9,6 +9,8 @@ import pytest
 
 from partita_plugins.contracts import PodShape, Workload
 from partita_plugins.errors import InvalidInput
+from partita_plugins.wire.objects import ObjectMeta
+from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_scheduler.answers.as_if import with_own_claims
 from partita_scheduler.answers.rehearsal import Placement, rehearse
 from partita_scheduler.cluster.cpu import cpu_milli
@@ -49,6 +51,43 @@ def test_each_pod_gets_other_devices_until_there_are_none() -> None:
     assert [one.fits for one in found] == [True] * 6 + [False]
     assert found[6].summary == "3 nodes: no GPU free"
     assert [group.nodes for group in found[6].refused] == [["a", "b", "c"]]
+
+
+def named(name: str, *claims: str, uid: str = "", namespace: str = NAMESPACE) -> Pod:
+    wishes = [{"name": one, "resourceClaimName": one} for one in claims]
+    metadata = {"name": name, "namespace": namespace, "uid": uid}
+    return msgspec.convert({"metadata": metadata, "spec": {"resourceClaims": wishes}}, Pod)
+
+
+def unmade(name: str, count: int, namespace: str = NAMESPACE) -> ResourceClaim:
+    """As people write it down: without a UID."""
+    found = claim(name, exactly(count=count))
+    metadata = msgspec.structs.replace(found.metadata, uid="", namespace=namespace)
+    return msgspec.structs.replace(found, metadata=metadata)
+
+
+def simulated(pods: list[Pod], *claims: ResourceClaim) -> list[Placement]:
+    ready, made = with_own_claims(pods, claims)
+    return rehearse(with_claims(FLEET, *made.values()), ready)
+
+
+def test_claims_without_a_uid_are_taken_one_by_one_and_shared_by_name() -> None:
+    pods = [named("both", "one", "three"), named("other", "other"), named("shares", "one")]
+    both, other, shares = simulated(pods, unmade("one", 1), unmade("three", 3), unmade("other", 1))
+    assert sum(map(len, both.devices.values())) == GPUS
+    assert (both.node, other.node) == ("a", "b")
+    assert (shares.fits, shares.node, shares.devices) == (True, both.node, {})
+
+
+def test_a_claim_without_a_namespace_is_in_that_of_the_pods_that_name_it() -> None:
+    found = simulated([named("here", "one"), named("there", "one", namespace="team")], unmade("one", 1, namespace=""))
+    assert [one.fits for one in found] == [True, True]
+    assert len({device for one in found for device in one.devices["one"]}) == 2
+
+
+def test_copies_of_a_pod_are_pods_of_their_own() -> None:
+    copy = msgspec.structs.replace(train(0, "four"), metadata=ObjectMeta(name="p", namespace=NAMESPACE, uid="same"))
+    assert [one.node for one in placed(FLEET, copy, copy, copy)] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize(

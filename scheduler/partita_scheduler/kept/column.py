@@ -16,9 +16,8 @@ from partita_scheduler.kept.fleet import Fleet
 from partita_scheduler.policy.extended import without_own
 from partita_scheduler.policy.node import Judgement
 from partita_scheduler.policy.question import Question
-from partita_scheduler.policy.row import Fit, Row, look, rows
+from partita_scheduler.policy.row import LATE, UNBINDABLE, Fit, Row, look, rows
 from partita_scheduler.policy.taking import STEPS_PER_NODE
-from partita_scheduler.reasons import Reason
 from partita_scheduler.scoring.ranking import Rank, Scoring, ranking_of
 
 LEAST_REMEMBERED = 1_000
@@ -26,8 +25,6 @@ LEAST_REMEMBERED = 1_000
 
 RANKS = 4
 """Times as many ranks are kept before a new column is better."""
-
-_LATE = Judgement(undecided=True, reasons=(Reason("undecided", "no opinion: the search for devices took too long"),))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +37,13 @@ class Kept:
     rank: int
     """Number of its rank in this column; -1 where it does not fit."""
 
+    @property
+    def lacks_devices(self) -> bool:
+        """Whether kube-scheduler's allocator, too, finds nothing there: no opinion and a wish do not say so."""
+        return self.found.picks is None and not self.found.undecided and self.found.reasons != (UNBINDABLE,)
 
-_NOTHING = Kept(_LATE, extended=False, refusal="", rank=-1)
+
+_NOTHING = Kept(LATE, extended=False, refusal="", rank=-1)
 
 
 @dataclass(frozen=True, slots=True)

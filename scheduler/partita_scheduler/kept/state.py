@@ -85,13 +85,18 @@ class KeptState:
             self.told.has_claims(asked.needs.claims)
             self._look(view)
             column = self.told.columns.column(asked)
-            if column is None:
-                return Decided(decide_each(view, asked, node_names, self.told.cluster.uses), claims_of(asked), policy)
             enough = self._clock() + ANSWER_SECONDS
-            self._bring_up_to_date(column, view, enough)
+
+            def late() -> bool:
+                return self._clock() > enough
+
+            if column is None:
+                made = decide_each(view, asked, node_names, self.told.cluster.uses, late=late)
+                return Decided(made, claims_of(asked), policy)
+            self._bring_up_to_date(column, view, late)
             while self.told.must_be_known(node_names, column):
                 self._look(view)
-                self._bring_up_to_date(column, view, enough)
+                self._bring_up_to_date(column, view, late)
             fleet = self.told.fleet
             return Answers(asked, fleet.names, tuple(column.answers), fleet.offers, column.ranks(view))
 
@@ -99,9 +104,9 @@ class KeptState:
         for number in list(self.told.unseen):
             self.told.look(number, view)
 
-    def _bring_up_to_date(self, column: Column, view: ClusterView, enough: float) -> None:
+    def _bring_up_to_date(self, column: Column, view: ClusterView, late: Callable[[], bool]) -> None:
         uses, budget = self.told.cluster.uses, Budget(STEPS_PER_POD)
-        settle(view, column.search(view, uses, budget, late=lambda: self._clock() > enough))
+        settle(view, column.search(view, uses, budget, late=late))
         column.give_up()
 
     def concerns_us(self, pod: Pod) -> bool:

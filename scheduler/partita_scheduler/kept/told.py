@@ -132,7 +132,7 @@ class Told:
         for freed in self.cluster.freed:
             for number in self.fleet.using(freed.pools) - looked:
                 looked.add(number)
-                if self.fleet.name(number) in asked and column.answers[number].rank < 0:
+                if self.fleet.name(number) in asked and column.answers[number].lacks_devices:
                     known = freed.at
         self.cycles.has_seen(known)
         return self._let_go(known)

@@ -6,7 +6,7 @@ This module is the interface of the room; the allocator is in allocator/, the ju
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,7 +18,7 @@ from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.policy.claims import claim_of, needs_no_claim
 from partita_scheduler.policy.extended import asks_for_served
 from partita_scheduler.policy.question import Question, question
-from partita_scheduler.policy.row import Verdict, look, rows, verdict
+from partita_scheduler.policy.row import LATE, Row, Verdict, look, rows, verdict
 from partita_scheduler.scoring.ranking import Rank, ranking_of
 
 STEPS_PER_POD = 150_000
@@ -51,11 +51,16 @@ def concerns_us(view: ClusterView, pod: Pod) -> bool:
 
     Cheap: a handful of look-ups. False: every node is equally good to us.
     """
+    return awaits_claims(view, pod) or asks_for_served(view.classes, pod)
+
+
+def awaits_claims(view: ClusterView, pod: Pod) -> bool:
+    """Whether a claim of the pod is still to be made or to be allocated."""
     for entry in pod.spec.resource_claims:
         claim = claim_of(view, pod, entry.name)
         if claim.status.allocation is None if claim else not needs_no_claim(pod, entry.name):
             return True
-    return asks_for_served(view.classes, pod)
+    return False
 
 
 def decide(view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
@@ -64,14 +69,25 @@ def decide(view: ClusterView, pod: Pod, node_names: Sequence[str]) -> Decision:
     return decide_each(view, asked, node_names, in_use(view, pod.metadata.uid))
 
 
-def decide_each(view: ClusterView, asked: Question, node_names: Sequence[str], uses: Uses) -> Decision:
-    """The decision on a question, node by node. `uses` as for `row.look`."""
+def decide_each(
+    view: ClusterView,
+    asked: Question,
+    node_names: Sequence[str],
+    uses: Uses,
+    *,
+    late: Callable[[], bool] = lambda: False,
+) -> Decision:
+    """The decision on a question, node by node, with no opinion on those left once it is `late`.
+
+    `uses` as for `row.look`.
+    """
     if asked.needs.problem:
         reasons = (asked.needs.problem,)
         return Decision(verdicts={name: Verdict(node=name, reasons=reasons) for name in node_names})
     budget = Budget(STEPS_PER_POD)
     names = dict.fromkeys(node_names)
-    found = rows(view, [(asked, look(view, asked, name, uses, budget)) for name in names])
+    looked = ((Row(name, LATE) if late() else look(view, asked, name, uses, budget)) for name in names)
+    found = rows(view, [(asked, one) for one in looked])
     return Decision(
         verdicts={one.node: verdict(asked, one) for one in found},
         order=in_order(view, {one.node: one.found.rank for one in found if one.fits}),

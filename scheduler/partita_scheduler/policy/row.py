@@ -30,6 +30,9 @@ UNBINDABLE = Reason(
 NOT_SEEN = Judgement(undecided=True, reasons=(Reason("unknown", "not seen yet"),))
 """Of a node that is not in the view."""
 
+LATE = Judgement(undecided=True, reasons=(Reason("undecided", "no opinion: the search for devices took too long"),))
+"""Of a node that nobody came to look at in time."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partita_scheduler.allocator.allocation import devices_of
+from partita_scheduler.kept import state
 from partita_scheduler.kept.cycles import HELD_SECONDS, MOST_SECONDS, Cycles
-from tests.scheduler.decision.fleet import NAMESPACE
 from tests.scheduler.edge.fakes import Clock
 from tests.scheduler.kept.world import Twice, pod_of
 
@@ -59,10 +59,6 @@ class Busy(Twice):
     def background(self) -> None:
         while self.kept.step():
             pass
-
-    def devices(self, claim: str) -> tuple[str, ...]:
-        allocation = self.claims[NAMESPACE, claim].status.allocation
-        return devices_of(allocation) if allocation else ()
 
     @property
     def in_use(self) -> set[str]:
@@ -126,6 +122,43 @@ def test_a_pod_gets_the_gpu_that_it_waited_for_however_lately_that_was_freed() -
     assert Busy().cycle("c3", "c0") == Busy().devices("c3")
     world = Busy()
     assert world.cycle("c3", "c0", "c1", claim="two") == tuple(sorted((world.gpus[0], world.gpus[3])))
+
+
+@pytest.mark.parametrize("why", ["breaks a wish", "cannot be bound to", "not looked at in time"])
+def test_a_node_that_we_would_not_take_does_not_tell_what_kube_scheduler_knew(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its allocator found two GPUs there; what is wrong with them, or whether they fit at all, is ours to say."""
+    world = Twice()
+    for node, machine, gpus in (("a", "dgx-1v", 8), ("b", "a30-x4", 4)):
+        world.node(node, own="4" if (why, node) == ("cannot be bound to", "b") else "0")
+        world.publish(node, machine)
+        for number in range(gpus):
+            world.wish(f"{node}{number}", "one")
+            world.allocate(f"{node}{number}", node)
+    free = {device for name in ("a6", "a7") for device in world.devices(name)}
+    for name in ("a6", "a7", "b0", "b1"):
+        world.freed(name)
+    world.wish("pair", "two")
+    world.wish("single", "one")
+    world.find(pod_of("pair", "before"), ["a", "b"])
+    for name in ("a3", "b3"):
+        world.clock.now += CYCLE / 3
+        world.freed(name)
+    world.clock.now += CYCLE / 3
+    pod = pod_of("pair", "p", nvlink=why == "breaks a wish")
+    if why == "cannot be bound to":
+        pod = pod_of("single", "p", gpus=1)
+    if why == "not looked at in time":
+        world.cpu("b", 8_000)
+        monkeypatch.setattr(state, "ANSWER_SECONDS", -1.0)
+    world.kept.asked(pod)
+    found = world.kept.find(pod, ["a", "b"])
+    assert found is not None
+    decision = found.among(["a", "b"]).decision()
+    assert decision.order == ("a",)
+    foretold = decision.verdicts["a"].allocations or {}
+    assert {device for allocation in foretold.values() for device in devices_of(allocation)} == free
 
 
 def test_a_claim_that_is_freed_and_allocated_again_holds_what_it_had_and_what_it_has() -> None:

@@ -15,10 +15,10 @@ from partita_plugins.wire.objects import Taint
 from partita_scheduler.cluster.view import Node, NodeSpec, PodClaimStatus, PodResourceClaim, PodStatus
 from partita_scheduler.kept import column, state, told
 from partita_scheduler.kept.changes import Cluster
-from partita_scheduler.policy import row
+from partita_scheduler.policy import decision, row
 from partita_scheduler.scoring.ranking import DEFAULT_SCORING
 from tests.scheduler.decision import small
-from tests.scheduler.decision.fleet import device_class
+from tests.scheduler.decision.fleet import claim, device_class, exactly, selected
 from tests.scheduler.kept.changes import CLAIMS, KINDS, MACHINES, ZONE, Changes, asking, gpus, same, steps
 from tests.scheduler.kept.world import NODES, Twice, pod_of
 
@@ -252,6 +252,27 @@ def test_an_answer_does_not_wait_for_nodes_that_take_too_long(monkeypatch: pytes
     while world.kept.step():
         pass
     same(world, asking, list(NODES))
+
+
+def test_an_answer_for_one_pod_alone_ends_in_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it depends on UUIDs each node is searched anew, and other pods' questions wait meanwhile."""
+    world, real = Twice(), decision.look
+    for name in NODES:
+        world.node(name)
+        world.publish(name)
+    others = f'device.attributes["{DRIVER_NAME}"].uuid != "GPU-0"'
+    world.claim(claim("c0", exactly(selectors=selected(others))))
+
+    def slow(*asked: Any, **known: Any) -> Any:
+        world.clock.now += state.ANSWER_SECONDS * 0.6
+        return real(*asked, **known)
+
+    monkeypatch.setattr(decision, "look", slow)
+    found = world.find(pod_of("c0", "p"), list(NODES))
+    assert found is not None
+    made = found.among(list(NODES)).decision()
+    assert [made.verdicts[name].undecided for name in NODES] == [False] * 2 + [True] * 2
+    assert set(made.order) == set(NODES[:2])
 
 
 @pytest.mark.parametrize("of_template", [False, True])

@@ -13,6 +13,7 @@ from partita_plugins.wire.objects import ObjectMeta, OwnerReference, Taint
 from partita_plugins.wire.resource_claim import DeviceClass, ResourceClaim, ResourceClaimStatus
 from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_plugins.wire.taint_rule import DeviceTaintRule
+from partita_scheduler.allocator.allocation import devices_of
 from partita_scheduler.allocator.in_use import EXTENDED_CLAIM_ANNOTATION
 from partita_scheduler.allocator.rules import rules_for
 from partita_scheduler.assumed.assumptions import MAX_OPTIONS, Assumptions
@@ -157,6 +158,10 @@ class Twice:
         old, self.claims[key] = self.claims.get(key), new
         self.kept.told.claim_changed(old, new)
         self.assumptions.claim_changed(old, new)
+
+    def devices(self, claim: str) -> tuple[str, ...]:
+        allocation = self.claims[NAMESPACE, claim].status.allocation
+        return devices_of(allocation) if allocation else ()
 
     def no_claim(self, name: str) -> None:
         old = self.claims.pop((NAMESPACE, name), None)

@@ -16,12 +16,13 @@ from partita_scheduler.cluster.pods import bound_pods
 from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.kubectl.extender import explained
 from partita_scheduler.learning.learner import learned
-from partita_scheduler.policy.decision import concerns_us, decide
+from partita_scheduler.policy.decision import awaits_claims, decide
+from partita_scheduler.policy.extended import asks_for_served
 
 
 def judged(api: KubeApi, pod: Pod, view: ClusterView) -> PodReport:
     """The extender's report; where there is none, one made here, with a note why. Raises ApiError, Unavailable."""
-    if not concerns_us(view, pod):
+    if not waits(view, pod):
         return judge(view, pod, decide)
     try:
         return explained(api, pod)
@@ -29,6 +30,11 @@ def judged(api: KubeApi, pod: Pod, view: ClusterView) -> PodReport:
         report = judge(expecting(api, view), pod, decide)
         note = f"judged here, by the default settings and the pods of today, not by the extender: {error}"
         return msgspec.structs.replace(report, notes=[*report.notes, note])
+
+
+def waits(view: ClusterView, pod: Pod) -> bool:
+    """Whether something of the pod waits for devices. Its plain resources it has as soon as it has a node."""
+    return awaits_claims(view, pod) or (not pod.spec.node_name and asks_for_served(view.classes, pod))
 
 
 def expecting(api: KubeApi, view: ClusterView) -> ClusterView:

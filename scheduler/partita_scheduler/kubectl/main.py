@@ -17,9 +17,8 @@ from partita_scheduler.cluster.view import ClusterView, Pod
 from partita_scheduler.cluster.watch import parse_minor
 from partita_scheduler.kubectl.draw import draw_map, draw_why
 from partita_scheduler.kubectl.fleet import fleet
-from partita_scheduler.kubectl.judged import judged
+from partita_scheduler.kubectl.judged import judged, waits
 from partita_scheduler.kubectl.read import connect, fresh_view, validation_failures
-from partita_scheduler.policy.decision import concerns_us
 
 
 @click.group(cls=Plain, context_settings={"show_default": True})
@@ -63,7 +62,7 @@ def why(kubeconfig: str | None, *, pod: str, namespace: str, as_json: bool) -> N
         click.echo(msgspec.json.encode(report))
         return
     failures = validation_failures(api, found)
-    click.echo(draw_why(report, found.status.phase, _claims(view, found), failures, concerned=concerns_us(view, found)))
+    click.echo(draw_why(report, found.status.phase, _claims(view, found), failures, concerned=waits(view, found)))
 
 
 @main.command()

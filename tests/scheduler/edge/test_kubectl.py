@@ -274,6 +274,18 @@ def test_why_shows_the_devices_of_a_placed_pod_with_their_last_validation(cluste
     assert text.endswith("nothing of this pod is waiting for GPUs\n")
 
 
+def test_a_pod_that_has_its_plain_gpus_waits_for_none(cluster: Cluster) -> None:
+    """Whoever gave them to it: the claim that kube-scheduler made, or a device plugin."""
+    served = device_class("plain")
+    served["spec"]["extendedResourceName"] = "nvidia.com/gpu"
+    cluster[0].create(served)
+    wants = {"name": "main", "image": "none", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+    cluster[0].create(pod("waits", containers=[wants]))
+    cluster[0].create(pod("runs", containers=[wants], nodeName="b"))
+    assert "\n  a  score 10" in call(cluster, "why", "waits")
+    assert call(cluster, "why", "runs").endswith("nothing of this pod is waiting for GPUs\n")
+
+
 def test_why_says_which_device_failed_its_validation_and_on_which_node(cluster: Cluster) -> None:
     cluster[0].create(claim("wish"))
     made = cluster[0].create(pod("train", "wish"))

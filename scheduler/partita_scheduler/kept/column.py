@@ -16,7 +16,7 @@ from partita_scheduler.kept.fleet import Fleet
 from partita_scheduler.policy.extended import without_own
 from partita_scheduler.policy.node import Judgement
 from partita_scheduler.policy.question import Question
-from partita_scheduler.policy.row import LATE, UNBINDABLE, Fit, Row, look, rows
+from partita_scheduler.policy.row import LATE, Fit, Row, look, rows
 from partita_scheduler.policy.taking import STEPS_PER_NODE
 from partita_scheduler.scoring.ranking import Rank, Scoring, ranking_of
 
@@ -36,11 +36,6 @@ class Kept:
     refusal: str
     rank: int
     """Number of its rank in this column; -1 where it does not fit."""
-
-    @property
-    def lacks_devices(self) -> bool:
-        """Whether kube-scheduler's allocator, too, finds nothing there: no opinion and a wish do not say so."""
-        return self.found.picks is None and not self.found.undecided and self.found.reasons != (UNBINDABLE,)
 
 
 _NOTHING = Kept(LATE, extended=False, refusal="", rank=-1)

@@ -20,7 +20,7 @@ from partita_scheduler.kept.told import Told
 from partita_scheduler.policy import decision as policy
 from partita_scheduler.policy.decision import STEPS_PER_POD, concerns_us, decide_each
 from partita_scheduler.policy.extended import asks_for_served
-from partita_scheduler.policy.question import question
+from partita_scheduler.policy.question import Question, question
 from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring, ranking_of
 
 log = structlog.get_logger(__name__)
@@ -84,21 +84,28 @@ class KeptState:
             asked = question(view, pod)
             self.told.has_claims(asked.needs.claims)
             self._look(view)
-            column = self.told.columns.column(asked)
             enough = self._clock() + ANSWER_SECONDS
 
             def late() -> bool:
                 return self._clock() > enough
 
+            column = self.told.columns.column(asked)
             if column is None:
-                made = decide_each(view, asked, node_names, self.told.cluster.uses, late=late)
-                return Decided(made, claims_of(asked), policy)
+                return self._alone(asked, view, node_names, late)
             self._bring_up_to_date(column, view, late)
-            while self.told.must_be_known(node_names, column):
+            fleet = self.told.fleet
+            while self.told.must_be_known(node_names, lambda name: column.answers[fleet.numbers[name]].found):
                 self._look(view)
                 self._bring_up_to_date(column, view, late)
-            fleet = self.told.fleet
             return Answers(asked, fleet.names, tuple(column.answers), fleet.offers, column.ranks(view))
+
+    def _alone(self, asked: Question, view: ClusterView, node_names: Sequence[str], late: Callable[[], bool]) -> Found:
+        """What is found for this pod and no other."""
+        made = decide_each(view, asked, node_names, self.told.cluster.uses, late=late)
+        while self.told.must_be_known(node_names, made.verdicts.__getitem__):
+            self._look(view)
+            made = decide_each(view, asked, node_names, self.told.cluster.uses, late=late)
+        return Decided(made, claims_of(asked), policy)
 
     def _look(self, view: ClusterView) -> None:
         for number in list(self.told.unseen):

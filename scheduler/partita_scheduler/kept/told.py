@@ -15,12 +15,13 @@ from partita_plugins.wire.resource_slice import ResourceSlice
 from partita_scheduler.allocator.in_use import PoolId
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, Node, Pod
 from partita_scheduler.kept.changes import Cluster
-from partita_scheduler.kept.column import Column
 from partita_scheduler.kept.columns import Columns
 from partita_scheduler.kept.cycles import Cycles
 from partita_scheduler.kept.fleet import Fleet
 from partita_scheduler.policy.decision import concerns_us
+from partita_scheduler.policy.node import Judgement
 from partita_scheduler.policy.question import question
+from partita_scheduler.policy.row import Verdict, lacks_devices
 from partita_scheduler.scoring.ranking import DEFAULT_SCORING, Scoring
 
 MOST_GONE = 1_000
@@ -125,14 +126,14 @@ class Told:
         self.cycles.has_seen(known)
         self._let_go(known)
 
-    def must_be_known(self, names: Collection[str], column: Column) -> bool:
+    def must_be_known(self, names: Collection[str], found: Callable[[str], Judgement | Verdict]) -> bool:
         """kube-scheduler asks about nodes where the pod fits. Where it fits only with what was freed, kube-scheduler
         knows of that, and of all that was freed before. Whether anything is free because of it."""
         known, asked, looked = -math.inf, set(names if self.cluster.freed else ()), set[int]()
         for freed in self.cluster.freed:
             for number in self.fleet.using(freed.pools) - looked:
                 looked.add(number)
-                if self.fleet.name(number) in asked and column.answers[number].lacks_devices:
+                if (name := self.fleet.name(number)) in asked and lacks_devices(found(name)):
                     known = freed.at
         self.cycles.has_seen(known)
         return self._let_go(known)

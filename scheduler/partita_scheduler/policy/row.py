@@ -74,6 +74,15 @@ class Verdict:
     """In plain words: "takes GPUs 4 and 5 over NVLink (450 GB/s); leaves 3g free on GPU 6"."""
 
 
+BUT_DEVICES = frozenset({"abort", "claim", "elsewhere", "unbindable", "wish"})
+"""Codes of reasons that say nothing of what is free on a node."""
+
+
+def lacks_devices(found: Judgement | Verdict) -> bool:
+    """Whether a pod does not fit because of what the node has left, as we see it."""
+    return bool(found.reasons) and not found.undecided and not any(one.code in BUT_DEVICES for one in found.reasons)
+
+
 @dataclass(frozen=True, slots=True)
 class Fit:
     """One node where the pod fits, not judged yet."""

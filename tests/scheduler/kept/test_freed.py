@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from partita_plugins.wire import DRIVER_NAME
 from partita_scheduler.allocator.allocation import devices_of
 from partita_scheduler.kept import state
 from partita_scheduler.kept.cycles import HELD_SECONDS, MOST_SECONDS, Cycles
+from tests.scheduler.decision.fleet import claim, exactly, selected
 from tests.scheduler.edge.fakes import Clock
 from tests.scheduler.kept.world import Twice, pod_of
 
@@ -122,6 +124,16 @@ def test_a_pod_gets_the_gpu_that_it_waited_for_however_lately_that_was_freed() -
     assert Busy().cycle("c3", "c0") == Busy().devices("c3")
     world = Busy()
     assert world.cycle("c3", "c0", "c1", claim="two") == tuple(sorted((world.gpus[0], world.gpus[3])))
+
+
+def test_also_one_that_takes_this_gpu_alone_by_its_uuid() -> None:
+    world = Busy()
+    node = world.slices.values()
+    uuids = {one.name: one.attributes["uuid"].string for some in node for one in some.spec.devices if one.attributes}
+    uuid = uuids[world.gpus[0].rpartition("/")[2]]
+    world.claim(claim("mine", exactly(selectors=selected(f'device.attributes["{DRIVER_NAME}"].uuid == "{uuid}"'))))
+    world.cycle()
+    assert world.cycle("c0", claim="mine") == (world.gpus[0],)
 
 
 @pytest.mark.parametrize("why", ["breaks a wish", "cannot be bound to", "not looked at in time"])

@@ -256,7 +256,7 @@ def test_an_answer_does_not_wait_for_nodes_that_take_too_long(monkeypatch: pytes
 
 def test_an_answer_for_one_pod_alone_ends_in_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it depends on UUIDs each node is searched anew, and other pods' questions wait meanwhile."""
-    world, real = Twice(), decision.look
+    world, real = Twice(), row.look
     for name in NODES:
         world.node(name)
         world.publish(name)

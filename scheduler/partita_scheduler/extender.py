@@ -147,8 +147,7 @@ def _simulate(parts: Parts, args: SimulationArgs) -> PodReport | Placements:
     if not args.alone:
         pods, claims = with_own_claims(args.pods, args.claims)
         return Placements(parts.aside.rehearse(with_more(view, claims), pods, args.node_names))
-    pod = with_claims(args.pods[0], args.claims)
-    added = {(claim.metadata.namespace or pod.metadata.namespace, claim.metadata.name): claim for claim in args.claims}
+    pod, added = with_claims(args.pods[0], args.claims)
     return judge(with_more(view, added), pod, parts.aside.decide, args.node_names)
 
 

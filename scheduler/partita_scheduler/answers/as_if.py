@@ -16,17 +16,27 @@ def with_more(view: ClusterView, claims: Mapping[tuple[str, str], ResourceClaim]
     return replace(view, claims={**view.claims, **claims}) if claims else view
 
 
-def with_claims(pod: Pod, claims: Sequence[ResourceClaim]) -> Pod:
-    """A pod whose template claims are taken to be made: each by the claim that bears the template's name."""
-    names = {claim.metadata.name for claim in claims}
-    known = {status.name for status in pod.status.resource_claim_statuses}
-    made = [
-        PodClaimStatus(name=entry.name, resource_claim_name=entry.resource_claim_template_name)
-        for entry in pod.spec.resource_claims
-        if entry.name not in known and entry.resource_claim_template_name in names
-    ]
-    statuses = [*pod.status.resource_claim_statuses, *made]
-    return msgspec.structs.replace(pod, status=msgspec.structs.replace(pod.status, resource_claim_statuses=statuses))
+def with_claims(pod: Pod, claims: Sequence[ResourceClaim]) -> tuple[Pod, dict[tuple[str, str], ResourceClaim]]:
+    """A pod whose template claims are taken to be made, and the claims that are there then.
+
+    The first of a template is the claim that bears its name, others have the entry's name behind that.
+    """
+    by_name = {one.metadata.name: one for one in claims}
+    added = {(one.metadata.namespace or pod.metadata.namespace, one.metadata.name): one for one in claims}
+    statuses = {one.name: one for one in pod.status.resource_claim_statuses}
+    used: set[str] = set()
+    for entry in pod.spec.resource_claims:
+        template = by_name.get(entry.resource_claim_template_name or "")
+        if template is None or entry.name in statuses:
+            continue
+        name = template.metadata.name
+        if name in used:
+            name = f"{name}-{entry.name}"
+            added[pod.metadata.namespace, name] = _as_made(template, pod.metadata.namespace, name, uid=name)
+        used.add(name)
+        statuses[entry.name] = PodClaimStatus(name=entry.name, resource_claim_name=name)
+    status = msgspec.structs.replace(pod.status, resource_claim_statuses=list(statuses.values()))
+    return msgspec.structs.replace(pod, status=status), added
 
 
 def with_own_claims(

@@ -11,8 +11,10 @@ from partita_plugins.contracts import PodShape, Workload
 from partita_plugins.errors import InvalidInput
 from partita_plugins.wire.objects import ObjectMeta
 from partita_plugins.wire.resource_claim import ResourceClaim
+from partita_scheduler.answers import as_if
 from partita_scheduler.answers.as_if import with_own_claims
 from partita_scheduler.answers.rehearsal import Placement, rehearse
+from partita_scheduler.answers.report import judge
 from partita_scheduler.cluster.cpu import cpu_milli
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, NodeStatus, Pod
 from partita_scheduler.kept import state
@@ -83,6 +85,16 @@ def test_a_claim_without_a_namespace_is_in_that_of_the_pods_that_name_it() -> No
     found = simulated([named("here", "one"), named("there", "one", namespace="team")], unmade("one", 1, namespace=""))
     assert [one.fits for one in found] == [True, True]
     assert len({device for one in found for device in one.devices["one"]}) == 2
+
+
+def test_a_pod_alone_gets_a_claim_for_each_entry_of_one_template() -> None:
+    entries = [{"name": name, "resourceClaimTemplateName": "two"} for name in ("left", "right")]
+    metadata = {"name": "p", "namespace": NAMESPACE}
+    ready, made = as_if.with_claims(
+        msgspec.convert({"metadata": metadata, "spec": {"resourceClaims": entries}}, Pod), [unmade("two", 2)]
+    )
+    (best, *_) = judge(as_if.with_more(FLEET, made), ready, policy.decide).nodes
+    assert {name: len(devices) for name, devices in best.devices.items()} == {"two": 2, "two-right": 2}
 
 
 def test_copies_of_a_pod_are_pods_of_their_own() -> None:

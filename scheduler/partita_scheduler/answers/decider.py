@@ -185,13 +185,13 @@ class Decider:
         """The best node, which is assumed from now on; empty where we had better prefer none."""
         pod = args.pod
         foretold = self._take(pod, found, among)
-        if not any(one.driver == DRIVER_NAME for allocation in foretold.values() for one in allocation.devices.results):
-            self._assumptions.forget(pod.metadata.uid)
-            return ""
-        if self.recent.tried_enough(pod.metadata.uid, among.best):
+        ours = any(one.driver == DRIVER_NAME for allocation in foretold.values() for one in allocation.devices.results)
+        again = ours and self.recent.tried_enough(pod.metadata.uid, among.best)
+        if again:
             self._no_opinion(verb, args, "again")
-            return ""
-        return among.best
+        if not ours or (again and len(args.node_names) > 1):
+            self._assumptions.forget(pod.metadata.uid)  # Nobody knows where it goes.
+        return among.best if ours and not again else ""
 
     def _take(self, pod: Pod, found: Found, among: Among) -> Mapping[str, Allocation]:
         """Assume the best node for the pod; what its claims get there."""

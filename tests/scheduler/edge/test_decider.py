@@ -103,6 +103,16 @@ def test_a_pod_that_comes_back_from_a_node_twice_is_left_all_nodes() -> None:
     assert world.decider.choose(ask(make_pod(), "c")).node == "c"
 
 
+def test_of_a_pod_that_is_left_all_nodes_again_nothing_is_assumed_unless_there_is_one() -> None:
+    """It has failed twice where it would be assumed, and goes where kube-scheduler likes."""
+    world = World(FixedPolicy(fits=("b", "c")))
+    for _ in range(3):
+        world.decider.choose(ask(make_pod()))
+    assert len(world.assumptions) == 0
+    world.decider.choose(ask(make_pod(), "b"))
+    assert [entry.node for entry in world.assumptions.active().values()] == ["b"]
+
+
 def test_choose_keeps_clear_of_a_node_that_prefers_no_pods_where_another_fits() -> None:
     """kube-scheduler's own plugin has no say when one node is left."""
     world = World(FixedPolicy(fits=("b", "c")))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 
 import msgspec
@@ -16,9 +15,7 @@ from partita_plugins.wire.resource_claim import AllocationResult, ResourceClaim
 from partita_plugins.wire.resource_slice import Device, ResourceSlice
 from partita_scheduler.cluster.taint_rules import RuleTaint, told
 from partita_scheduler.cluster.view import ClusterView
-
-_COUNTER = re.compile(r"^g(\d+)p(\d+)$")
-"""Counter of one pair of memory slices: GPU slot, place on the axis."""
+from partita_scheduler.kubectl.cells import cells_of, used_cells, withdrawn
 
 Taken = tuple[ResourceClaim, AllocationResult]
 
@@ -86,7 +83,9 @@ def _monitors(slices: list[ResourceSlice], taken: Mapping[tuple[str, str], list[
 
 
 def _gpus(slices: list[ResourceSlice], taken: Mapping[tuple[str, str], list[Taken]]) -> tuple[GpuMap, ...]:
-    cells = _cells(slices)
+    published = [device for one in slices for device in one.spec.devices]
+    stay = {slot for one in published if not withdrawn(one) for slot in _slots(one, _parsed(one))}
+    cells = cells_of(slices, stay)
     found: dict[int, GpuMap] = {}
     for one in slices:
         for device in one.spec.devices:
@@ -94,8 +93,19 @@ def _gpus(slices: list[ResourceSlice], taken: Mapping[tuple[str, str], list[Take
             holders = taken.get((one.spec.pool.name, device.name), [])
             for slot in _slots(device, name):
                 known = found.get(slot, GpuMap(slot=slot, units=sum(cells.get(slot, {}).values())))
-                found[slot] = _with(known, device, name, holders, cells.get(slot, {}))
+                add = _with_rest if slot in stay and withdrawn(device) else _with
+                found[slot] = add(known, device, name, holders, cells.get(slot, {}))
     return tuple(found[slot] for slot in sorted(found))
+
+
+def _with_rest(
+    gpu: GpuMap, device: Device, name: DeviceName | None, holders: list[Taken], cells: Mapping[int, int]
+) -> GpuMap:
+    """With a device that goes as soon as nobody has it. The GPU stays, or is another one by now."""
+    held = [_holding(device, name, claim, result) for claim, result in holders]
+    rest = tuple(msgspec.structs.replace(one, what=f"{one.what}, withdrawn") for one in held)
+    used = used_cells(device, name, gpu.slot, cells) if holders else set()
+    return msgspec.structs.replace(gpu, used=tuple(sorted({*gpu.used, *used})), holdings=gpu.holdings + rest)
 
 
 def _with(
@@ -106,7 +116,7 @@ def _with(
     )
     product = device.attributes.get("product")
     whole = name is not None and name.kind in (DeviceKind.GPU, DeviceKind.SHARED)
-    used = _used(device, gpu.slot, cells) if holders else set()
+    used = used_cells(device, name, gpu.slot, cells) if holders else set()
     return msgspec.structs.replace(
         gpu,
         pci=gpu.pci or (name.pci_label if name else ""),
@@ -143,32 +153,6 @@ def _slots(device: Device, name: DeviceName | None) -> Iterable[int]:
         return name.slots
     slot = device.attributes.get("slot")
     return (slot.int_,) if slot is not None and slot.int_ is not None else ()
-
-
-def _cells(slices: list[ResourceSlice]) -> dict[int, dict[int, int]]:
-    """Slot to place on the axis to the number of cells there."""
-    cells: dict[int, dict[int, int]] = {}
-    for counter_set in (found for one in slices for found in one.spec.shared_counters):
-        for name, counter in counter_set.counters.items():
-            if match := _COUNTER.match(name):
-                cells.setdefault(int(match[1]), {})[int(match[2])] = int(counter.value)
-    return cells
-
-
-def _used(device: Device, slot: int, cells: Mapping[int, int]) -> set[int]:
-    """Cells that a device takes of a GPU. Of a pair that it takes half of, its name says which half."""
-    used: set[int] = set()
-    name = _parsed(device)
-    for name_of_counter, counter in (item for entry in device.consumes_counters for item in entry.counters.items()):
-        match = _COUNTER.match(name_of_counter)
-        if match is None or int(match[1]) != slot:
-            continue
-        first = sum(size for place, size in cells.items() if place < int(match[2]))
-        amount, size = int(counter.value), cells.get(int(match[2]), 0)
-        if amount < size and name is not None and name.start is not None:
-            first = name.start
-        used.update(range(first, first + amount))
-    return used
 
 
 def _memory(device: Device) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.events import EventRecorder
 from partita_plugins.model.offer import DeviceKind, Offer, OfferedDevice, SlottedHardware, offered_devices, shape_of
 from partita_plugins.testing.apiserver import ApiServer
-from partita_plugins.wire import DRIVER_NAME, pool_name
+from partita_plugins.wire import DRIVER_NAME, WITHDRAWN_TAINT_KEY, pool_name
 from partita_plugins.wire.device_names import format_name
 from partita_plugins.wire.objects import ObjectMeta, Taint
 from partita_plugins.wire.offer import encode_counter_sets, encode_device
@@ -40,6 +41,8 @@ from partita_scheduler.kubectl.fleet import fleet
 from partita_scheduler.kubectl.main import main
 from partita_scheduler.kubectl.validated import validation_words
 from partita_scheduler.simulator import EmbeddedScheduler
+from tests.scheduler.decision.fleet import holding, slices, view
+from tests.scheduler.decision.test_withdrawn import exchanged_machine
 from tests.scheduler.edge.cluster import Json, api_server, claim, device_class, node, pod, whole_gpus
 
 HARDWARE = SlottedHardware(hardware=machine("hgx-h100"), slots=tuple(range(8)))
@@ -113,6 +116,35 @@ def test_the_map_shows_who_looks_on_and_takes_nothing_for_it() -> None:
 def test_a_tainted_gpu_is_shown_as_such() -> None:
     fault = Taint(key="gpu.partita.dev/fault", value="stuck-bit", effect="NoExecute")
     assert "tainted: gpu.partita.dev/fault=stuck-bit:NoExecute" in draw_map(fleet(view_with([], [fault])))
+
+
+def test_what_is_withdrawn_of_a_gpu_is_not_all_of_it() -> None:
+    """A claim still has a partition of the machine that was there before; what is there now is everybody's."""
+    (held,) = (device.name for one in exchanged_machine() for device in one.spec.devices if device.taints)
+    drawn = draw_map(fleet(view({"a": exchanged_machine()}, holding("old", "a", held)))).splitlines()
+    assert drawn[1].rstrip() == "  GPU 0  [....]    24Gi"
+    assert drawn[2] == "         1g at 6, withdrawn no pod yet  (claim default/old)"
+    plain = draw_map(fleet(view({"a": slices("a", "a30-x4")}))).splitlines()
+    assert [drawn[0], *drawn[3:]] == [plain[0], *plain[2:]]
+
+
+def test_a_withdrawn_partition_takes_its_cells_as_long_as_somebody_has_it() -> None:
+    part = device(DeviceKind.MIG, (0,), "1g", 2)
+    shown = view_with([(part, "one")])
+    (counters, published) = shown.slices["n1"]
+    name, taints = format_name(part, HARDWARE.gpus), [Taint(key=WITHDRAWN_TAINT_KEY, effect="NoSchedule")]
+    devices = [
+        msgspec.structs.replace(one, taints=taints) if one.name == name else one for one in published.spec.devices
+    ]
+    spec = msgspec.structs.replace(published.spec, devices=devices)
+    left = replace(shown, slices={"n1": (counters, ResourceSlice(spec=spec))})
+    drawn = draw_map(fleet(left)).replace("1g at 2, withdrawn", "1g at 2       ")
+    assert drawn == draw_map(fleet(shown))
+
+
+def test_a_gpu_that_is_withdrawn_as_a_whole_is_shown_as_such() -> None:
+    withdrawn = Taint(key=WITHDRAWN_TAINT_KEY, effect="NoSchedule")
+    assert "tainted: gpu.partita.dev/withdrawn:NoSchedule" in draw_map(fleet(view_with([], [withdrawn])))
 
 
 def test_a_gpu_that_a_rule_taints_is_shown_with_the_rule() -> None:

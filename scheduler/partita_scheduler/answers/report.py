@@ -64,7 +64,8 @@ def describe(pod: str, decision: Decision, shut: Mapping[str, tuple[Reason, ...]
     found = scores(decision, list(decision.verdicts))
     fitting = [_node(decision.verdicts[name], found) for name in decision.order if name in decision.verdicts]
     refused = {name: _refusal(decision, verdict) for name, verdict in decision.verdicts.items()}
-    rest = {name: reasons for name, reasons in {**refused, **shut}.items() if name not in decision.order}
+    fits = set(decision.order)
+    rest = {name: reasons for name, reasons in {**refused, **shut}.items() if name not in fits}
     undecided = {name for name, verdict in decision.verdicts.items() if verdict.undecided}
     others = [
         NodeReport(

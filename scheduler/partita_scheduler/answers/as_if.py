@@ -21,8 +21,9 @@ def with_claims(pod: Pod, claims: Sequence[ResourceClaim]) -> tuple[Pod, dict[tu
 
     The first of a template is the claim that bears its name, others have the entry's name behind that.
     """
+    namespace = pod.metadata.namespace or "default"
     by_name = {one.metadata.name: one for one in claims}
-    added = {(one.metadata.namespace or pod.metadata.namespace, one.metadata.name): one for one in claims}
+    added = {(one.metadata.namespace or namespace, one.metadata.name): one for one in claims}
     statuses = {one.name: one for one in pod.status.resource_claim_statuses}
     used: set[str] = set()
     for entry in pod.spec.resource_claims:
@@ -32,11 +33,12 @@ def with_claims(pod: Pod, claims: Sequence[ResourceClaim]) -> tuple[Pod, dict[tu
         name = template.metadata.name
         if name in used:
             name = f"{name}-{entry.name}"
-            added[pod.metadata.namespace, name] = _as_made(template, pod.metadata.namespace, name, uid=name)
+            added[namespace, name] = _as_made(template, namespace, name, uid=name)
         used.add(name)
         statuses[entry.name] = PodClaimStatus(name=entry.name, resource_claim_name=name)
+    metadata = msgspec.structs.replace(pod.metadata, namespace=namespace)
     status = msgspec.structs.replace(pod.status, resource_claim_statuses=list(statuses.values()))
-    return msgspec.structs.replace(pod, status=status), added
+    return msgspec.structs.replace(pod, metadata=metadata, status=status), added
 
 
 def with_own_claims(

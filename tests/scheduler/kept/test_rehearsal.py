@@ -97,6 +97,13 @@ def test_a_pod_alone_gets_a_claim_for_each_entry_of_one_template() -> None:
     assert {name: len(devices) for name, devices in best.devices.items()} == {"two": 2, "two-right": 2}
 
 
+def test_a_pod_alone_without_a_namespace_is_in_the_default_one_as_several_are() -> None:
+    ready, made = as_if.with_claims(named("p", "there", "given", namespace=""), [unmade("given", 1, namespace="")])
+    fleet = as_if.with_more(with_claims(FLEET, claim("there", exactly(count=2))), made)
+    report = judge(fleet, ready, policy.decide)
+    assert (report.pod, report.fits) == ("default/p", True)
+
+
 def test_copies_of_a_pod_are_pods_of_their_own() -> None:
     copy = msgspec.structs.replace(train(0, "four"), metadata=ObjectMeta(name="p", namespace=NAMESPACE, uid="same"))
     assert [one.node for one in placed(FLEET, copy, copy, copy)] == ["a", "b", "c"]

@@ -10,7 +10,8 @@ from partita_scheduler.found import Among
 from partita_scheduler.policy.decision import Decision
 
 MAX_DECISIONS = 64
-MAX_TRIES = 1_000
+MAX_TRIES = 20_000
+"""Each some 300 bytes: kube-scheduler may come back to a pod after five minutes, with tens of others each second."""
 
 MOST_TRIES = 2
 """What failed twice on a node is nothing that we see: a volume that cannot be made there, a driver that is silent."""

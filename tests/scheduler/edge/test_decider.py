@@ -9,6 +9,7 @@ import pytest
 
 from partita_plugins.errors import InvalidInput
 from partita_plugins.wire.objects import ObjectMeta, Taint, Toleration
+from partita_scheduler.answers.recent import Recent
 from partita_scheduler.cluster.view import ClusterView, Node, NodeSpec, Pod
 from partita_scheduler.protocol.questions import ExtenderArgs
 from partita_scheduler.protocol.replies import Choice, HostPriority
@@ -101,6 +102,17 @@ def test_a_pod_that_comes_back_from_a_node_twice_is_left_all_nodes() -> None:
     assert world.counted("no_opinion_total", reason="again") == 3
     assert world.decider.choose(ask(make_pod("other"))).node == "b"
     assert world.decider.choose(ask(make_pod(), "c")).node == "c"
+
+
+def test_a_pod_that_comes_back_late_has_not_been_forgotten_for_others() -> None:
+    """kube-scheduler may leave a pod alone for five minutes; others come each second."""
+    recent = Recent()
+    told = []
+    for turn in range(3):
+        told.append(recent.tried_enough("late", "a"))
+        for number in range(9_000):
+            recent.tried_enough(f"{turn}-{number}", "a")
+    assert told == [False, False, True]
 
 
 def test_of_a_pod_that_is_left_all_nodes_again_nothing_is_assumed_unless_there_is_one() -> None:

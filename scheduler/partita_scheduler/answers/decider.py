@@ -117,6 +117,7 @@ class Decider:
             reason = self.doubt()
             if reason or not self._slots.acquire(blocking=False):
                 self._no_opinion(verb, args, reason or "overload")
+                self._assumptions.forget(args.pod.metadata.uid)
                 return neutral
             try:
                 answer = act(args)

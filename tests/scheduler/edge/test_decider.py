@@ -85,6 +85,16 @@ def test_the_next_question_about_a_pod_takes_its_assumption_back() -> None:
     assert len(world.assumptions) == 0
 
 
+@pytest.mark.parametrize("verb", ["choose", "filter", "prioritize"])
+def test_also_where_there_is_no_opinion_on_it(verb: str) -> None:
+    """It is not where it was assumed to be, and goes where kube-scheduler likes."""
+    world = World(FixedPolicy(fits=("b",)))
+    world.decider.choose(ask(make_pod()))
+    world.source.why_not = "behind"
+    getattr(world.decider, verb)(ask(make_pod()))
+    assert len(world.assumptions) == 0
+
+
 def test_a_pod_that_gets_no_device_of_ours_has_its_nodes_left_to_kube_scheduler() -> None:
     """Spreading and room count for the claims of a network card as they do without us."""
     world = World(FixedPolicy(fits=("b",), hard={"c": "no such link"}, driver="nic.example.com"))

@@ -8,6 +8,7 @@ from typing import Self
 
 import structlog
 
+from partita_plugins.errors import InvalidInput
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.events import EventRecorder
 from partita_scheduler.allocator.rules import rules_for
@@ -140,19 +141,11 @@ class Application:
         """Listen, then watch: from the first moment there is an answer, if only "no opinion". Raises InvalidInput."""
         settings = self.settings
         check_exposure(settings.listen, settings.tls)
-        server = ExtenderServer(
-            create_app(self.parts, max_body_bytes=settings.max_body_bytes),
-            settings.listen,
-            tls=settings.tls,
-            max_body_bytes=settings.max_body_bytes,
-            threads=settings.threads,
-            quick=self.parts.verbs.quick,
-        )
-        self.address = self._serve(server)
-        for address, make in ((settings.health_listen, create_health_app), (settings.why_listen, create_why_app)):
-            if address is not None:
-                app = make(self.parts)
-                self._serve(ExtenderServer(app, address, tls=None, max_body_bytes=1024, threads=2, kept=0))
+        try:
+            self._listen()
+        except InvalidInput:
+            self._close()  # A server's workers would keep the process.
+            raise
         self.watch.start()
         self._spawn("kept", lambda: self.kept.run(self._stopping))
         self._spawn("version", self._follow_version)
@@ -180,11 +173,30 @@ class Application:
         self._draining.set()
         self._stopping.set()
         self.watch.stop()
-        for server in self._servers:
-            server.stop()
+        self._close()
         for thread in self._threads:
             thread.join(LEAVE_SECONDS)
         log.info("stopped")
+
+    def _listen(self) -> None:
+        settings = self.settings
+        server = ExtenderServer(
+            create_app(self.parts, max_body_bytes=settings.max_body_bytes),
+            settings.listen,
+            tls=settings.tls,
+            max_body_bytes=settings.max_body_bytes,
+            threads=settings.threads,
+            quick=self.parts.verbs.quick,
+        )
+        self.address = self._serve(server)
+        for address, make in ((settings.health_listen, create_health_app), (settings.why_listen, create_why_app)):
+            if address is not None:
+                app = make(self.parts)
+                self._serve(ExtenderServer(app, address, tls=None, max_body_bytes=1024, threads=2, kept=0))
+
+    def _close(self) -> None:
+        for server in self._servers:
+            server.stop()
 
     def _serve(self, server: ExtenderServer) -> Address:
         address = server.bind()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -154,6 +155,19 @@ def test_the_process_answers_on_after_sigterm_and_leaves_at_the_second_whichever
             process.kill()
             process.stderr.close()
             process.wait()
+
+
+def test_a_second_address_that_is_taken_ends_the_process_and_not_only_its_start(tmp_path: Path) -> None:
+    with api_server(tmp_path), socket.create_server(("127.0.0.1", 0)) as taken:
+        args = [sys.executable, "-m", "partita_scheduler", "run", "--kubeconfig", str(tmp_path / "kubeconfig")]
+        args += ["--listen", "127.0.0.1:0", "--health-listen", f"127.0.0.1:{taken.getsockname()[1]}"]
+        with subprocess.Popen(args, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                _, told = process.communicate(timeout=WAIT_SECONDS)
+            finally:
+                process.kill()
+    assert process.returncode == 1
+    assert "cannot listen" in told
 
 
 def _ready(url: str, context: ssl.SSLContext) -> bool:

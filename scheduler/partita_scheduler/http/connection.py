@@ -50,7 +50,7 @@ class Step(Enum):
     """Answered the quick way: the next question is probably not far."""
 
     MORE = "more"
-    """Only a part of a handshake or of a head has come."""
+    """Only a part of a handshake or of a head has come, or no head yet where no more connections are kept."""
 
 
 class Request(HTTPRequest):
@@ -154,7 +154,8 @@ class Connection(HTTPConnection):
             return Step.MORE
         finally:
             self.socket.settimeout(SOCKET_SECONDS)
-        return Step.KEEP
+        # Beyond those that are kept, who asks nothing now still counts with those that have not greeted.
+        return Step.KEEP if self.server.can_add_keepalive_connection else Step.MORE
 
     def _take_in(self) -> Step:
         if self.rfile.has_data():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -17,7 +18,7 @@ from partita_scheduler.http.address import Address
 from partita_scheduler.http.server import ExtenderServer
 from partita_scheduler.http.tls import Tls
 from tests.scheduler.edge.https import client_context, tls_of
-from tests.waiting import WAIT_SECONDS
+from tests.waiting import WAIT_SECONDS, until
 
 THREADS = 2
 HALF_A_HELLO = b"\x16\x03\x01\x02\x00\x01"
@@ -50,7 +51,7 @@ def is_open(client: socket.socket) -> bool:
     client.settimeout(0)
     try:
         return client.recv(1) != b""
-    except BlockingIOError:
+    except (BlockingIOError, ssl.SSLWantReadError):
         return True
 
 
@@ -92,6 +93,23 @@ def test_of_too_many_that_ask_nothing_the_first_are_let_go(monkeypatch: pytest.M
         first, *rest = [stack.enter_context(connected(address)) for _ in range(4)]
         assert first.recv(1) == b""
         assert all(map(is_open, rest))
+
+
+def test_of_too_many_that_end_a_handshake_and_ask_nothing_the_first_are_let_go(
+    monkeypatch: pytest.MonkeyPatch, pki: Path
+) -> None:
+    """Where no more are kept they count as before the handshake."""
+    monkeypatch.setattr(server, "MOST_WAITING", 3)
+    context = client_context(pki, certificate=True)
+    with serving(tls_of(pki), kept=2) as address, contextlib.ExitStack() as stack:
+
+        def greeted() -> ssl.SSLSocket:
+            return stack.enter_context(context.wrap_socket(connected(address), server_hostname="127.0.0.1"))
+
+        crowd = [greeted() for _ in range(8)]
+        until(lambda: sum(map(is_open, crowd)) <= 2 + 3)
+        client = http.client.HTTPSConnection(address.host, address.port, timeout=WAIT_SECONDS, context=context)
+        assert asked(stack.enter_context(closing(client))) == 200
 
 
 def test_a_body_that_nobody_reads_is_not_waited_for() -> None:

@@ -5,10 +5,12 @@ Nodes of which the same is found are told together: a fleet has few kinds of nod
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
+from partita_plugins.errors import InvalidInput
 from partita_scheduler.allocator.allocation import devices_of
 from partita_scheduler.answers.eligibility import partition
 from partita_scheduler.answers.report import ReasonReport
@@ -19,6 +21,9 @@ from partita_scheduler.found import Found
 from partita_scheduler.kept.state import KeptState
 from partita_scheduler.metrics import Metrics
 from partita_scheduler.reasons import Reason, summarise
+
+MOST_SECONDS = 6.0
+"""For all pods of one rehearsal. Its client is cut off after ten, and the answer of a large fleet is a hundred MB."""
 
 
 class Group(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,9 +60,27 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = []
 
 
-def rehearse(view: ClusterView, pods: Sequence[Pod], node_names: Sequence[str] = ()) -> list[Placement]:
-    """Place the pods in order on the named nodes, or on all, with what the view assumes and what those before got."""
-    return Rehearsal(view).place(pods, node_names)
+def rehearse(
+    view: ClusterView,
+    pods: Sequence[Pod],
+    node_names: Sequence[str] = (),
+    *,
+    clock: Callable[[], float] = time.monotonic,
+) -> list[Placement]:
+    """Place the pods in order on the named nodes, or on all, with what the view assumes and what those before got.
+
+    Raises InvalidInput where that takes more than MOST_SECONDS.
+    """
+    end = clock() + MOST_SECONDS
+    rehearsal, placements = Rehearsal(view), list[Placement]()
+    for pod in pods:
+        if clock() >= end:
+            raise InvalidInput(
+                f"{len(placements)} of {len(pods)} pods were placed in {MOST_SECONDS:.0f} s",
+                advice="ask about fewer pods at once, or name fewer nodes in nodeNames",
+            )
+        placements.append(rehearsal.place(pod, node_names))
+    return placements
 
 
 class Rehearsal:
@@ -86,11 +109,8 @@ class Rehearsal:
             self._state.told.assumption_changed(key, assumed)
             self._own.setdefault(assumed.pod_uid, []).append(key)
 
-    def place(self, pods: Iterable[Pod], node_names: Sequence[str]) -> list[Placement]:
-        """One placement a pod, in order."""
-        return [self._place(pod, node_names) for pod in pods]
-
-    def _place(self, pod: Pod, node_names: Sequence[str]) -> Placement:
+    def place(self, pod: Pod, node_names: Sequence[str]) -> Placement:
+        """Where the next pod would go."""
         known = self._view.nodes
         wanted = {name: known[name] for name in node_names or known if name in known}
         names, shut = partition(wanted, pod)

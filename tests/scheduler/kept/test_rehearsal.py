@@ -13,10 +13,11 @@ from partita_plugins.wire.objects import ObjectMeta
 from partita_plugins.wire.resource_claim import ResourceClaim
 from partita_scheduler.answers import as_if
 from partita_scheduler.answers.as_if import with_own_claims
-from partita_scheduler.answers.rehearsal import Placement, rehearse
+from partita_scheduler.answers.rehearsal import MOST_SECONDS, Placement, rehearse
 from partita_scheduler.answers.report import judge
 from partita_scheduler.cluster.cpu import cpu_milli
 from partita_scheduler.cluster.view import AssumedAllocation, ClusterView, NodeStatus, Pod
+from partita_scheduler.http.server import REQUEST_SECONDS
 from partita_scheduler.kept import state
 from partita_scheduler.policy import decision as policy
 from partita_scheduler.protocol.simulation import parse_simulation
@@ -107,6 +108,14 @@ def test_a_pod_alone_without_a_namespace_is_in_the_default_one_as_several_are() 
 def test_copies_of_a_pod_are_pods_of_their_own() -> None:
     copy = msgspec.structs.replace(train(0, "four"), metadata=ObjectMeta(name="p", namespace=NAMESPACE, uid="same"))
     assert [one.node for one in placed(FLEET, copy, copy, copy)] == ["a", "b", "c"]
+
+
+def test_one_that_takes_too_long_says_how_far_it_came_before_its_connection_is_cut() -> None:
+    assert MOST_SECONDS < REQUEST_SECONDS
+    ready, made = with_own_claims([train(number) for number in range(4)], TEMPLATES)
+    clock = iter((0.0, 1.0, MOST_SECONDS - 0.1, MOST_SECONDS)).__next__
+    with pytest.raises(InvalidInput, match="2 of 4 pods were placed in 6 s; ask about fewer"):
+        rehearse(with_claims(FLEET, *made.values()), ready, clock=clock)
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import struct
 import time
 from collections.abc import Callable
 from enum import Enum
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -36,6 +37,8 @@ SOCKET_SECONDS = 10
 
 LINGER_SECONDS = 0.25
 """How long a worker waits for the next question where the last one came the quick way; a stop waits as long."""
+
+TOO_LONG = Answer(body=b'{"Error":"the head is too long"}', status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
 DISCARD_SECONDS = 2
 DISCARD_BYTES = 64 * 1024
@@ -170,11 +173,15 @@ class Connection(HTTPConnection):
         act = self.server.quick.get(head.line) if head else None
         if head is not None and act is not None and head.body_bytes <= self.server.max_request_body_size:
             return self._answer(seen, head, act)
-        if goes_on(seen) and len(seen) < self.server.max_request_header_size:
+        if not goes_on(seen):
+            self.rfile.put_back(seen)
+            return self._leave_to_cheroot()
+        if len(seen) < self.server.max_request_header_size:
             self._seen = seen
             return Step.MORE
-        self.rfile.put_back(seen)
-        return self._leave_to_cheroot()
+        self.socket.sendall(TOO_LONG.on_the_wire(close=True))  # cheroot would wait for the end of its last line
+        self._discard()
+        return Step.CLOSE
 
     def _answer(self, seen: bytes, head: Head, act: Callable[[bytes], Answer]) -> Step:
         end = head.bytes + head.body_bytes
@@ -209,11 +216,8 @@ class Connection(HTTPConnection):
     def _leave_to_cheroot(self) -> Step:
         self.socket.settimeout(SOCKET_SECONDS)
         keep = bool(super().communicate())  # type: ignore[no-untyped-call]
-        if self.body_refused and self.server.seats.acquire(blocking=False):
-            try:
-                self._discard()
-            finally:
-                self.server.seats.release()
+        if self.body_refused:
+            self._discard()
         if not keep:
             return Step.CLOSE
         self._time_out()
@@ -221,6 +225,8 @@ class Connection(HTTPConnection):
 
     def _discard(self) -> None:
         """Take in what the client still sends, for a while, so that it reads our answer and not a reset."""
+        if not self.server.seats.acquire(blocking=False):
+            return
         end = time.monotonic() + DISCARD_SECONDS
         try:
             self.socket.settimeout(DISCARD_SECONDS)
@@ -228,6 +234,8 @@ class Connection(HTTPConnection):
                 continue
         except OSError as error:
             log.info("client left", client=self.remote_addr, error=str(error))
+        finally:
+            self.server.seats.release()
 
 
 def _timeval(seconds: float) -> bytes:

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from partita_plugins.errors import Retryable
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.changes import Changed
 from partita_plugins.kube.errors import Refused, Unavailable
@@ -189,3 +190,33 @@ def test_what_a_listener_failed_on_is_told_again(server: ApiServer, api: KubeApi
     cache.start()
     until(lambda: {"one", "two"} <= set(told[1:]))
     cache.stop()
+
+
+@pytest.mark.parametrize("error", [ValueError("a bug"), Retryable("busy", delay_seconds=0.0)], ids=["bug", "retryable"])
+@pytest.mark.parametrize("listed", [False, True], ids=["watched", "listed anew"])
+def test_a_deletion_that_a_listener_failed_on_is_told_again(
+    server: ApiServer, api: KubeApi, listed: bool, error: Exception
+) -> None:
+    gone: list[str] = []
+
+    def listen(old: DeviceClass | None, new: DeviceClass | None) -> None:
+        if old is not None and new is None:
+            gone.append(old.metadata.name)
+            if len(gone) == 1:
+                raise error
+
+    server.create(make("one"))
+    server.create(make("two"))
+    cache = Reflector(api, CONFIG_MAPS, DeviceClass, listen)
+    cache.start()
+    assert cache.wait_synced(WAIT_SECONDS)
+    if listed:
+        server.stop()
+        server.faults.plant(Fault(path="configmaps.*watch=true", code=410, reason="Expired"))
+    for name in ("one", "two"):
+        server.delete("ConfigMap", name, "default")
+    if listed:
+        server.start()
+    until(lambda: set(gone[1:]) == {"one", "two"})
+    cache.stop()
+    assert names(cache) == set()

@@ -91,6 +91,9 @@ class Reflector(Generic[T]):
         self._told = False
         """Whether the listener has taken everything in that is held."""
 
+        self._gone: dict[Key, T] = {}
+        """Deleted, which the listener has not taken in."""
+
         self._thread = threading.Thread(target=self._run, name=f"watch-{resource.plural}", daemon=True)
 
     def start(self) -> None:
@@ -152,14 +155,16 @@ class Reflector(Generic[T]):
     def _take_in(self, items: Iterable[T]) -> None:
         """These are all that there are: tell what is other than before."""
         with self._lock:
-            stale = self._objects
-            known = stale if self._told else {}
+            stale = {**self._gone, **self._objects}
+            known = self._objects if self._told else {}
             fresh = {_key(item): _or_known(item, known.get(_key(item))) for item in items if self._keep(item)}
             self._objects = fresh
         self._last_contact = time.monotonic()
         self._told = False
-        for key in stale.keys() - fresh.keys():
-            self._listener(stale[key], None)
+        self._gone = {key: old for key, old in stale.items() if key not in fresh}
+        for key, old in list(self._gone.items()):
+            self._listener(old, None)
+            del self._gone[key]
         for key, item in fresh.items():
             if known.get(key) is not item:
                 self._listener(stale.get(key), item)
@@ -200,11 +205,14 @@ class Reflector(Generic[T]):
 
     def _apply(self, key: Key, new: T | None) -> None:
         with self._lock:
-            old = self._objects.pop(key, None)
+            old = self._objects.pop(key, self._gone.get(key))
             if new is not None:
                 self._objects[key] = new
+        if old is not None and new is None:
+            self._gone[key] = old
         if not (old is None and new is None):
             self._listener(old, new)
+        self._gone.pop(key, None)
 
 
 def _same(found: T) -> T:

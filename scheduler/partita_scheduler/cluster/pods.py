@@ -155,7 +155,7 @@ class PodWatch:
             if now is not None:
                 self._unbound[now.metadata.namespace, now.metadata.name] = now
             elif was is not None:
-                del self._unbound[was.metadata.namespace, was.metadata.name]
+                self._unbound.pop((was.metadata.namespace, was.metadata.name), None)  # it may be told of again
         if self._live is not None and now is not None and self._may_concern(now):
             self._live.prompt_until = self._clock() + PROMPT_SECONDS
         self._listener(was, now)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from partita_plugins.kube.api import KubeApi
 from partita_plugins.kube.errors import NotFound
 from partita_plugins.kube.resources import LEASES
@@ -55,10 +57,6 @@ class LeaseRecord:
         return {
             "apiVersion": LEASES.group_version,
             "kind": "Lease",
-            "metadata": {
-                "name": self._name,
-                "namespace": self._namespace,
-                **({"resourceVersion": metadata.resource_version} if metadata.resource_version else {}),
-            },
+            "metadata": msgspec.structs.replace(metadata, name=self._name, namespace=self._namespace),
             "spec": spec,
         }

@@ -82,6 +82,19 @@ def test_a_lease_of_somebody_elses_shape_is_not_trampled(cluster: Cluster) -> No
     assert one.step()
 
 
+def test_what_others_wrote_on_the_lease_stays(cluster: Cluster) -> None:
+    clock = Clock()
+    one = elector(cluster[1], "one", clock)
+    one.step()
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "release", "uid": "u-1"}
+    told = {"labels": {"team": "ml"}, "annotations": {"note": "kept"}, "ownerReferences": [owner]}
+    cluster[0].patch("Lease", "partita-scheduler", {"metadata": told}, "partita-system")
+    one.step()
+    one.release()
+    metadata = cluster[0].get("leases", "partita-scheduler", "partita-system")["metadata"]
+    assert {key: metadata.get(key) for key in told} == told
+
+
 class _Interrupted:
     """The API of a candidate whom another one overtakes between reading and writing."""
 

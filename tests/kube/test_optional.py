@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
 from partita_plugins.kube import optional
 from partita_plugins.kube.api import KubeApi
+from partita_plugins.kube.errors import NotFound
 from partita_plugins.kube.optional import OptionalReflector, list_served, served
 from partita_plugins.kube.resources import DEVICE_TAINT_RULES, Resource
 from partita_plugins.testing.apiserver.server import ApiServer
+from partita_plugins.wire.objects import ObjectMeta
 from partita_plugins.wire.taint_rule import DeviceTaintRule
 from tests.waiting import until
 
@@ -63,6 +67,42 @@ def test_it_is_looked_for_again(
     server.faults.fail(404, path="devicetaintrules", times=4, reason="NotFound")
     cache.start()
     until(lambda: cache.get("drain"))
+
+
+def test_the_cache_is_no_older_while_what_came_is_taken_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(optional, "LOOK_SECONDS", 0.01)
+    ages: list[float] = []
+
+    class Looking:
+        """An object that notes the cache's age when it is looked at."""
+
+        @property
+        def metadata(self) -> ObjectMeta:
+            ages.append(found.age_seconds)
+            return ObjectMeta(name="late", resource_version="1")
+
+    class Later:
+        """An API that has the resource once it is said to."""
+
+        has = threading.Event()
+
+        def list(self, *_: object, **__: object) -> tuple[list[Looking], str]:
+            if not self.has.is_set():
+                raise NotFound(404, "NotFound", "no such resource")
+            return [Looking()], "1"
+
+        def watch(self, *_: object, **__: object) -> Iterator[object]:
+            found.stop()
+            return iter(())
+
+    api = Later()
+    found = OptionalReflector(cast("KubeApi", api), DEVICE_TAINT_RULES, Looking)
+    found.start()
+    assert found.wait_synced(10)
+    found._last_contact = -float("inf")  # it was so long ago that it was looked for
+    api.has.set()
+    until(lambda: found.get("late"))
+    assert max(ages) < float("inf")
 
 
 def test_objects_of_a_version_that_goes_are_told_of_as_deleted(server: ApiServer, api: KubeApi) -> None:

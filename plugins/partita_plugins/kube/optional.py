@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -57,6 +58,7 @@ class OptionalReflector(Reflector[T]):
                     raise
                 log.warning("taken for none", resource=self.resource.plural, error=str(error))
                 continue
+            self._last_contact = time.monotonic()  # before the age counts again
             self._absent = False
             return found
         self._absent = True

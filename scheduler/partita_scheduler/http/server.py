@@ -114,7 +114,7 @@ class ExtenderServer:
         try:
             self._server.prepare()
         except OSError as error:
-            raise InvalidInput(f"cannot listen: {error}", advice="choose another --listen HOST:PORT") from error
+            raise InvalidInput(f"cannot listen: {error}", advice="choose another HOST:PORT") from error
         host, port = self._server.bind_addr[:2]
         return Address(host=host, port=port)
 

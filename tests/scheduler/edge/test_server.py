@@ -99,5 +99,5 @@ def test_a_wrong_address_is_refused(text: str) -> None:
 
 def test_a_taken_port_is_said_in_words(start: Start) -> None:
     taken = start()
-    with pytest.raises(InvalidInput, match="--listen"):
+    with pytest.raises(InvalidInput, match="choose another HOST:PORT"):
         ExtenderServer(None, taken, tls=None, max_body_bytes=1).bind()

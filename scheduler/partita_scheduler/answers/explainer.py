@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 
 EVENT_REASON = "GpuPlacement"
 STEP_SECONDS = 2.0
+BUSY_SECONDS = 0.2
+"""Of a step: kube-scheduler's questions are answered beside it, and a pod may take 0.1 s on 5,000 nodes."""
+
 REPEAT_SECONDS = 300.0
 CHANGED_SECONDS = 30.0
 """How long other reasons wait: in a busy cluster the counts in them change with every pod."""
@@ -73,18 +76,26 @@ class Explainer:
             self.step()
 
     def step(self) -> int:
-        """Explain up to PODS_PER_STEP pods, those not looked at for longest first; the number of events written."""
+        """Explain up to PODS_PER_STEP pods, those not looked at for longest first, and none more after BUSY_SECONDS.
+
+        The number of events written.
+        """
         if not self._leading() or self._source.doubt():
             return 0
         pending = {pod.metadata.uid: pod for pod in self._source.unbound_pods() if unschedulable(pod)}
         for gone in [uid for uid in self._looked_at if uid not in pending]:
             del self._looked_at[gone]
         fresh = [uid for uid in pending if uid not in self._looked_at]
-        turn = [*fresh, *self._looked_at][:PODS_PER_STEP]
-        for uid in turn:
+        now = self._clock()
+        turn = [uid for uid in (*fresh, *self._looked_at) if not self._told_since(uid, now - CHANGED_SECONDS)]
+        written = 0
+        for uid in turn[:PODS_PER_STEP]:
             self._looked_at[uid] = None
             self._looked_at.move_to_end(uid)
-        return sum(self._explain(pending[uid]) for uid in turn)
+            written += self._explain(pending[uid])
+            if self._clock() - now >= BUSY_SECONDS:
+                break
+        return written
 
     def _explain(self, pod: Pod) -> bool:
         try:
@@ -112,7 +123,7 @@ class Explainer:
     def _tell(self, pod: Pod, text: str) -> bool:
         now, uid = self._clock(), pod.metadata.uid
         told = self._told.get(uid)
-        if told is not None and now - told.at < (REPEAT_SECONDS if told.text == text else CHANGED_SECONDS):
+        if told is not None and told.text == text and now - told.at < REPEAT_SECONDS:
             return False
         if not self._may_write(now):
             self._metrics.explainer_events.labels("limited").inc()
@@ -126,6 +137,10 @@ class Explainer:
         self._metrics.explainer_events.labels("written").inc()
         log.info("explained", pod=pod.key, text=text)
         return True
+
+    def _told_since(self, uid: str, moment: float) -> bool:
+        told = self._told.get(uid)
+        return told is not None and told.at > moment
 
     def _may_write(self, now: float) -> bool:
         while self._written and now - self._written[0] >= 60.0:

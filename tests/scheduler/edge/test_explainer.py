@@ -9,7 +9,7 @@ import pytest
 
 from partita_plugins.kube.errors import Unavailable
 from partita_plugins.wire.objects import ObjectMeta
-from partita_scheduler.answers.explainer import CHANGED_SECONDS, REPEAT_SECONDS, Explainer
+from partita_scheduler.answers.explainer import BUSY_SECONDS, CHANGED_SECONDS, REPEAT_SECONDS, Explainer
 from partita_scheduler.cluster.view import ClusterView, Node, NodeSpec, Pod
 from partita_scheduler.policy.row import Verdict
 from tests.scheduler.edge.fakes import FixedPolicy, World, make_nodes, make_pod, unschedulable
@@ -131,6 +131,29 @@ def test_all_pods_get_their_turn_when_there_are_many() -> None:
     found.world.source.current = ClusterView(nodes=make_nodes("a", "b", "c"))
     found.world.clock.now += CHANGED_SECONDS
     assert sum(found.explainer.step() for _ in range(3)) == 50
+
+
+def test_a_step_ends_in_time_and_the_next_one_goes_on_with_the_other_pods() -> None:
+    found = desk(*(unschedulable(make_pod(f"p{number}")) for number in range(7)))
+    decide = found.world.policy.decide
+
+    def slow(view: ClusterView, pod: Pod, names: Any) -> Any:
+        found.world.clock.now += BUSY_SECONDS / 2
+        return decide(view, pod, names)
+
+    found.world.policy.decide = slow  # type: ignore[method-assign, assignment]
+    assert [found.explainer.step() for _ in range(5)] == [2, 2, 2, 1, 0]
+
+
+def test_a_pod_that_cannot_be_told_anything_yet_costs_nothing() -> None:
+    found = desk(unschedulable(make_pod()))
+    found.explainer.step()
+    found.world.clock.now += CHANGED_SECONDS - 0.1
+    found.explainer.step()
+    assert len(found.world.policy.calls) == 1
+    found.world.clock.now += 0.1
+    found.explainer.step()
+    assert len(found.world.policy.calls) == 2
 
 
 def test_an_event_that_could_not_be_written_is_tried_again() -> None:

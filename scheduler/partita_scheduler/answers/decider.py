@@ -33,6 +33,10 @@ MAX_DECISIONS_AT_ONCE = 4
 LAST = frozenset({"choose", "prioritize"})
 """After these kube-scheduler asks no more about a pod, unless a nominated node was refused."""
 
+NOWHERE = "nowhere"
+"""As we see it the pod fits on none of the nodes where kube-scheduler found it to fit: a claim or a change that has not
+been seen here yet, nodes that were not searched in time, or a rule of kube-scheduler's that we don't have."""
+
 T = TypeVar("T")
 
 
@@ -170,6 +174,8 @@ class Decider:
         # Of kube-scheduler's plugins none has a say when one node is left: this one's wish is cheap to keep.
         among = found.among(not_avoided(kept, self._judge.avoided, args.pod))
         among = among if among.best else found.among(kept)
+        if kept and not among.best:
+            self._no_opinion("choose", args, NOWHERE)
         return Choice(node=self._prefer("choose", args, found, among), refused=refused)
 
     def _prioritize(self, args: ExtenderArgs) -> list[HostPriority] | Raw | None:
@@ -180,6 +186,8 @@ class Decider:
         if found is None:
             return None
         among = found.among(args.node_names)
+        if not among.best:
+            self._no_opinion("prioritize", args, NOWHERE)
         return among.scores(args.node_names) if self._prefer("prioritize", args, found, among) else []
 
     def _prefer(self, verb: str, args: ExtenderArgs, found: Found, among: Among) -> str:

@@ -78,6 +78,14 @@ def test_choose_leaves_all_but_the_refused_where_none_fits_as_we_see_it() -> Non
     assert len(world.assumptions) == 0
 
 
+@pytest.mark.parametrize(("refused", "counted"), [((), 2), (("b",), 2), (NAMES, 1)])
+def test_that_none_fits_as_we_see_it_is_counted_where_a_node_is_left(refused: tuple[str, ...], counted: int) -> None:
+    world = World(FixedPolicy(hard=dict.fromkeys(refused, "no such link")))
+    assert world.decider.choose(ask(make_pod())).node == ""
+    assert not scores_of(world, make_pod()), "nothing is preferred"
+    assert world.counted("no_opinion_total", reason="nowhere") == counted
+
+
 def test_the_next_question_about_a_pod_takes_its_assumption_back() -> None:
     world = World(FixedPolicy(fits=("b",)))
     world.decider.prioritize(ask(make_pod()))

@@ -19,7 +19,7 @@ from partita_plugins.backends.simulated import GpuLost, StuckBit
 from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import PartitaError, Permanent, Retryable, ValidationFailed
 from partita_plugins.model.mig import Placement
-from tests.driver.engine.nodes import WORDS, Node, claim
+from tests.driver.engine.nodes import WORDS, Node, claim, result
 from tests.driver.engine.validators import Scripted
 
 WORD_IN_UPPER_HALF = WORDS * 5 // 8
@@ -117,6 +117,15 @@ def test_the_gpus_of_a_claim_are_validated_side_by_side(tmp_path: Path) -> None:
 
     node.engine._tools.validator = Scripted(during=meet)
     node.engine.prepare(claim("group-4-0-1-2-3", *(node.whole(slot) for slot in range(4, 8))))
+
+
+def test_two_shares_of_one_gpu_in_one_claim_are_looked_at_once(node: Node) -> None:
+    """They are the same memory: two looks at it in full at once would find each other's writes, and call it broken."""
+    node.engine._tools.validator = seen = Scripted()
+    wanted = claim(*(result(node.shared(0), request, shareID=request) for request in ("one", "two")))
+    devices = node.engine.prepare(wanted)
+    assert [gpu_uuid for gpu_uuid, _ in seen.looks] == [node.gpu_uuid(0)]
+    assert [device.validation and device.validation.depth for device in devices] == ["full", "full"]
 
 
 def test_every_bad_member_of_a_group_is_quarantined_and_no_other(tmp_path: Path) -> None:

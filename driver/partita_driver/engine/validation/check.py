@@ -49,18 +49,21 @@ def _validated(
         if not device.admin
         for gpu_uuid in device.gpu_uuids
     ]
-    looks = [
-        partial(look_at, tools, validator, claim, device, gpu_uuid=gpu_uuid, wanted=wanted)
+    # Shares of one GPU are the same memory: two looks at once would each find what the other wrote.
+    looks = {
+        (gpu_uuid, device.placement): partial(
+            look_at, tools, validator, claim, device, gpu_uuid=gpu_uuid, wanted=wanted
+        )
         for _, device, gpu_uuid in places
-    ]
-    ended = tools.runtime.side_by_side(looks)
-    found = [future.result() for future in ended if future.exception() is None]
+    }
+    ended = dict(zip(looks, tools.runtime.side_by_side(list(looks.values())), strict=True))
+    found = [future.result() for future in ended.values() if future.exception() is None]
     _tell(tools, found, wanted)
     if any(not one.passed for one in found):
         reject(tools, claim, [one for one in found if not one.passed], wanted)
     looked: dict[int, list[Looked]] = {}
-    for (index, *_), future in zip(places, ended, strict=True):
-        looked.setdefault(index, []).append(future.result())
+    for index, device, gpu_uuid in places:
+        looked.setdefault(index, []).append(ended[gpu_uuid, device.placement].result())
     _copy(tools, validator, claim, wanted, found)
     summaries = {index: summary(results, wanted.moment) for index, results in looked.items()}
     return _with_summaries(claim, summaries), tuple(found)

@@ -54,10 +54,18 @@ def _do(tools: Tools, claim: ClaimRecord, step: Step) -> None:
         others = time_slice_of(tools.journal.state, step.gpu_uuid, without=claim.uid)
         if others is not None and step.interval in ("Default", others):
             return
+        if step.interval == "Default" and _asks_for_another(claim, step.gpu_uuid):
+            return
     steps.do(tools.hardware, step, gpu)
     if isinstance(step, EnableMig) and not (gpu.mig and gpu.mig.enabled):
         # The switch may have given the GPU another minor number.
         tools.refresh()
+
+
+def _asks_for_another(claim: ClaimRecord, gpu_uuid: str) -> bool:
+    """Whether one of a claim's shares of a GPU asks for a quantum: it may have several."""
+    steps = [step for device in claim.devices for step in device.steps if isinstance(step, SetTimeSlice)]
+    return any(step.gpu_uuid == gpu_uuid and step.interval != "Default" for step in steps)
 
 
 def _leave_mig(tools: Tools, gpu_uuid: str) -> None:

@@ -28,6 +28,11 @@ def other_devices(state: JournalState, claim_uid: str) -> Iterator[tuple[ClaimRe
             yield from ((claim, device) for device in claim.devices if not device.admin)
 
 
+def own_devices(claim: ClaimRecord) -> list[DeviceRecord]:
+    """What a claim has for itself: its devices without admin access."""
+    return [device for device in claim.devices if not device.admin]
+
+
 def overlap(one: DeviceRecord, other: DeviceRecord) -> bool:
     """Whether two devices exclude each other: they touch the same hardware and are not shares of one GPU."""
     if one.kind is DeviceKind.SHARED and other.kind is DeviceKind.SHARED:
@@ -40,7 +45,7 @@ def overlap(one: DeviceRecord, other: DeviceRecord) -> bool:
 def conflicts(state: JournalState, claim: ClaimRecord) -> Iterator[tuple[DeviceRecord, ClaimRecord, DeviceRecord]]:
     """Each of a claim's devices that another claim has, or may still have, any hardware of: with that claim's own."""
     addresses = {slot: address for address, slot in state.slots.items()}
-    wanted = [device for device in claim.devices if not device.admin]
+    wanted = own_devices(claim)
     for holder, held in other_devices(state, claim.uid):
         for device in wanted:
             if overlap(device, held) or _waits_for(held, {addresses.get(slot, "") for slot in device.slots}):
@@ -70,11 +75,11 @@ def _waits_for(device: DeviceRecord, addresses: Collection[str]) -> bool:
 
 def refuse_other_time_slice(state: JournalState, claim: ClaimRecord) -> None:
     """Raise Permanent if clients of one GPU want different quanta. "Default" goes with any."""
-    for device in claim.devices:
-        for _holder, held in other_devices(state, claim.uid):
+    beside = [*(held for _, held in other_devices(state, claim.uid)), *own_devices(claim)]
+    for device in own_devices(claim):
+        for held in beside:
             if (
                 device.kind is held.kind is DeviceKind.SHARED
-                and not device.admin
                 and device.gpu_uuids == held.gpu_uuids
                 and len({"Default", device.time_slice, held.time_slice}) > 2
             ):

@@ -87,6 +87,24 @@ def test_two_clients_of_one_gpu_cannot_have_different_time_slices(node: Node) ->
     assert node.time_slice(0) == "Short"
 
 
+@pytest.mark.parametrize("asks", ["a", "b"])
+def test_of_two_shares_of_a_claim_the_one_that_asks_says_how_long_turns_are(node: Node, asks: str) -> None:
+    shares = [result(node.shared(0), request, shareID=request) for request in ("a", "b")]
+    wanted = claim(*shares, config=[time_slice_config("Short")[0] | {"requests": [asks]}])
+    node.engine.prepare(wanted)
+    assert node.time_slice(0) == "Short"
+    node.engine.unprepare(wanted.metadata.uid)
+    assert node.time_slice(0) == "Default"
+
+
+def test_two_shares_of_a_claim_cannot_have_different_time_slices(node: Node) -> None:
+    shares = [result(node.shared(0), request, shareID=request) for request in ("a", "b")]
+    config = [time_slice_config(one)[0] | {"requests": [to]} for one, to in (("Short", "a"), ("Long", "b"))]
+    with pytest.raises(Permanent, match="time slice"):
+        node.engine.prepare(claim(*shares, config=config))
+    assert node.time_slice(0) == "Default"
+
+
 def test_a_group_is_one_device_with_every_member(node: Node) -> None:
     wanted = claim("group-2-4-5")
     (device,) = node.engine.prepare(wanted)

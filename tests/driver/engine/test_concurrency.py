@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -229,10 +230,42 @@ def test_joined_calls_are_one_call_and_share_its_failure() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         futures = [pool.submit(flights.run, "uid", "prepare", act, WAIT_SECONDS) for _ in range(4)]
-        until(lambda: "uid" in flights._flying and waiting_for(flights._flying["uid"].landed) == len(futures) - 1)
+        until(lambda: "uid" in flights._lines and waiting_for(flights._lines["uid"][0].landed) == len(futures) - 1)
         gate.set()
         assert all(isinstance(future.exception(), Retryable) for future in futures)
     assert calls == 1
+
+
+@pytest.mark.parametrize("verbs", [("prepare", "unprepare", "prepare"), ("unprepare", "prepare", "unprepare")])
+def test_a_call_joins_none_that_another_one_came_after(verbs: tuple[str, ...]) -> None:
+    """The last word counts: joined to the first call, the third would have been answered before the second."""
+    flights, gate, done = Flights(), threading.Event(), list[str]()
+
+    def act(verb: str) -> None:
+        gate.wait(WAIT_SECONDS)
+        done.append(verb)
+
+    with ThreadPoolExecutor(3) as pool:
+        for number, verb in enumerate(verbs, start=1):
+            pool.submit(flights.run, "uid", verb, partial(act, verb), WAIT_SECONDS)
+            until(lambda number=number: len(flights._lines.get("uid", ())) == number)  # type: ignore[misc]
+        gate.set()
+    assert tuple(done) == verbs
+    assert not flights.busy
+
+
+def test_a_call_whose_turn_does_not_come_leaves_it_to_the_next() -> None:
+    flights, gate, done = Flights(), threading.Event(), list[str]()
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(flights.run, "uid", "prepare", lambda: gate.wait(WAIT_SECONDS), WAIT_SECONDS)
+        until(lambda: flights.busy)
+        with pytest.raises(Retryable, match="prepare of claim uid is still in progress"):
+            flights.run("uid", "unprepare", lambda: done.append("unprepare"), 0.0)
+        later = pool.submit(flights.run, "uid", "mend", lambda: done.append("mend"), WAIT_SECONDS)
+        until(lambda: len(flights._lines["uid"]) == 2)
+        gate.set()
+        later.result(WAIT_SECONDS)
+    assert done == ["mend"]
 
 
 def open_files() -> int:

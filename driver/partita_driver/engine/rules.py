@@ -143,6 +143,18 @@ def owned_placements(state: JournalState, gpu_uuid: str) -> set[tuple[int | None
     }
 
 
+def is_held_twice(state: JournalState, claim_uid: str, device: DeviceRecord) -> bool:
+    """Whether another claim has a claim's partition too: one of them only looks at it.
+
+    So it is after the journal was lost, where nothing but CDI files told of a claim: they do not say "admin access".
+    """
+    return (device.profile_id, device.placement) in {
+        (other.profile_id, other.placement)
+        for _holder, other in other_devices(state, claim_uid)
+        if device.placement and not device.admin and device.gpu_uuids == other.gpu_uuids
+    }
+
+
 def with_clean(state: JournalState, *, add: Iterable[str] = (), drop: Iterable[str] = ()) -> JournalState:
     """The state with GPUs noted as proven and unused since, or no longer."""
     return msgspec.structs.replace(state, clean=tuple(sorted((set(state.clean) | set(add)) - set(drop))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from partita_driver.engine.lost_journal.named import seen_again
-from partita_driver.engine.rules import mig_needed_by_others, time_slice_of
+from partita_driver.engine.rules import is_held_twice, mig_needed_by_others, time_slice_of
 from partita_driver.engine.tools import Tools
 from partita_driver.fault_points import reached
 from partita_driver.hardware import steps
@@ -87,6 +87,9 @@ def _undo_devices(tools: Tools, claim: ClaimRecord) -> list[Exception]:
 def _undo_device(tools: Tools, claim: ClaimRecord, device: DeviceRecord) -> Exception | None:
     if device.named_alone and (device.kind in LEAVES_TRACES or device.mps) and not device.admin:
         return _gpu_gone(", ".join(device.gpu_uuids))
+    if is_held_twice(tools.journal.state, claim.uid, device):
+        log.info("nothing to undo, another claim has the partition too", claim=claim.uid, device=device.device)
+        return None
     for step in reversed(device.steps):
         if not isinstance(step, steps.BESIDE_THE_GPU) and _exchanged(tools, device, step.gpu_uuid):
             log.info("nothing to undo, the GPU was exchanged", claim=claim.uid, gpu=step.gpu_uuid)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from partita_driver.engine.lost_journal.recall import Recalled
 from partita_driver.fault_points import hooked
 from partita_driver.journal.copies import COPIES
+from partita_plugins.errors import Retryable
+from partita_plugins.wire.resource_claim import ResourceClaim
 from tests.driver.engine.nodes import Node, claim, result, time_slice_config
 
 
@@ -52,3 +57,48 @@ def test_a_share_found_again_by_its_file_keeps_its_time_slice_when_another_goes(
     assert node.time_slice(0) == "Short"
     node.engine.unprepare(staying.metadata.uid)
     assert node.time_slice(0) == "Default"
+
+
+@pytest.mark.parametrize("first", ["owner", "onlooker"])
+def test_a_partition_that_another_claim_looks_at_stays_until_the_last_of_both_goes(node: Node, first: str) -> None:
+    """A CDI file does not say that its claim has admin access, and the API server has neither claim any more."""
+    place = node.mig(0, "3g", 4)
+    claims = {"owner": claim(place), "onlooker": claim(result(place, adminAccess=True))}
+    for one in claims.values():
+        node.engine.prepare(one)
+    before = node.placements()
+    node.lose_journal()
+    node.start()
+    node.engine.unprepare(claims.pop(first).metadata.uid)
+    assert node.placements() == before
+    (last,) = claims.values()
+    node.engine.unprepare(last.metadata.uid)
+    assert (node.placements(), node.cdi_files(), node.engine.claims()) == ([], [], {})
+
+
+@pytest.mark.parametrize("first", ["owner", "onlooker"])
+def test_whose_a_partition_is_that_two_claims_have_is_asked_before_one_is_given_back(
+    tmp_path: Path, first: str
+) -> None:
+    claims: dict[str, ResourceClaim] = {}
+    answers = False
+
+    def recall() -> Recalled:
+        if not answers:
+            raise Retryable("no answer from the API server")
+        return Recalled(claims=tuple(claims.values()))
+
+    node = Node(tmp_path)
+    place = node.mig(0, "3g", 4)
+    claims |= {"owner": claim(place), "onlooker": claim(result(place, adminAccess=True))}
+    for one in claims.values():
+        node.engine.prepare(one)
+    before, node.recall = node.placements(), recall
+    node.lose_journal()
+    node.start()
+    with pytest.raises(Retryable, match="the journal was lost"):
+        node.engine.unprepare(claims[first].metadata.uid)
+    assert node.placements() == before
+    answers = True
+    node.engine.unprepare(claims[first].metadata.uid)
+    assert node.placements() == ([] if first == "owner" else before)

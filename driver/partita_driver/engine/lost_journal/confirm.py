@@ -10,6 +10,7 @@ import structlog
 from partita_driver.engine.locks import Flights
 from partita_driver.engine.lost_journal import rebuild
 from partita_driver.engine.lost_journal.recall import Recalled
+from partita_driver.engine.rules import is_held_twice
 from partita_driver.engine.tools import Tools
 from partita_driver.journal.store import Durability
 from partita_plugins.errors import PartitaError, Retryable
@@ -54,8 +55,13 @@ class Confirmation:
             self._flights.run("journal", "confirm", self._confirm, self._tools.deadlines.lock_seconds)
 
     def ask_for(self, claim_uid: str) -> None:
-        """The same before a claim is given back: one without a CDI file is known to the API server alone."""
-        if not self.pending or claim_uid in self._tools.journal.state.claims:
+        """The same before a claim is given back: the API server alone knows one without a CDI file, and the owner of a
+        partition that two claims have files of.
+        """
+        state = self._tools.journal.state
+        claim = state.claims.get(claim_uid)
+        known = claim is not None and not any(is_held_twice(state, claim_uid, device) for device in claim.devices)
+        if known or not self.pending:
             return
         try:
             self.ask()

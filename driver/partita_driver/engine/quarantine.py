@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 from partita_driver.fault_points import reached
-from partita_driver.hardware.calls import HardwareError
+from partita_driver.hardware.calls import NO_GPU, HardwareError
 from partita_driver.hardware.workers import Hung
 from partita_driver.health.classes import cure_of
 from partita_driver.health.faults import HUNG, REACTIONS, Fault
@@ -102,12 +102,12 @@ class Quarantine:
     def blamed(self, error: Exception) -> Exception:
         """The error for the caller. Hardware that is to blame for it is quarantined."""
         if isinstance(error, Hung):
-            if error.gpu_uuid:
+            if error.gpu_uuid not in NO_GPU:
                 self.add(Fault(gpu_uuid=error.gpu_uuid, reason=HUNG, message=error.args[0].partition(";")[0]))
             return error
         if isinstance(error, HardwareError):
             reason = REACTIONS[error.code].fault
-            if reason and error.gpu_uuid:
+            if reason and error.gpu_uuid not in NO_GPU:
                 cure = cure_of(reason)
                 self.add(Fault(gpu_uuid=error.gpu_uuid, reason=reason, message=str(error), cure=cure))
             return error.error

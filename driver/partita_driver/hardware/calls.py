@@ -25,6 +25,9 @@ EVENTS = "events"
 MONITOR = "monitor"
 """In place of a GPU's UUID: a look at the device nodes of all of them."""
 
+NO_GPU = frozenset({NODE, EVENTS, MONITOR})
+"""All that stands in place of a GPU's UUID: no GPU is to blame."""
+
 
 class HardwareError(Exception):
     """A backend's refusal on its way to the engine: which GPU, and doing what."""

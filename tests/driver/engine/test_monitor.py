@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import GpuLost, HungCall, Xid
 from partita_plugins.errors import Permanent, Retryable
 from partita_plugins.wire.resource_claim import AllocatedDeviceStatus, ResourceClaim
-from tests.driver.engine.nodes import Node, claim, result
+from tests.driver.engine.nodes import QUICK, Node, claim, result
+from tests.waiting import WAIT_SECONDS
 
 GPUS = {f"/dev/nvidia{minor}" for minor in range(8)}
 
@@ -165,3 +167,15 @@ def test_the_journal_is_of_the_newer_version_only_while_a_monitor_is_in_it(node:
     assert wanted.metadata.uid in decode_journal(copy)[1].claims
     node.engine.unprepare(wanted.metadata.uid)
     assert versions() == {b"1"}
+
+
+def test_a_look_at_the_device_nodes_of_all_that_hangs_is_no_gpu_s_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, answers = Node(tmp_path, deadlines=QUICK), threading.Event()
+    with monkeypatch.context() as hanging:
+        hanging.setattr(node.backend, "monitor_nodes", lambda: answers.wait(WAIT_SECONDS))
+        with pytest.raises(Retryable, match="did not come back"):
+            node.engine.prepare(monitoring())
+    answers.set()
+    assert (node.engine.faults(), node.told) == ((), [])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from partita_driver.cdi.files import CdiFolder
-from partita_driver.health.faults import Fault
+from partita_driver.health.faults import Cure, Fault
 from partita_driver.journal.records import SWITCHED_OFF, JournalState
 from partita_driver.journal.store import Change, Durability
 from partita_driver.lifecycle import ClaimState
@@ -18,6 +18,7 @@ from partita_driver.settings.parse import ValidationSettings
 from partita_plugins.backends.simulated import GpuLost, StuckBit
 from partita_plugins.contracts import Look, ValidationResult, ValidationTarget
 from partita_plugins.errors import PartitaError, Permanent, Retryable, ValidationFailed
+from partita_plugins.model.health import HealthEvent
 from partita_plugins.model.mig import Placement
 from tests.driver.engine.nodes import WORDS, Node, claim, result
 from tests.driver.engine.validators import Scripted
@@ -188,6 +189,24 @@ def test_a_fault_that_is_reported_again_meanwhile_is_not_lifted(node: Node, monk
     assert [one.key for one in node.engine.faults()] == [fault.key]
     assert node.engine.revalidate(fault)
     assert node.engine.faults() == ()
+
+
+def test_a_report_right_after_the_gpu_was_asked_for_its_health_is_not_lost(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = Fault(gpu_uuid=node.gpu_uuid(0), reason="xid-109", message="XID 109", cure=Cure.RESET)
+    node.engine.add_faults(fault)
+    health = node.backend.health
+
+    def reported_after(gpu_uuid: str) -> tuple[HealthEvent, ...]:
+        said = health(gpu_uuid)
+        node.engine.add_faults(fault)
+        return said
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(node.backend, "health", reported_after)
+        assert not node.engine.revalidate(fault)
+    assert node.engine.revalidate(fault)
 
 
 def test_a_report_in_the_moment_of_lifting_is_not_lost(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

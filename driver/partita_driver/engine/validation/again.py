@@ -38,9 +38,10 @@ def revalidate(tools: Tools, fault: Fault, gpu: Gpu) -> bool:
     It is lifted only by a validation that covered all of the part's memory that a program can have: what failed may be
     anywhere in it. Where no validator runs the hardware's word is enough, except for what a validation found.
     """
+    # Read before the GPU is asked: it may report anew right after its answer.
+    reports = tools.quarantine.reports[fault.key]
     if still_reported(fault, reported_faults(tools, gpu.uuid)):
         return False
-    reports = tools.quarantine.reports[fault.key]
     if not (fault.reason not in FOUND if tools.validator is None else _passes(tools, fault, gpu)):
         return False
     if tools.quarantine.lift(fault, reports):

@@ -19,7 +19,7 @@ from partita_driver.journal.store import Journal, read_boot_id
 from partita_driver.kubelet.sockets import is_served, remove_socket, sockets_of_any_instance
 from partita_driver.lifecycle import ClaimState
 from partita_driver.mps.keeper import Mps
-from partita_driver.opening.opened import open_backend, open_mps, open_strategies
+from partita_driver.opening.opened import common_edits, open_backend, open_mps, open_strategies
 from partita_driver.opening.options import SIMULATED, Options, StateLock
 from partita_driver.opening.simulated_machine import with_machine
 from partita_driver.running.handover import HANDOVER_LOCKS
@@ -114,8 +114,13 @@ def _started(options: Options) -> ClaimEngine:
         backend=open_backend(_with_machine(options)),
         validator=None,
         strategies=open_strategies(),
-        journal=Journal(options.journal_dir, boot_id=read_boot_id()),
-        cdi=CdiFolder(options.cdi_dir),
+        journal=Journal(options.journal_dir, boot_id=read_boot_id(options.boot_id_file)),
+        # As the driver's: what is kept may be written again.
+        cdi=CdiFolder(
+            options.cdi_dir,
+            common_edits(options, lambda: engine.node.hardware.driver_version),
+            host_root=options.host_root,
+        ),
         node_name=options.node_name,
         deadlines=Deadlines(),
         on_faults=lambda _: None,

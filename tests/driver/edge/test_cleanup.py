@@ -9,15 +9,22 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from partita_driver.cdi.lint import CdiMount, ContainerEdits
+from partita_driver.cdi.toolkit import Toolkit
 from partita_driver.cleanup import clean_up
 from partita_driver.engine import PreparedClaim
+from partita_driver.journal.store import Journal, read_boot_id
 from partita_driver.lifecycle import ClaimState
 from partita_driver.main import cli
+from partita_driver.metrics import Metrics
+from partita_driver.node_engine import node_engine
+from partita_driver.opening.opened import open_backend
 from partita_driver.opening.options import StateLock
 from partita_plugins.errors import Retryable
 from tests.driver.edge.one_claim import DEVICE
 from tests.driver.edge.running import FakeEngine
 from tests.driver.edge.worlds import MIXED, NODE, Pooled, node_options, pooled, slotted
+from tests.driver.engine.nodes import claim, result
 
 IN_USE = PreparedClaim(uid="u1", namespace="default", name="train", state=ClaimState.PREPARED, devices=(DEVICE,))
 HALF_DONE = replace(IN_USE, uid="u2", name="torn", state=ClaimState.MADE)
@@ -77,3 +84,33 @@ def test_the_command_prints_a_table(short_path: Path, world: Pooled) -> None:
     assert run.exit_code == 0, run.output
     assert "kept     default/train (gpu-0000-07-00-0)  (a pod may be using it" in run.output
     assert "ResourceSlice  removed  00-gpu.partita.dev-node-a" in run.output
+
+
+def test_the_cdi_file_of_a_pod_that_stays_keeps_the_driver_s_libraries(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A monitor's file is written again by whoever reconciles, and its pod's containers may start again."""
+    libcuda = ContainerEdits(mounts=[CdiMount(host_path="/usr", container_path="/usr/lib/libcuda.so.1")])
+    monkeypatch.setattr(Toolkit, "common_edits", lambda _toolkit, _version: libcuda)
+    options = node_options(short_path, toolkit="/usr/bin/nvidia-ctk")
+    wanted = claim(result("monitor", adminAccess=True))
+    with pooled(short_path, slotted(), MIXED) as world:
+        engine = node_engine(
+            options,
+            backend=open_backend(options),
+            validator=None,
+            journal=Journal(options.journal_dir, boot_id=read_boot_id()),
+            kube=world.api,
+            metrics=Metrics(),
+            validates=lambda _moment: True,
+            on_faults=lambda _faults: None,
+        )
+        engine.start()
+        engine.prepare(wanted)
+        engine.close(0.0)
+        file = short_path / "cdi" / f"gpu.partita.dev-claim_{wanted.metadata.uid}.json"
+        before = file.read_bytes()
+        rows = list(clean_up(options, force=False))
+    assert [row.outcome.partition(":")[0] for row in rows if row.kind == "claim"] == ["kept"]
+    assert b"libcuda" in before
+    assert file.read_bytes() == before

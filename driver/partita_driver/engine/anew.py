@@ -56,9 +56,7 @@ def make_anew(tools: Tools, wanted: ClaimRecord) -> ClaimRecord:
         claim = msgspec.structs.replace(write_cdi(tools, claim), remake=False)
         reached("cdi-handed")
         if claim.ahead:
-            tools.journal.change(lambda state: state.with_claim(claim), Durability.REQUIRED)
-            reached("made-ahead")
-            return claim
+            return _keep_ahead(tools, claim)
         return hand_out(tools, claim)
     except DaemonStarting:
         # Undone, it would start anew with each Prepare and never be there.
@@ -73,6 +71,19 @@ def make_anew(tools: Tools, wanted: ClaimRecord) -> ClaimRecord:
         if failure is error:
             raise
         raise failure from error
+
+
+def _keep_ahead(tools: Tools, claim: ClaimRecord) -> ClaimRecord:
+    """The claim, checked and with its CDI file, until its Prepare. Raises PartitaError."""
+
+    def keep(state: JournalState) -> JournalState:
+        # A pod is bound to it next: not to what was found broken since it was looked at.
+        refuse_faulty(state.faults, claim.devices)
+        return state.with_claim(claim)
+
+    tools.journal.change(keep, Durability.REQUIRED)
+    reached("made-ahead")
+    return claim
 
 
 def hand_out(tools: Tools, claim: ClaimRecord) -> ClaimRecord:

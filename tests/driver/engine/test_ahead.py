@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from partita_driver.engine import ClaimEngine
+from partita_driver.fault_points import hooked
 from partita_driver.health.faults import Fault
 from partita_driver.lifecycle import ClaimState
 from partita_plugins.backends.simulated import StuckBit
@@ -67,6 +68,19 @@ def test_prepare_finds_what_was_made_ahead_and_does_not_validate_again(node: Nod
     assert prepared == ahead
     assert counting.seen == 1
     assert state_of(node.engine, wanted) is ClaimState.PREPARED
+
+
+def test_what_is_found_broken_right_after_its_validation_is_not_ready_for_a_pod(node: Node) -> None:
+    """Bound there, the pod would wait for ever: not every fault evicts."""
+    found = Fault(gpu_uuid=node.gpu_uuid(0), reason="xid-48", message="XID 48", effect="NoSchedule")
+
+    def report(point: str) -> None:
+        if point == "checked":
+            node.engine.add_faults(found)
+
+    with hooked(report), pytest.raises(Permanent, match="xid-48"):
+        node.engine.prepare_ahead(claim(node.mig(0, "3g", 4)))
+    assert (node.placements(), node.cdi_files(), node.engine.claims()) == ([], [], {})
 
 
 def test_it_is_made_once_however_often_it_is_asked_for(node: Node, counting: Counting) -> None:

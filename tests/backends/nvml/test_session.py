@@ -17,7 +17,7 @@ from partita_plugins.backends.nvml.names import Names
 from partita_plugins.backends.nvml.session import Session
 from partita_plugins.errors import BackendError, NvmlCode
 from partita_plugins.testing.contracts.answers import refused
-from tests.waiting import WAIT_SECONDS
+from tests.waiting import WAIT_SECONDS, until
 
 UUIDS = ("GPU-a", "GPU-b", "GPU-c")
 
@@ -155,6 +155,22 @@ def test_after_a_reload_of_the_driver_nvml_is_opened_again(nvml: FakeNvml, opene
         session.on("GPU-a", "looking", raising(value))
     assert session.on("GPU-a", "looking", same) == "GPU-a"
     assert (nvml.opened, session.generation, nvml.asked.count("GPU-a")) == (2, 1, 2)
+
+
+def test_a_call_during_which_nvml_is_shut_down_is_told_so_and_the_next_one_opens_it(
+    nvml: FakeNvml, opened: Opener
+) -> None:
+    released = nvml.hang("GPU-c")
+    session = opened()
+    with ThreadPoolExecutor(1) as pool:
+        call = pool.submit(session.on, "GPU-a", "looking", same)
+        until(lambda: "GPU-c" in nvml.asked)
+        session.close()
+        released.set()
+        error = call.exception(WAIT_SECONDS)
+    assert isinstance(error, BackendError)
+    assert error.code is NvmlCode.UNINITIALIZED
+    assert session.on("GPU-a", "looking", same) == "GPU-a"
 
 
 def test_a_driver_that_is_not_loaded_is_said_with_the_next_step_and_tried_again(nvml: FakeNvml, opened: Opener) -> None:

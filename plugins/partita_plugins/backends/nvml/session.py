@@ -55,15 +55,15 @@ class Session:
                 if len(self._gpus) == len(self._uuids) == count and all(self._uuids):
                     return self._uuids
                 if len(self._gpus) != count:
-                    self._gpus = [None] * count
-                for index in range(count):
-                    self._identified(index)
-                asked = [one for one in self._gpus if one is not None]
+                    self._gpus, self._uuids = [None] * count, ()
+                gpus = self._gpus
+                asked = [self._identified(index) for index in range(count)]
             wait(asked, timeout=self._identify_seconds)
             found = tuple(one.result()[0] if one.done() and not failed(one) else "" for one in asked)
             uuids = self._names.completed(found)
             with self._lock:
-                self._uuids = uuids
+                if self._gpus is gpus:  # else NVML was shut down meanwhile, or has another number of GPUs
+                    self._uuids = uuids
             return tuple(filter(None, uuids))
 
     def on(self, gpu_uuid: str, doing: str, act: Callable[[Any], T]) -> T:
@@ -92,6 +92,8 @@ class Session:
         self._open()
         self.uuids()
         with self._lock:
+            if not self._uuids:
+                raise BackendError(NvmlCode.UNINITIALIZED, "NVML was shut down meanwhile", advice="try again")
             if not gpu_uuid or gpu_uuid not in self._uuids:
                 raise BackendError(NvmlCode.NOT_FOUND, f"there is no GPU {gpu_uuid}")
             identified = self._identified(self._uuids.index(gpu_uuid))

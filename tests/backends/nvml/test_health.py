@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import pynvml
 import pytest
 
 from partita_plugins.backends.nvml import NvmlBackend, health
@@ -46,6 +48,27 @@ def test_an_xid_is_an_event_of_its_gpu(backend: NvmlBackend, simulated: Simulate
     (event,) = backend.wait_events(20)
     assert (event.gpu_uuid, event.kind, event.xid, event.placements) == (gpu, "xid", 48, ())
     assert backend.wait_events(0.01) == ()
+
+
+def test_an_event_is_told_also_where_the_wait_for_the_next_one_fails(
+    backend: NvmlBackend, simulated: SimulatedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = simulated.gpu_uuids()[3]
+    assert backend.wait_events(0.01) == ()
+    simulated.faults.plant(Xid(gpu_uuid=gpu, xid=48))
+    waits = iter((pynvml.nvmlEventSetWait_v2, _lost, _lost))
+
+    def wait(*asked: Any) -> Any:
+        return next(waits)(*asked)
+
+    monkeypatch.setattr(pynvml, "nvmlEventSetWait_v2", wait)
+    assert [event.xid for event in backend.wait_events(20)] == [48]
+    with refused(NvmlCode.GPU_IS_LOST):
+        backend.wait_events(20)
+
+
+def _lost(*_: Any) -> Any:
+    raise pynvml.NVMLError(pynvml.NVML_ERROR_GPU_IS_LOST)
 
 
 def test_a_change_of_instances_is_told_and_nothing_is_wrong(backend: NvmlBackend, simulated: SimulatedBackend) -> None:

@@ -52,16 +52,22 @@ class EventFeed:
         self._registered: dict[str, Future[bool]] = {}
 
     def wait(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
-        """What is new, waiting at most that long for the first. Holds up nobody but other waits."""
+        """What is new, waiting at most that long for the first. Holds up nobody but other waits.
+
+        An error that comes after an event is the next wait's: NVML tells each event once.
+        """
+        told: list[HealthEvent] = []
         with self._lock:
             try:
-                if not self._register():
+                if self._register():
+                    told.extend(self._events(timeout_seconds))
+                else:
                     self._sleep(timeout_seconds)
-                    return ()
-                return tuple(self._events(timeout_seconds))
             except BackendError:
-                self._drop()
-                raise
+                if not told:
+                    self._drop()
+                    raise
+        return tuple(told)
 
     def _events(self, timeout_seconds: float) -> Iterator[HealthEvent]:
         timeout_ms = max(0, round(timeout_seconds * 1000))

@@ -116,6 +116,30 @@ def test_an_xid_of_a_driver_without_recovery_action_is_told_until_a_reset_or_a_r
     assert restarted().health(other) == ()
 
 
+def test_a_look_that_others_overtake_takes_their_counters_for_no_reset(
+    backend: NvmlBackend, simulated: SimulatedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gpu = simulated.gpu_uuids()[0]
+    reads = 0
+
+    def counters(_: Any) -> dict[str, int]:
+        nonlocal reads
+        reads += 1
+        read = reads
+        if read == 2:
+            backend.health(gpu)  # reads later, and is done sooner
+        return {"energy_mj": 100 * read}
+
+    monkeypatch.setattr(health, "recovery_action", lambda _: None)
+    monkeypatch.setattr(health, "counters", counters)
+    assert backend.wait_events(0.01) == ()
+    simulated.faults.plant(Xid(gpu_uuid=gpu, xid=62))
+    assert [event.xid for event in backend.wait_events(20)] == [62]
+    assert [event.xid for event in backend.health(gpu)] == [62]
+    assert reads == 3
+    assert [event.xid for event in backend.health(gpu)] == [62]
+
+
 def test_the_word_of_a_driver_with_a_recovery_action_is_taken(
     backend: NvmlBackend, simulated: SimulatedBackend
 ) -> None:

@@ -50,12 +50,20 @@ def test_a_counter_that_goes_back_is_a_reset_and_a_reset_is_no_reboot(counters: 
     memory = GpuMemory()
     for event in (STOPPED, OFF_THE_BUS):
         memory = remembering(memory, event, {"energy_mj": 500, "ecc_errors": 1})
-    assert {one.xid for one in after_look(memory, counters).xids} == kept
+    assert {one.xid for one in after_look(memory, counters, memory).xids} == kept
 
 
 def test_counters_are_compared_with_the_last_look_not_with_the_fault() -> None:
-    memory = after_look(remembering(GpuMemory(), STOPPED, {"energy_mj": 10}), {"energy_mj": 900})
-    assert after_look(memory, {"energy_mj": 50}).xids == ()
+    stopped = remembering(GpuMemory(), STOPPED, {"energy_mj": 10})
+    memory = after_look(stopped, {"energy_mj": 900}, stopped)
+    assert after_look(memory, {"energy_mj": 50}, memory).xids == ()
+
+
+def test_what_came_after_the_counters_were_read_is_not_what_the_reset_has_mended() -> None:
+    seen = remembering(GpuMemory(), STOPPED, {"energy_mj": 500})
+    newer = HealthEvent(gpu_uuid=GPU, kind="xid", xid=95)
+    memory = remembering(seen, newer, {"energy_mj": 300})
+    assert {one.xid for one in after_look(memory, {"energy_mj": 200}, seen).xids} == {95}
 
 
 def test_a_restart_remembers_and_a_reboot_forgets(tmp_path: Path) -> None:

@@ -149,9 +149,9 @@ class NvmlBackend:
         kinds = (*health.state(handle, action), *([action] if action else []))
         kept = self._memory.gpu(gpu_uuid)
         if kept.xids:
-            counters = health.counters(handle)
+            seen, counters = kept, health.counters(handle)
             kept = self._memory.change(
-                gpu_uuid, lambda before: GpuMemory() if action is not None else after_look(before, counters)
+                gpu_uuid, lambda before: GpuMemory() if action is not None else after_look(before, counters, seen)
             )
         return (
             *(health.report(gpu_uuid, kind) for kind in kinds),

@@ -61,16 +61,19 @@ def remembering(memory: GpuMemory, event: HealthEvent, counters: dict[str, int])
     return GpuMemory(xids=xids, counters={**memory.counters, **counters})
 
 
-def after_look(memory: GpuMemory, counters: dict[str, int]) -> GpuMemory:
+def after_look(memory: GpuMemory, counters: dict[str, int], seen: GpuMemory) -> GpuMemory:
     """As of now: without the XIDs that a reset has mended, if there was one.
 
     A counter that went back proves that the GPU was reset or its driver reloaded. None went back proves nothing: a GPU
     that was reset unseen, and has since used more energy than ever before, keeps its XIDs until the reboot.
+
+    `seen` is what was kept when the counters were about to be read: others may have read them later and be done sooner.
     """
-    xids = memory.xids
-    if any(counters.get(name, value) < value for name, value in memory.counters.items()):
-        xids = tuple(one for one in xids if one.xid in MENDED_BY_REBOOT)
-    return GpuMemory(xids=xids, counters=counters)
+    if any(counters.get(name, value) < value for name, value in seen.counters.items()):
+        xids = tuple(one for one in memory.xids if one.xid in MENDED_BY_REBOOT or one not in seen.xids)
+        return GpuMemory(xids=xids, counters=counters)
+    newest = {name: max(value, memory.counters.get(name, value)) for name, value in counters.items()}
+    return GpuMemory(xids=memory.xids, counters=newest)
 
 
 class Memory:

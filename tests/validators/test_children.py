@@ -256,6 +256,29 @@ def test_a_child_that_cannot_be_killed_hangs_the_gpu_and_is_never_waited_for(
     assert len(children) == 3, "a GPU whose child has ended may be looked at again"
 
 
+def test_a_gpu_that_hangs_is_known_also_where_no_further_child_can_be_started(whole: ValidationTarget) -> None:
+    children = [Immortal()]
+
+    def start() -> Immortal:
+        if not children:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        return children.pop()
+
+    validator = CudaValidator("test", start, spares=1, clock=_clock())
+    for _ in range(2):
+        with pytest.raises(DeviceHung):
+            validator.validate(whole, LOOK)
+
+
+def test_where_no_child_can_be_started_nobody_is_to_blame(whole: ValidationTarget) -> None:
+    def start() -> ChildProcess:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with pytest.raises(BackendError, match="temporarily unavailable") as caught:
+        CudaValidator("test", start, spares=1).validate(whole, LOOK)
+    assert caught.value.code is NvmlCode.INSUFFICIENT_RESOURCES
+
+
 def test_a_validator_that_is_closed_ends_the_children_that_wait_and_starts_none(whole: ValidationTarget) -> None:
     children: list[ChildProcess] = []
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import structlog
+
+from partita_plugins.errors import BackendError, NvmlCode
 from partita_plugins.validators.cuda.process import Ended, Process
+
+log = structlog.get_logger(__name__)
 
 GONE_SECONDS = 1.0
 """Longest wait for the end of one that was killed: it has no GPU open that could keep it."""
@@ -22,19 +27,29 @@ class Spares:
         self._closed = False
 
     def take(self) -> Process:
-        """One that waits, or a new one."""
+        """One that waits, or a new one. Raises BackendError where there is none and none can be started."""
         with self._lock:
             while self._waiting:
                 process = self._waiting.pop(0)
                 if not process.gone(0):
                     return process
-        return self._start()
+        try:
+            return self._start()
+        except OSError as error:
+            raise BackendError(
+                NvmlCode.INSUFFICIENT_RESOURCES,
+                f"the validation process cannot be started: {error}",
+                advice="raise the limits of memory and processes of the driver's container",
+            ) from error
 
     def refill(self) -> None:
-        """Start what is missing: it gets ready while nobody waits for it."""
+        """Start what is missing: it gets ready while nobody waits for it. What cannot be started is tried next time."""
         with self._lock:
-            while not self._closed and len(self._waiting) < self._kept:
-                self._waiting.append(self._start())
+            try:
+                while not self._closed and len(self._waiting) < self._kept:
+                    self._waiting.append(self._start())
+            except OSError as error:
+                log.warning("no validation process can be kept ready", error=str(error))
 
     def warm(self, timeout_seconds: float) -> bool:
         """Wait until those that are kept are ready; whether they are."""

@@ -13,7 +13,7 @@ from partita_plugins.contracts import Depth, Look, ValidationTarget
 from partita_plugins.errors import BackendError, DeviceHung, NvmlCode
 from partita_plugins.validators.cuda import conversation, spares
 from partita_plugins.validators.cuda.messages import Answer
-from partita_plugins.validators.cuda.process import ChildProcess
+from partita_plugins.validators.cuda.process import ChildProcess, Ended
 from partita_plugins.validators.cuda.validator import CudaValidator
 from partita_plugins.validators.cuda.verdict import figures
 from tests.waiting import WAIT_SECONDS
@@ -188,10 +188,11 @@ def test_a_child_that_answers_and_stays_is_ended_before_the_answer_counts(
 class Immortal:
     """A child in the driver's uninterruptible sleep: it says nothing, and SIGKILL does nothing."""
 
+    dead = False
+
     def __init__(self, *lines: bytes) -> None:
         self._lines = list(lines)
         self.killed = 0
-        self.dead = False
 
     def send(self, line: bytes) -> None: ...
 
@@ -277,6 +278,23 @@ def test_where_no_child_can_be_started_nobody_is_to_blame(whole: ValidationTarge
     with pytest.raises(BackendError, match="temporarily unavailable") as caught:
         CudaValidator("test", start, spares=1).validate(whole, LOOK)
     assert caught.value.code is NvmlCode.INSUFFICIENT_RESOURCES
+
+
+class Quick(Immortal):
+    """A child that has answered and ended in the moment before it is told to give up."""
+
+    dead = True
+
+    def send(self, line: bytes) -> None:
+        if line == b"\n":
+            self._lines = [json.dumps({**ANSWER, "findings": ["a wrong word"]}).encode()]
+            raise Ended
+
+
+def test_an_answer_that_crosses_with_giving_up_counts(whole: ValidationTarget) -> None:
+    look = replace(LOOK, given_up=lambda: True)
+    result = CudaValidator("test", Quick, spares=0, clock=_clock()).validate(whole, look)
+    assert result.findings == ("a wrong word",)
 
 
 def test_a_validator_that_is_closed_ends_the_children_that_wait_and_starts_none(whole: ValidationTarget) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -95,7 +96,8 @@ class _Exchange:
         if not self.gave_up and self._look.given_up():
             self.gave_up = True
             self._deadline = min(self._deadline, self._clock() + GIVE_UP_SECONDS)
-            self._process.send(b"\n")
+            with suppress(Ended):  # it may have answered, and ended, in this moment: that is read next
+                self._process.send(b"\n")
         self.late = self._clock() >= self._deadline
         return self.late
 

@@ -15,6 +15,7 @@ import pytest
 
 from partita_plugins.errors import NvmlCode
 from partita_plugins.validators.cuda.child import answered
+from partita_plugins.validators.cuda.compute import Arithmetic
 from partita_plugins.validators.cuda.messages import Answer, Limits, Refusal, Request
 from partita_plugins.validators.cupy.environment import LIBRARIES
 from tests.validators import fake_cupy
@@ -113,6 +114,20 @@ def test_memory_that_others_have_blames_nobody(gpu: Gpus, *, shared: bool) -> No
     else:
         assert isinstance(said, Refusal)
         assert said.code is NvmlCode.INSUFFICIENT_RESOURCES
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_wrong_answer_counts_also_where_others_then_take_the_memory(
+    gpu: Gpus, monkeypatch: pytest.MonkeyPatch, *, shared: bool
+) -> None:
+    def wrong_and_crowded(self: Arithmetic, seed: int) -> Iterator[str]:
+        yield "a wrong sum"
+        gpu.runtime.malloc(gpu.runtime.memGetInfo()[0])
+
+    monkeypatch.setattr(Arithmetic, "findings", wrong_and_crowded)
+    said = gpu.look(msgspec.structs.replace(ONE, shared=shared))
+    assert isinstance(said, Answer)
+    assert (said.findings, said.skipped) == (("a wrong sum",), "")
 
 
 @pytest.mark.parametrize(

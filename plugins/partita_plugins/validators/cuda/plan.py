@@ -50,7 +50,10 @@ class Plan:
         self._pairs_left = 0
 
     def run(self) -> Answer:
-        """The answer; a device that fails meanwhile is what was found. OutOfRoom where others have its memory."""
+        """The answer; a device that fails meanwhile is what was found.
+
+        OutOfRoom where others have its memory, unless something was found before.
+        """
         try:
             if self._lacks_room():
                 return self._answer(SHARED)
@@ -58,6 +61,9 @@ class Plan:
                 act()
         except DeviceFailed as error:
             self._failed.append(f"{error}, in {self._doing}")
+        except OutOfRoom:
+            if not self._found:
+                raise
         return self._answer("")
 
     def _parts(self) -> Iterator[Callable[[], None]]:
@@ -137,14 +143,17 @@ class Plan:
         finally:
             self._seconds[name] = self._clock() - began
 
+    @property
+    def _found(self) -> list[str]:
+        # The plainest findings first: a wrong word explains a wrong product, not the other way round.
+        return [*self._failed, *self._memory.findings, *self._arithmetic]
+
     def _answer(self, skipped: str) -> Answer:
         facts = self._devices[0].facts
-        # The plainest findings first: a wrong word explains a wrong product, not the other way round.
-        findings = [*self._failed, *self._memory.findings, *self._arithmetic]
         return Answer(
             memory_bytes=facts.memory_bytes,
             multiprocessors=facts.multiprocessors,
-            findings=tuple(findings[:FINDINGS_MAX]),
+            findings=tuple(self._found[:FINDINGS_MAX]),
             memory_coverage=min(1.0, self._memory.covered_bytes / self._room),
             pairs_left=self._pairs_left,
             skipped=skipped,

@@ -130,6 +130,16 @@ def test_a_wrong_answer_counts_also_where_others_then_take_the_memory(
     assert (said.findings, said.skipped) == (("a wrong sum",), "")
 
 
+def test_a_host_that_has_no_memory_for_a_copy_blames_nobody(gpu: Gpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(size: int, flags: int) -> int:
+        raise fake_cupy.CUDARuntimeError(fake_cupy.OUT_OF_MEMORY)
+
+    monkeypatch.setattr(gpu.runtime, "hostAlloc", full)
+    refusal = gpu.look(msgspec.structs.replace(ONE, limits=Limits(quick_bytes=2**20, left_bytes=0, host_rate_min=1.0)))
+    assert isinstance(refusal, Refusal)
+    assert refusal.code is NvmlCode.INSUFFICIENT_RESOURCES
+
+
 @pytest.mark.parametrize(
     ("code", "meaning"),
     [

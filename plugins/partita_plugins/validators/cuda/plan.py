@@ -10,7 +10,7 @@ from partita_plugins.validators.cuda.compute import Arithmetic
 from partita_plugins.validators.cuda.memory import MemoryCheck, MemoryLook
 from partita_plugins.validators.cuda.messages import Answer, Request
 from partita_plugins.validators.cuda.peers import Copies
-from partita_plugins.validators.cuda.port import Device, DeviceFailed, OutOfRoom
+from partita_plugins.validators.cuda.port import Device, DeviceFailed, OutOfRoom, Unavailable
 from partita_plugins.validators.cuda.report import ReportBuffer
 
 FINDINGS_MAX = 8
@@ -52,7 +52,7 @@ class Plan:
     def run(self) -> Answer:
         """The answer; a device that fails meanwhile is what was found.
 
-        OutOfRoom where others have its memory, unless something was found before.
+        OutOfRoom where others have its memory, Unavailable where the host has none, unless something was found before.
         """
         try:
             if self._lacks_room():
@@ -61,7 +61,7 @@ class Plan:
                 act()
         except DeviceFailed as error:
             self._failed.append(f"{error}, in {self._doing}")
-        except OutOfRoom:
+        except (OutOfRoom, Unavailable):
             if not self._found:
                 raise
         return self._answer("")

@@ -114,9 +114,9 @@ class CupyDevice:
                 runtime.deviceSynchronize()
 
     def copy_rates(self, size_bytes: int) -> dict[str, float]:
+        here, there = self.allocate(size_bytes), self.allocate(size_bytes)
+        pinned = self._pinned(size_bytes)
         with self._current():
-            here, there = runtime.malloc(size_bytes), runtime.malloc(size_bytes)
-            pinned = runtime.hostAlloc(size_bytes, runtime.hostAllocDefault)
 
             def within() -> None:
                 runtime.memcpy(there, here, size_bytes, runtime.memcpyDeviceToDevice)
@@ -130,6 +130,21 @@ class CupyDevice:
             runtime.free(here)
             runtime.free(there)
             return rates
+
+    def _pinned(self, size_bytes: int) -> int:
+        """Memory of the host. What it lacks of it is no fault of the device."""
+        try:
+            with self._current():
+                pointer: int = runtime.hostAlloc(size_bytes, runtime.hostAllocDefault)
+                return pointer
+        except DeviceFailed as error:
+            if error.code == OUT_OF_MEMORY:
+                raise Unavailable(
+                    NvmlCode.INSUFFICIENT_RESOURCES,
+                    f"the host has no {size_bytes >> 20} MiB of memory to pin",
+                    "raise the memory limit of the driver's container",
+                ) from error
+            raise
 
     @contextmanager
     def _current(self) -> Iterator[None]:

@@ -111,7 +111,16 @@ def folder_facts(options: Options) -> tuple[FolderFacts, ...]:
         (options.cdi_dir, "CDI files", _of_ours),
         (options.state_dir, "the driver's memory", _of_ours),
     )
-    return tuple(FolderFacts(path=str(path), purpose=purpose, problem=look(path)) for path, purpose, look in wanted)
+    return tuple(
+        FolderFacts(path=str(path), purpose=purpose, problem=_problem(look, path)) for path, purpose, look in wanted
+    )
+
+
+def _problem(look: Callable[[Path], str], path: Path) -> str:
+    try:
+        return look(path)
+    except OSError as error:  # only root may look into the kubelet's folders
+        return f"cannot be looked at: {error.strerror}"
 
 
 def _of_kubelet(path: Path) -> str:

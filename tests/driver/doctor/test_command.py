@@ -97,3 +97,12 @@ def test_a_backend_that_is_not_there_is_a_finding_with_status_1(tmp_path: Path) 
     result = doctor("--backend", "none-such", "--state-dir", str(tmp_path), "--toolkit", "none")
     assert result.exit_code == 1
     assert "there is no partita.backends named 'none-such'" in result.output
+
+
+def test_a_folder_that_cannot_be_looked_at_is_in_the_way_and_no_crash(
+    hardware: SimulatedBackend, tmp_path: Path
+) -> None:
+    unseen = tmp_path / ("x" * 300)  # an error for root too, as /var/lib/kubelet is for everybody else
+    found = said(on_node(tmp_path, f"--registry-dir={unseen}", f"--cdi-dir={unseen}"), "node")
+    assert len([what for what in found if what.startswith(str(unseen)) and "File name too long" in what]) == 2
+    assert hardware.gpu_uuids()

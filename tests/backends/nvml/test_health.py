@@ -116,6 +116,24 @@ def test_an_xid_of_a_driver_without_recovery_action_is_told_until_a_reset_or_a_r
     assert restarted().health(other) == ()
 
 
+def test_a_counter_that_a_gpu_cannot_tell_at_the_moment_has_not_gone_back(
+    backend: NvmlBackend, simulated: SimulatedBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_data(*_: Any) -> int:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NO_DATA)
+
+    gpu = simulated.gpu_uuids()[0]
+    monkeypatch.setattr(health, "recovery_action", lambda _: None)
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEccErrors", lambda *_: 2)
+    assert backend.wait_events(0.01) == ()
+    simulated.faults.plant(Xid(gpu_uuid=gpu, xid=62))
+    assert [event.xid for event in backend.wait_events(20)] == [62]
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEccErrors", no_data)
+    assert [event.xid for event in backend.health(gpu)] == [62]
+    monkeypatch.setattr(pynvml, "nvmlDeviceGetTotalEccErrors", lambda *_: 0)
+    assert [event.kind for event in backend.health(gpu)] == [], "it was reset"
+
+
 def test_a_look_that_others_overtake_takes_their_counters_for_no_reset(
     backend: NvmlBackend, simulated: SimulatedBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:

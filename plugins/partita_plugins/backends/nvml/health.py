@@ -54,23 +54,25 @@ def state(handle: Any, action: str | None) -> tuple[str, ...]:
     whether one is needed; of an older one the count is all that there is to go by.
     """
     pending, failure = _remap(handle)
-    errors = action is None and uncorrectable_errors(handle) > 0
+    errors = action is None and (uncorrectable_errors(handle) or 0) > 0
     wrong = {"ecc": errors, "remap-pending": pending, "remap-failed": failure}
     return tuple(kind for kind, there in wrong.items() if there)
 
 
-def uncorrectable_errors(handle: Any) -> int:
-    """ECC errors since the driver was loaded or the GPU was reset, in memory and in SRAM; 0 without ECC."""
+def uncorrectable_errors(handle: Any) -> int | None:
+    """ECC errors since the driver was loaded or the GPU was reset, in memory and in SRAM; None where it cannot tell."""
     kind, counter = pynvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED, pynvml.NVML_VOLATILE_ECC
-    count: int = optional(pynvml.nvmlDeviceGetTotalEccErrors, handle, kind, counter, otherwise=0)
-    return count
+    return optional(pynvml.nvmlDeviceGetTotalEccErrors, handle, kind, counter, otherwise=None)
 
 
 def counters(handle: Any) -> dict[str, int]:
-    """What only grows until the GPU is reset or its driver reloaded: energy in mJ, uncorrectable errors."""
+    """What only grows until the GPU is reset or its driver reloaded: energy in mJ, uncorrectable errors.
+
+    One that the GPU cannot tell is left out.
+    """
     energy = optional(pynvml.nvmlDeviceGetTotalEnergyConsumption, handle, otherwise=None)
-    errors = {"ecc_errors": uncorrectable_errors(handle)}
-    return errors if energy is None else {"energy_mj": energy, **errors}
+    found = {"energy_mj": energy, "ecc_errors": uncorrectable_errors(handle)}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _remap(handle: Any) -> tuple[bool, bool]:

@@ -73,7 +73,7 @@ def after_look(memory: GpuMemory, counters: dict[str, int], seen: GpuMemory) -> 
         xids = tuple(one for one in memory.xids if one.xid in MENDED_BY_REBOOT or one not in seen.xids)
         return GpuMemory(xids=xids, counters=counters)
     newest = {name: max(value, memory.counters.get(name, value)) for name, value in counters.items()}
-    return GpuMemory(xids=memory.xids, counters=newest)
+    return GpuMemory(xids=memory.xids, counters={**memory.counters, **newest})
 
 
 class Memory:

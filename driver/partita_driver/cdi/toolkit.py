@@ -37,6 +37,9 @@ NO_DEVICES = "--device-id=none"
 _UNKNOWN_OPTION = re.compile(r"flag provided but not defined|unknown flag")
 
 DEADLINE_SECONDS = 15.0
+KILL_SECONDS = 2.0
+"""What the kernel has to end a killed process."""
+
 OUTPUT_BYTES_MAX = 4 * 2**20
 AGAIN_SECONDS = 5.0
 INSTALL = "install the NVIDIA Container Toolkit on the node, or say where nvidia-ctk is with --toolkit"
@@ -149,19 +152,43 @@ class Toolkit:
 
 
 def run_within(deadline_seconds: float) -> Run:
-    """How a program is run: no shell, no input, ended after the deadline."""
+    """How a program is run: no shell, no input, ended after the deadline. One at a time.
+
+    One that takes no SIGKILL waits in NVIDIA's driver for a GPU: it is left behind, and none is started beside it.
+    """
+    left: list[subprocess.Popen[bytes]] = []
 
     def run(command: Sequence[str]) -> subprocess.CompletedProcess[bytes]:
+        if left and left[0].poll() is None:
+            raise _failed(f"{command[0]} that was ended earlier still hangs: it takes no SIGKILL")
+        left.clear()
         try:
-            return subprocess.run(
-                command, stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=deadline_seconds
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
             )
-        except subprocess.TimeoutExpired as error:
-            raise _failed(f"{command[0]} did not end within {deadline_seconds:g} s") from error
         except OSError as error:
             raise _failed(f"{command[0]} cannot be run: {error.strerror}") from error
+        try:
+            output, errors = process.communicate(timeout=deadline_seconds)
+        except subprocess.TimeoutExpired as error:
+            if not _ended(process):
+                left.append(process)
+            raise _failed(f"{command[0]} did not end within {deadline_seconds:g} s") from error
+        return subprocess.CompletedProcess(command, process.returncode, output, errors)
 
     return run
+
+
+def _ended(process: subprocess.Popen[bytes]) -> bool:
+    """Kill it, and close what it would have been heard through; whether it has ended within a moment."""
+    process.kill()
+    for pipe in filter(None, (process.stdout, process.stderr)):
+        pipe.close()
+    try:
+        process.wait(KILL_SECONDS)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _is_libcuda(mount: CdiMount) -> bool:

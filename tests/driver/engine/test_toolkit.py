@@ -157,3 +157,26 @@ def test_a_program_that_does_not_end_is_ended(tmp_path: Path) -> None:
         run_within(0.1)(["sleep", "60"])
     with pytest.raises(Retryable, match="cannot be run: No such file"):
         run_within(1)([str(tmp_path / "none")])
+
+
+def test_a_program_that_cannot_be_ended_is_left_behind_and_no_second_one_is_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It waits in NVIDIA's driver for a GPU that hangs, and takes no SIGKILL."""
+    started: list[subprocess.Popen[bytes]] = []
+    kill = subprocess.Popen.kill
+
+    def noted(process: subprocess.Popen[bytes]) -> None:
+        started.append(process)
+
+    monkeypatch.setattr(subprocess.Popen, "kill", noted)
+    monkeypatch.setattr("partita_driver.cdi.toolkit.KILL_SECONDS", 0.1)
+    run = run_within(0.1)
+    with pytest.raises(Retryable, match="did not end within"):
+        run(["sleep", "20"])
+    assert started[0].poll() is None, "nobody waited for it"
+    with pytest.raises(Retryable, match="takes no SIGKILL"):
+        run(["true"])
+    kill(started[0])
+    started[0].wait()
+    assert run(["true"]).returncode == 0

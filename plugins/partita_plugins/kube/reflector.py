@@ -128,14 +128,18 @@ class Reflector(Generic[T]):
     def _run(self) -> None:
         backoff = Backoff(RETRY, self._draw)
         while not self._stopping.is_set():
-            begun = self._version
+            begun, listed = self._version, not self._version
             try:
-                if not begun:
+                if listed:
                     begun = self._version = self._relist()
                 self._follow()
                 backoff.reset()
-            except Gone:
+            except Gone as error:
+                if self._version != begun:
+                    backoff.reset()
                 self._version = ""
+                if listed:  # forgotten already: a server that goes on like that must not be asked without pause
+                    self._stopping.wait(backoff.next_seconds(error))
             except Exception as error:  # noqa: BLE001 - credentials, a listener: whatever it is, the cache must go on
                 if self._version != begun:
                     backoff.reset()

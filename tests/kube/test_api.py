@@ -110,6 +110,14 @@ def test_an_event_repeated_is_counted(api: kube.KubeApi) -> None:
     assert [(event["reason"], event["count"]) for event in events] == [("GpuPlacement", 3)]
 
 
+def test_an_event_is_told_also_of_an_object_with_a_name_too_long_for_its_own(api: kube.KubeApi) -> None:
+    name = f"{'a' * 198}--{'b' * 30}"  # cut where no name may end
+    regarding = {"apiVersion": "v1", "kind": "Pod", "name": name, "namespace": "default", "uid": "u"}
+    EventRecorder(api, "partita-test", "node-a").record(regarding, "Normal", "GpuPlacement", "no 3g free")
+    (event,), _ = api.list(EVENTS, "default", as_=dict[str, Any])
+    assert event["involvedObject"]["name"] == name
+
+
 def test_a_slow_server_does_not_hold_a_caller_longer_than_its_deadline(api: kube.KubeApi, server: ApiServer) -> None:
     server.faults.plant(Fault(path="nodes", delay_seconds=60))
     begun = time.monotonic()

@@ -27,7 +27,7 @@ class EventRecorder:
         """
         namespace = regarding.get("namespace") or "default"
         digest = hashlib.sha256(f"{regarding.get('uid')}{reason}{message}{self._component}".encode()).hexdigest()[:16]
-        name = f"{regarding['name'][:200]}.{digest}"
+        name = f"{regarding['name'][:200].rstrip('-.')}.{digest}"
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         event = {
             "apiVersion": "v1",

@@ -21,6 +21,9 @@ from partita_plugins.model.mig import Placement
 
 T = TypeVar("T")
 
+_Entry = tuple[Any, bool]
+"""The set that a GPU was to be brought into, and whether it supports any events."""
+
 XID, RECOVERY = pynvml.nvmlEventTypeXidCriticalError, pynvml.nvmlEventTypeGpuRecoveryAction
 
 KINDS = {
@@ -49,7 +52,8 @@ class EventFeed:
         self._lock = threading.Lock()
         self._set: Any = None
         self._generation = -1
-        self._registered: dict[str, Future[bool]] = {}
+        self._registered: dict[str, Future[_Entry]] = {}
+        """Of every GPU the last try to bring it into a set, perhaps one of before."""
 
     def wait(self, timeout_seconds: float) -> tuple[HealthEvent, ...]:
         """What is new, waiting at most that long for the first. Holds up nobody but other waits.
@@ -115,22 +119,27 @@ class EventFeed:
         new = {uuid: self._started(uuid) for uuid in uuids if self._missing(uuid)}
         self._registered.update(new)
         wait(new.values(), timeout=REGISTER_SECONDS)
-        return any(one.done() and not failed(one) and one.result() for one in self._registered.values())
+        return any(self._entered(one) and one.result()[1] for one in self._registered.values())
 
     def _missing(self, gpu_uuid: str) -> bool:
-        return gpu_uuid not in self._registered or failed(self._registered[gpu_uuid])
+        """Not while a try is on its way: on a GPU that hangs, a second one would hang too."""
+        last = self._registered.get(gpu_uuid)
+        return last is None or (last.done() and not self._entered(last))
 
-    def _started(self, gpu_uuid: str) -> Future[bool]:
+    def _entered(self, one: Future[_Entry]) -> bool:
+        """Whether a GPU is in the set that there is now, as far as it supports events."""
+        return one.done() and not failed(one) and one.result()[0] is self._set
+
+    def _started(self, gpu_uuid: str) -> Future[_Entry]:
         event_set = self._set
-        register = lambda handle: _register(handle, event_set)  # noqa: E731 - as short as its name
+        register = lambda handle: (event_set, _register(handle, event_set))  # noqa: E731 - as short as its name
         return started("nvml-register", lambda: self._session.on(gpu_uuid, "registering for events", register))
 
     def _drop(self) -> None:
         """Forget the set: its session is gone, or a GPU in it is."""
         event_set, self._set = self._set, None
-        busy = any(not one.done() for one in self._registered.values())
-        self._registered = {}
-        if event_set is not None and not busy and self._generation == self._session.generation:
+        self._registered = {uuid: one for uuid, one in self._registered.items() if not one.done()}
+        if event_set is not None and not self._registered and self._generation == self._session.generation:
             self._session.at_large("freeing an event set", lambda: optional(_free, event_set, otherwise=None))
 
 

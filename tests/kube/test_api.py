@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
 import pytest
+from kubernetes import client
 from kubernetes.config import ConfigException
 
 from partita_plugins.errors import Permanent, Retryable
@@ -135,3 +138,21 @@ def test_credentials_that_cannot_be_renewed_now_are_an_error_that_says_later(
     monkeypatch.setattr(api._client, "update_params_for_auth", refuse)
     with pytest.raises(errors.Unavailable, match="Token file"):
         api.request("GET", NODES.path())
+
+
+def test_a_watch_whose_refusal_breaks_off_is_no_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as pool:
+
+        def refuse() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(4096)
+                connection.sendall(b"HTTP/1.1 503 Unavailable\r\nContent-Length: 100\r\n\r\n{")
+
+        served = pool.submit(refuse)
+        configuration = client.Configuration()
+        configuration.host = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        watch = kube.KubeApi(configuration).watch(NODES, "1", as_=dict[str, Any], timeout_seconds=5)
+        with pytest.raises(errors.Unavailable):
+            next(iter(watch))
+        served.result()

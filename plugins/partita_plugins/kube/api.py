@@ -212,10 +212,11 @@ class KubeApi:
             response = self._pool.request(
                 method, url, body=data, headers=headers, timeout=timeout, preload_content=not stream, retries=False
             )
+            refusal = _answer_error(response) if response.status >= 400 else None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unavailable(f"no answer from the API server to {method} {path}: {error}") from error
-        if response.status >= 400:
-            raise _answer_error(response)
+        if refusal:
+            raise refusal
         return response
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from partita_plugins.backends.nvml import NvmlBackend
 from partita_plugins.backends.nvml.modules import Modules
@@ -27,6 +28,16 @@ def test_modprobe_runs_within_the_root_that_has_the_module(tmp_path: Path) -> No
 
     Modules(roots[:2], run=run).load()
     assert asked == [("chroot", str(root), "/sbin/modprobe", "nvidia-uvm") for root in roots[1:]]
+
+
+def test_words_that_are_no_text_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "modprobe"
+    program.write_text("#!/bin/sh\nprintf 'no m\\366dule' >&2; exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("partita_plugins.backends.nvml.modules.MODPROBE", (str(program),))
+    with capture_logs() as told:
+        Modules([Path("/")]).load()
+    assert [line["wrong"] for line in told] == ["no m\N{REPLACEMENT CHARACTER}dule"]
 
 
 def test_without_it_nothing_is_asked_for(tmp_path: Path) -> None:

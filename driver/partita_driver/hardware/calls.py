@@ -63,7 +63,7 @@ class Hardware:
 
         One hung GPU holds up a look at all: then each is asked alone, and the rest discovered without those that hang.
         """
-        uuids = self._backend.gpu_uuids()
+        uuids = self._gpu_uuids()
         hanging = frozenset(self._workers.hung().keys() & set(uuids))
         hung: list[Hung] = []
         try:
@@ -73,6 +73,14 @@ class Hardware:
             hanging = hanging | {error.gpu_uuid for error in hung}
             found = self._discover_rest(hanging, whole)
         return Discovery(hardware=found.with_remembered(remembered, hanging), hung=tuple(hung), hanging=hanging)
+
+    def _gpu_uuids(self) -> tuple[str, ...]:
+        try:
+            return self._backend.gpu_uuids()
+        except BackendError as error:
+            if error.code is NvmlCode.LIB_RM_VERSION_MISMATCH:
+                raise  # a process keeps the library that it has: the next one gets the new one
+            raise HardwareError(NODE, "gpu_uuids on the node", error) from error
 
     def _discover(self, hanging: Collection[str], deadline_seconds: float) -> NodeHardware:
         without = frozenset(hanging)

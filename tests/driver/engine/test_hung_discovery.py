@@ -11,8 +11,8 @@ import pytest
 
 from partita_driver.health.faults import HUNG
 from partita_driver.lifecycle import ClaimState
-from partita_plugins.backends.simulated import HungCall
-from partita_plugins.errors import InvalidInput, Permanent
+from partita_plugins.backends.simulated import HungCall, SimulatedBackend
+from partita_plugins.errors import BackendError, InvalidInput, NvmlCode, PartitaError, Permanent, Retryable
 from tests.driver.engine.nodes import QUICK, Node, claim
 
 
@@ -103,3 +103,22 @@ def test_a_second_hung_gpu_is_found_beside_the_first(tmp_path: Path) -> None:
     assert len(node.engine.node.gpus) == 8
     for one in planted:
         node.backend.faults.lift(one)
+
+
+@pytest.mark.parametrize(
+    ("code", "raised"),
+    [(NvmlCode.DRIVER_NOT_LOADED, Retryable), (NvmlCode.LIB_RM_VERSION_MISMATCH, BackendError)],
+    ids=["not-loaded", "updated-while-loaded"],
+)
+def test_a_node_whose_nvidia_driver_is_not_loaded_yet_is_asked_again_unless_it_takes_a_new_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: NvmlCode, raised: type[PartitaError]
+) -> None:
+    def refused(_: SimulatedBackend) -> tuple[str, ...]:
+        raise BackendError(code, "no NVML")
+
+    node = Node(tmp_path)
+    with monkeypatch.context() as early:
+        early.setattr(SimulatedBackend, "gpu_uuids", refused)
+        with pytest.raises(raised, match="no NVML"):
+            node.start()
+    assert node.start().node.gpus

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as futures_wait
 from pathlib import Path
 from typing import Any
 
@@ -129,8 +130,28 @@ def test_a_hanging_gpu_that_nobody_can_name_is_left_out_until_it_answers(nvml: F
     assert session.uuids() == ("GPU-a", "GPU-c")
     assert session.on("GPU-c", "looking", same) == "GPU-c"
     released.set()
+    until(lambda: session.uuids() == UUIDS)
     assert session.on("GPU-b", "looking", same) == "GPU-b"
     assert nvml.asked.count("GPU-b") == 1
+
+
+def test_a_hanging_gpu_that_nobody_can_name_is_waited_for_once(
+    nvml: FakeNvml, opened: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[int] = []
+
+    def wait(futures: list[Future[Any]], timeout: float) -> None:
+        futures_wait(futures, timeout=timeout)
+        waited.append(sum(not one.done() for one in futures))
+
+    monkeypatch.setattr("partita_plugins.backends.nvml.session.wait", wait)
+    released = nvml.hang("GPU-b")
+    session = opened(identify_seconds=1.0)
+    assert session.uuids() == ("GPU-a", "GPU-c")
+    for uuid in ("GPU-a", "GPU-c"):
+        assert session.on(uuid, "looking", same) == uuid
+    assert waited == [1, 0, 0], "a call has less time than that, and would be taken for one that hangs"
+    released.set()
 
 
 def test_a_lost_gpu_keeps_its_name_and_is_asked_again(nvml: FakeNvml, opened: Opener) -> None:

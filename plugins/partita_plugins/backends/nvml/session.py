@@ -43,6 +43,9 @@ class Session:
         self._opening: Future[None] | None = None
         self._gpus: list[Future[Identified] | None] = []
         self._uuids: tuple[str, ...] = ()
+        self._late: tuple[Future[Identified], ...] = ()
+        """Those that were waited for in vain: nobody waits for them again to list the GPUs."""
+
         self.generation = 0
         """Raised whenever NVML is shut down: what was made before it is gone."""
 
@@ -58,12 +61,14 @@ class Session:
                     self._gpus, self._uuids = [None] * count, ()
                 gpus = self._gpus
                 asked = [self._identified(index) for index in range(count)]
-            wait(asked, timeout=self._identify_seconds)
+                awaited = [one for one in asked if one not in self._late]
+            wait(awaited, timeout=self._identify_seconds)
             found = tuple(one.result()[0] if one.done() and not failed(one) else "" for one in asked)
             uuids = self._names.completed(found)
             with self._lock:
                 if self._gpus is gpus:  # else NVML was shut down meanwhile, or has another number of GPUs
                     self._uuids = uuids
+                    self._late = tuple(one for one in asked if not one.done())
             return tuple(filter(None, uuids))
 
     def on(self, gpu_uuid: str, doing: str, act: Callable[[Any], T]) -> T:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Protocol, TypeVar
@@ -156,9 +155,10 @@ def _failed(error: PartitaError) -> Future[Any]:
 
 def _outcome(ref: ClaimRef, future: Future[T], end: float, answer: Callable[[T], dict[str, Any]]) -> dict[str, Any]:
     """The answer for one claim: never an exception, because the other claims of the call have theirs."""
+    wait([future], timeout=max(0.0, end - time.monotonic()))
     try:
-        return answer(future.result(timeout=max(0.0, end - time.monotonic())))
-    except FutureTimeout:
+        if future.done():
+            return answer(future.result())
         error = "not finished in time; the work goes on, and the kubelet will ask again"
     except PartitaError as refused:
         error = str(refused)

@@ -71,12 +71,14 @@ def test_each_claim_has_an_answer_of_its_own(short_path: Path) -> None:
         world.handler.works = {
             "bad": raising(InvalidInput("no profile 9g here", advice="choose 3g")),
             "bug": raising(ZeroDivisionError("division by zero")),
+            "ended": raising(TimeoutError("the disk does not answer")),
         }
-        answers = world.prepare("good", "bad", "bug").claims
+        answers = world.prepare("good", "bad", "bug", "ended").claims
         assert {uid: answer.error for uid, answer in answers.items()} == {
             "uid-good": "",
             "uid-bad": "no profile 9g here; choose 3g",
             "uid-bug": "internal error of the driver: ZeroDivisionError: division by zero",
+            "uid-ended": "internal error of the driver: TimeoutError: the disk does not answer",
         }
         assert set(world.call("NodeUnprepareResources", "x", "y").claims) == {"uid-x", "uid-y"}
         assert sorted(world.handler.unprepared) == ["uid-x", "uid-y"]

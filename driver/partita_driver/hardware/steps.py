@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
+
 from partita_driver.fault_points import reached
 from partita_driver.hardware import instances
-from partita_driver.hardware.calls import Hardware
+from partita_driver.hardware.calls import Hardware, HardwareError
 from partita_driver.mps.keeper import Mps
-from partita_plugins.errors import Permanent, Retryable
+from partita_plugins.errors import NvmlCode, Permanent, Retryable
 from partita_plugins.model.gpu import Gpu, MigSupport
 from partita_plugins.model.instances import ComputeMode
 from partita_plugins.model.steps import (
@@ -26,6 +28,8 @@ from partita_plugins.model.steps import (
     SetTimeSlice,
     Step,
 )
+
+log = structlog.get_logger(__name__)
 
 BESIDE_THE_GPU = (MakeMpsFolders, RunMpsDaemon)
 """Steps that are undone without the GPU: it may be lost."""
@@ -82,11 +86,18 @@ def _enable_mig(hardware: Hardware, step: EnableMig, gpu: Gpu) -> None:
 
 
 def _disable_mig(hardware: Hardware, step: EnableMig, gpu: Gpu) -> None:
-    mig = _mig(gpu)
     # The caller's snapshot may be older than the switch, so this asks for "off" whatever it says.
-    if not mig.mode_needs_reset and not hardware.instances(step.gpu_uuid):
+    if _mig(gpu).mode_needs_reset or hardware.instances(step.gpu_uuid):
+        return
+    try:
         hardware.set_mig_mode(step.gpu_uuid, enabled=False)
-        reached("undone-enable-mig")
+    except HardwareError as error:
+        if error.code is not NvmlCode.IN_USE:
+            raise
+        # An agent that keeps the GPU open must not keep the pod: who needs the GPU without MIG switches it off.
+        log.info("MIG stays on, the GPU is in use", gpu=step.gpu_uuid, error=str(error))
+        return
+    reached("undone-enable-mig")
 
 
 def _set_time_slice(hardware: Hardware, step: SetTimeSlice, _gpu: Gpu) -> None:

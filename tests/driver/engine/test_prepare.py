@@ -215,6 +215,22 @@ def test_a_partition_in_use_is_not_forgotten(node: Node) -> None:
     assert dict(node.engine.claims()) == {}
 
 
+def test_a_claim_is_given_back_though_an_agent_that_keeps_its_gpu_open_keeps_mig_on(node: Node) -> None:
+    """Its pod would not end as long as the agent runs. Who needs the GPU without MIG waits for the agent."""
+    held, whole = claim(node.mig(0, "3g", 4)), claim(node.whole(0))
+    node.engine.prepare(held)
+    node.backend.start_client(node.gpu_uuid(0), "dcgm")
+    node.engine.unprepare(held.metadata.uid)
+    assert node.placements() == []
+    assert dict(node.engine.claims()) == {}
+    with pytest.raises(Retryable, match="IN_USE"):
+        node.engine.prepare(whole)
+    node.engine.prepare(claim(node.mig(0, "1g", 0), uid=held.metadata.uid))
+    node.engine.unprepare(held.metadata.uid)
+    node.backend.stop_client(node.gpu_uuid(0), "dcgm")
+    node.engine.prepare(whole)
+
+
 def test_claims_gone_from_the_api_are_undone(node: Node) -> None:
     kept, gone = claim(node.mig(0, "3g", 4), name="kept"), claim(node.mig(0, "3g", 0), name="gone")
     for wanted in (kept, gone):

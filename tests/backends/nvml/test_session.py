@@ -126,7 +126,7 @@ def test_a_gpu_that_hangs_from_the_start_holds_up_only_its_own_callers(nvml: Fak
 
 def test_a_hanging_gpu_that_nobody_can_name_is_left_out_until_it_answers(nvml: FakeNvml, opened: Opener) -> None:
     released = nvml.hang("GPU-b")
-    session = opened(identify_seconds=1.0)
+    session = opened(identify_seconds=3.0)
     assert session.uuids() == ("GPU-a", "GPU-c")
     assert session.on("GPU-c", "looking", same) == "GPU-c"
     released.set()
@@ -146,7 +146,7 @@ def test_a_hanging_gpu_that_nobody_can_name_is_waited_for_once(
 
     monkeypatch.setattr("partita_plugins.backends.nvml.session.wait", wait)
     released = nvml.hang("GPU-b")
-    session = opened(identify_seconds=1.0)
+    session = opened(identify_seconds=3.0)
     assert session.uuids() == ("GPU-a", "GPU-c")
     for uuid in ("GPU-a", "GPU-c"):
         assert session.on(uuid, "looking", same) == uuid

@@ -15,6 +15,7 @@ import pytest
 
 from partita_driver.cdi.toolkit import Toolkit, run_within
 from partita_plugins.errors import Retryable
+from tests.waiting import WAIT_SECONDS
 
 LIBCUDA = "/usr/lib/x86_64-linux-gnu/libcuda.so.580.82.07"
 HOOK = "/usr/bin/nvidia-cdi-hook"
@@ -164,19 +165,23 @@ def test_a_program_that_cannot_be_ended_is_left_behind_and_no_second_one_is_star
 ) -> None:
     """It waits in NVIDIA's driver for a GPU that hangs, and takes no SIGKILL."""
     started: list[subprocess.Popen[bytes]] = []
-    kill = subprocess.Popen.kill
 
     def noted(process: subprocess.Popen[bytes]) -> None:
         started.append(process)
 
-    monkeypatch.setattr(subprocess.Popen, "kill", noted)
+    def late(process: subprocess.Popen[bytes], timeout: float) -> None:
+        raise subprocess.TimeoutExpired(process.args, timeout)
+
     monkeypatch.setattr("partita_driver.cdi.toolkit.KILL_SECONDS", 0.1)
-    run = run_within(0.1)
-    with pytest.raises(Retryable, match="did not end within"):
-        run(["sleep", "20"])
+    run = run_within(WAIT_SECONDS)
+    with monkeypatch.context() as hanging:
+        hanging.setattr(subprocess.Popen, "kill", noted)
+        hanging.setattr(subprocess.Popen, "communicate", late)
+        with pytest.raises(Retryable, match="did not end within"):
+            run(["sleep", "600"])
     assert started[0].poll() is None, "nobody waited for it"
     with pytest.raises(Retryable, match="takes no SIGKILL"):
         run(["true"])
-    kill(started[0])
+    started[0].kill()
     started[0].wait()
     assert run(["true"]).returncode == 0

@@ -15,7 +15,7 @@ import pytest
 
 from partita_scheduler.http import connection, server
 from partita_scheduler.http.address import Address
-from partita_scheduler.http.server import REQUEST_SECONDS, ExtenderServer, _Server
+from partita_scheduler.http.server import ExtenderServer, _Server
 from partita_scheduler.http.tls import Tls
 from tests.scheduler.edge.https import client_context, tls_of
 from tests.waiting import WAIT_SECONDS, until
@@ -92,7 +92,7 @@ def test_who_does_not_end_a_head_that_is_too_long_is_refused_at_once() -> None:
         crowd = [stack.enter_context(connected(address)) for _ in range(3 * THREADS)]
         for one in crowd:
             one.sendall(b"GET / HTTP/1.1\r\nX: ".ljust(_Server.max_request_header_size, b"x"))
-        client = http.client.HTTPConnection(address.host, address.port, timeout=REQUEST_SECONDS / 2)
+        client = http.client.HTTPConnection(address.host, address.port, timeout=WAIT_SECONDS)
         assert asked(stack.enter_context(closing(client))) == 200
         assert all(one.recv(100).startswith(b"HTTP/1.1 413 ") for one in crowd)
 

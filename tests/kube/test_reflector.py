@@ -126,21 +126,16 @@ def test_an_error_that_nobody_foresaw_does_not_end_a_watch() -> None:
     cache.stop()
 
 
-def test_a_watch_that_always_fails_is_tried_less_and_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("partita_plugins.kube.reflector.RETRY", Pause(0.02, 5.0))
-    api = Replay(*(Refused(403, "Forbidden", "no watch for you") for _ in range(100)))
-    cache = Reflector(cast("KubeApi", api), CONFIG_MAPS, DeviceClass)
-    cache.start()
-    until(lambda: len(api.begun) > 5)
-    cache.stop()
-    assert all(pause >= 0.02 * 2**tries for tries, pause in enumerate(pauses_seconds(api)))
-
-
-def test_a_history_that_is_forgotten_as_soon_as_it_was_listed_is_asked_for_less_and_less_often(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    "error",
+    [Refused(403, "Forbidden", "no watch for you"), Gone(410, "Expired", "too old resource version")],
+    ids=["refused", "forgotten as soon as it was listed"],
+)
+def test_a_watch_that_always_fails_is_tried_less_and_less_often(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("partita_plugins.kube.reflector.RETRY", Pause(0.02, 5.0))
-    api = Replay(*(Gone(410, "Expired", "too old resource version") for _ in range(10_000)))
+    api = Replay(*(10_000 * [error]))
     cache = Reflector(cast("KubeApi", api), CONFIG_MAPS, DeviceClass)
     cache.start()
     until(lambda: len(api.begun) > 5)

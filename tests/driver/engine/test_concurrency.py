@@ -245,10 +245,13 @@ def test_a_call_joins_none_that_another_one_came_after(verbs: tuple[str, ...]) -
         gate.wait(WAIT_SECONDS)
         done.append(verb)
 
+    def in_line(number: int) -> bool:
+        return len(flights._lines.get("uid", ())) == number
+
     with ThreadPoolExecutor(3) as pool:
         for number, verb in enumerate(verbs, start=1):
             pool.submit(flights.run, "uid", verb, partial(act, verb), WAIT_SECONDS)
-            until(lambda number=number: len(flights._lines.get("uid", ())) == number)  # type: ignore[misc]
+            until(partial(in_line, number))
         gate.set()
     assert tuple(done) == verbs
     assert not flights.busy

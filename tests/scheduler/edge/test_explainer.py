@@ -133,7 +133,9 @@ def test_all_pods_get_their_turn_when_there_are_many() -> None:
     assert sum(found.explainer.step() for _ in range(3)) == 50
 
 
-def test_a_step_ends_in_time_and_the_next_one_goes_on_with_the_other_pods() -> None:
+def test_a_step_ends_in_time_and_the_next_one_goes_on_with_the_other_pods(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     found = desk(*(unschedulable(make_pod(f"p{number}")) for number in range(7)))
     decide = found.world.policy.decide
 
@@ -141,7 +143,7 @@ def test_a_step_ends_in_time_and_the_next_one_goes_on_with_the_other_pods() -> N
         found.world.clock.now += BUSY_SECONDS / 2
         return decide(view, pod, names)
 
-    found.world.policy.decide = slow  # type: ignore[method-assign, assignment]
+    monkeypatch.setattr(found.world.policy, "decide", slow)
     assert [found.explainer.step() for _ in range(5)] == [2, 2, 2, 1, 0]
 
 
